@@ -1,0 +1,8 @@
+-- Releases a hold; the breaker's own can only go by a transition. ARGV: kind, who, reason.
+local record = load()
+local released = redis.call('HDEL', HOLDS, ARGV[1]) == 1
+if released then
+  note({ kind = 'hold', to = 'released', hold = ARGV[1], worker = ARGV[2], reason = ARGV[3] })
+  publish(record)
+end
+return reply(record, { released = released })

@@ -1,0 +1,225 @@
+import { randomUUID } from 'node:crypto';
+import { type Job, Queue, WaitingError, Worker } from 'bullmq';
+import { Redis } from 'ioredis';
+import { afterEach, describe, expect, inject, test, vi } from 'vitest';
+import type { ProbeResult } from './trial-runner.ts';
+import { UpstreamBreaker, type UpstreamBreakerOptions } from './upstream-breaker.ts';
+
+const stops: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop();
+});
+
+type Upstream = {
+  down: boolean;
+  requests: number;
+  inFlight: number;
+  most: number;
+  widths: number[];
+  hold?: Promise<void>;
+};
+
+function connect(): Redis {
+  const redis = new Redis(inject('redisUrl'), { maxRetriesPerRequest: null });
+  stops.push(async () => redis.disconnect());
+  return redis;
+}
+
+async function setup({
+  workers = 1,
+  concurrency = 5,
+  resetMs = 300,
+  failMax = 3,
+  probe,
+}: {
+  workers?: number;
+  concurrency?: number;
+  resetMs?: number;
+  failMax?: number;
+  probe?: () => Promise<ProbeResult>;
+} = {}) {
+  const root = `test-${randomUUID()}:{up}`;
+  const redis = connect();
+  const queue = new Queue('up', { connection: connect(), prefix: root });
+  stops.push(() => queue.close());
+  const upstream: Upstream = { down: false, requests: 0, inFlight: 0, most: 0, widths: [] };
+  const log = { warn: vi.fn(), info: vi.fn() };
+  const breakers: UpstreamBreaker[] = [];
+  for (let i = 0; i < workers; i += 1) {
+    const options: UpstreamBreakerOptions = {
+      redis,
+      subscriber: connect(),
+      root,
+      queue,
+      log,
+      probe,
+      sweepMs: 400,
+      heartbeatMs: 200,
+      policy: { failMax, resetMs, quietMs: 200, attemptTimeoutMs: 1_000, probeTimeoutMs: 1_000 },
+      worker: { id: `w${i}`, host: 'test', pid: i, capacity: concurrency },
+    };
+    const breaker = new UpstreamBreaker(options);
+    await breaker.start();
+    breakers.push(breaker);
+    stops.push(() => breaker.stop());
+    const worker = new Worker('up', (job, token) => processJob(breaker, upstream, job, token), {
+      connection: connect(),
+      prefix: root,
+      concurrency,
+      drainDelay: 1,
+      settings: { backoffStrategy: () => 50 },
+    });
+    worker.on('error', () => {});
+    stops.push(() => worker.close());
+  }
+  const post = (count: number) =>
+    queue.addBulk(
+      Array.from({ length: count }, () => ({
+        name: 'call',
+        data: {},
+        opts: { attempts: 20, backoff: { type: 'custom' } },
+      })),
+    );
+  return { root, redis, queue, upstream, log, breakers, breaker: breakers[0] as UpstreamBreaker, post };
+}
+
+async function processJob(breaker: UpstreamBreaker, upstream: Upstream, job: Job, token = ''): Promise<void> {
+  const admission = await breaker.admit(job.id as string);
+  if (admission.kind === 'wait') {
+    await job.moveToWait(token);
+    throw new WaitingError();
+  }
+  const outcome = await breaker.run(admission.permit, async () => {
+    upstream.requests += 1;
+    upstream.inFlight += 1;
+    upstream.most = Math.max(upstream.most, upstream.inFlight);
+    upstream.widths.push(upstream.inFlight);
+    await (upstream.hold ?? new Promise((resolve) => setImmediate(resolve)));
+    upstream.inFlight -= 1;
+    return upstream.down ? { health: 'down' as const, code: 'http_503' } : { health: 'up' as const };
+  });
+  if (outcome.health === 'down') throw new Error('http_503');
+}
+
+const until = <T>(check: () => T | Promise<T>) => vi.waitFor(check, { timeout: 10_000, interval: 20 });
+
+describe('an outage', () => {
+  test.each([1, 2])(
+    'opens, pauses, tries with one call at a time, closes and drains by itself (%i workers)',
+    async (workers) => {
+      const { upstream, breaker, queue, post } = await setup({ workers });
+      upstream.down = true;
+      await post(40);
+      await until(async () => expect(await breaker.fleet.read()).toMatchObject({ state: 'open' }));
+      await until(async () => expect(await queue.isPaused()).toBe(true));
+      const atTrip = upstream.requests;
+      expect(atTrip).toBeLessThanOrEqual(3 + workers * 5);
+      await until(async () => expect((await breaker.fleet.read()).trips).toBeGreaterThanOrEqual(3));
+      const { trips } = await breaker.fleet.read();
+      expect(upstream.requests - atTrip).toBeLessThanOrEqual(trips);
+      upstream.down = false;
+      await until(async () => expect(await queue.getCompletedCount()).toBe(40));
+      await until(async () => expect(await breaker.fleet.read()).toMatchObject({ state: 'closed' }));
+      expect(await queue.isPaused()).toBe(false);
+      await until(async () => expect(await queue.getGlobalConcurrency()).toBeNull());
+      const spent = (await queue.getCompleted()).reduce((sum, job) => sum + job.attemptsMade, 0);
+      expect(spent).toBe(upstream.requests);
+    },
+  );
+
+  test('a probe that fails costs one request per trial and no call', async () => {
+    let probes = 0;
+    let works = false;
+    const { upstream, breaker, queue, post } = await setup({
+      probe: async () => {
+        probes += 1;
+        return works ? { verdict: 'pass', reason: '' } : { verdict: 'fail', reason: 'still down' };
+      },
+    });
+    upstream.down = true;
+    await post(20);
+    await until(() => expect(probes).toBeGreaterThanOrEqual(2));
+    const seen = upstream.requests;
+    expect(seen).toBeLessThanOrEqual(3 + 5);
+    works = true;
+    upstream.down = false;
+    await until(async () => expect(await queue.getCompletedCount()).toBe(20));
+    await until(async () => expect(await breaker.fleet.read()).toMatchObject({ state: 'closed' }));
+  });
+
+  test('an operator’s own global concurrency is there again afterwards', async () => {
+    const { upstream, breaker, queue, post } = await setup();
+    await queue.setGlobalConcurrency(4);
+    upstream.down = true;
+    await post(10);
+    await until(async () => expect((await breaker.fleet.read()).trips).toBeGreaterThanOrEqual(2));
+    upstream.down = false;
+    await until(async () => expect(await breaker.fleet.read()).toMatchObject({ state: 'closed' }));
+    await until(async () => expect(await queue.getGlobalConcurrency()).toBe(4));
+  });
+});
+
+describe('holds', () => {
+  test('the queue is paused while any hold stands and runs again when the last one goes', async () => {
+    const { breaker, queue } = await setup();
+    await breaker.holds.set({ kind: 'operator', owner: 'ann', reason: 'release night' });
+    await breaker.holds.set({ kind: 'sign-in', owner: 'worker', reason: 'needs a code' });
+    expect(await queue.isPaused()).toBe(true);
+    await breaker.holds.release('operator', { owner: 'ann', reason: 'done' });
+    expect(await queue.isPaused()).toBe(true);
+    await breaker.holds.release('sign-in', { owner: 'worker', reason: 'signed in' });
+    expect(await queue.isPaused()).toBe(false);
+  });
+
+  test('a rate-limit hold ends by itself and is never shortened', async () => {
+    const { breaker, queue } = await setup();
+    const [long] = await breaker.holds.set({
+      kind: 'rate-limit',
+      owner: 'worker',
+      reason: '429',
+      forMs: 600,
+    });
+    const [same] = await breaker.holds.set({ kind: 'rate-limit', owner: 'worker', reason: '429', forMs: 10 });
+    expect(same?.until).toBe(long?.until);
+    expect(await queue.isPaused()).toBe(true);
+    await until(async () => expect(await queue.isPaused()).toBe(false));
+    expect(await breaker.holds.list()).toEqual([]);
+  });
+
+  test('a pause that nobody owns is lifted, a resume behind a hold is undone, both are logged', async () => {
+    const { breaker, queue, log, redis, root } = await setup();
+    await queue.pause();
+    await until(async () => expect(await queue.isPaused()).toBe(false));
+    expect(log.warn).toHaveBeenCalledWith(expect.anything(), expect.stringContaining('no hold says why'));
+    await breaker.holds.set({ kind: 'operator', owner: 'ann', reason: 'x' });
+    await queue.resume();
+    await until(async () => expect(await queue.isPaused()).toBe(true));
+    expect(log.warn).toHaveBeenCalledWith(expect.anything(), expect.stringContaining('behind the back'));
+    await redis.del(`${root}:holds`);
+    await until(async () => expect(await queue.isPaused()).toBe(false));
+  });
+
+  test('a deleted breaker record means closed, and the queue runs', async () => {
+    const { breaker, queue, redis, root, upstream, post } = await setup({ resetMs: 60_000 });
+    upstream.down = true;
+    await post(5);
+    await until(async () => expect(await queue.isPaused()).toBe(true));
+    upstream.down = false;
+    await redis.del(`${root}:breaker`);
+    await until(async () => expect(await queue.isPaused()).toBe(false));
+    await until(async () => expect(await queue.getCompletedCount()).toBe(5));
+    await until(() => expect(breaker.view?.breaker).toMatchObject({ state: 'closed', generation: 0 }));
+  });
+});
+
+test('in steady state a successful call costs no Redis command of the breaker', async () => {
+  const { breaker, redis } = await setup();
+  const commands = vi.spyOn(redis, 'sendCommand');
+  const admission = await breaker.admit('call-1');
+  if (admission.kind !== 'go') throw new Error('not admitted');
+  await breaker.run(admission.permit, async () => ({ health: 'up' as const }));
+  const ours = commands.mock.calls
+    .filter(([command]) => !String(command.args).includes('w0'))
+    .map(([command]) => command.name);
+  expect(ours).toEqual([]);
+});

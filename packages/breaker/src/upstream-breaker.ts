@@ -1,0 +1,284 @@
+/**
+ * A worker's face of the breaker: asks leave for each attempt, runs it through the local breaker, reports what
+ * it showed, and takes its part in trials and repairs.
+ *
+ * Always true: a call that succeeds while the breaker is closed and no streak is known costs no Redis command.
+ * An attempt's answer is reported with the generation that it was admitted under. Losing Redis never counts
+ * as an upstream failure: the call waits.
+ */
+import { type Admitted, FleetBreaker, type FleetPolicy } from './fleet-breaker.ts';
+import { Holds, type PausableQueue } from './holds.ts';
+import { type Health, LocalBreaker, type RollingPolicy } from './local-breaker.ts';
+import { Reconciler, type ReconcilerLog } from './reconciler.ts';
+import type { FleetReply } from './record.ts';
+import type { RedisConnection } from './scripts.ts';
+import { type Probe, TrialRunner } from './trial-runner.ts';
+
+export type Permit = Admitted & {
+  /** True while half-open: the attempt is part of a trial or of the ramp. */
+  readonly trial: boolean;
+  /** The upstream's probe passed, so a failing trial is charged to its call. */
+  readonly proven: boolean;
+};
+
+export type Admission =
+  | { readonly kind: 'go'; readonly permit: Permit }
+  | { readonly kind: 'wait'; readonly reason: string };
+
+export type UpstreamQueue = PausableQueue & {
+  getJobCounts(...types: ('wait' | 'prioritized' | 'active')[]): Promise<Record<string, number>>;
+};
+
+export type UpstreamBreakerOptions = {
+  /** For commands; its commands should fail rather than wait for ever when Redis is gone. */
+  readonly redis: RedisConnection;
+  /** Its own connection, for pub/sub only. */
+  readonly subscriber: RedisConnection;
+  readonly root: string;
+  readonly queue: UpstreamQueue;
+  readonly policy: FleetPolicy & {
+    /** Longest time one attempt may take; leases last this plus 5 s. */
+    readonly attemptTimeoutMs: number;
+    /** Time limit of the probe; its lease lasts this plus 5 s. Default 10 s. */
+    readonly probeTimeoutMs?: number;
+    readonly rolling?: RollingPolicy;
+  };
+  readonly worker: {
+    readonly id: string;
+    readonly host: string;
+    readonly pid: number;
+    readonly capacity: number;
+  };
+  readonly probe?: Probe;
+  readonly log: ReconcilerLog;
+  /** This worker has been set aside (true) or is back (false): it should stop or start fetching. */
+  readonly onSetAside?: (aside: boolean) => void;
+  readonly onChange?: (reply: FleetReply) => void;
+  readonly heartbeatMs?: number;
+  readonly sweepMs?: number;
+};
+
+const HEARTBEAT_MS = 2_000;
+const LEASE_MARGIN_MS = 5_000;
+const DEFAULT_PROBE_TIMEOUT_MS = 10_000;
+const DEFAULT_ROLLING: RollingPolicy = { errorPercent: 50, minimum: 20, windowMs: 10_000 };
+
+export class UpstreamBreaker {
+  readonly holds: Holds;
+  readonly fleet: FleetBreaker;
+  readonly #options: UpstreamBreakerOptions;
+  readonly #local: LocalBreaker;
+  readonly #reconciler: Reconciler;
+  readonly #trials: TrialRunner;
+  readonly #startedAt = Date.now();
+  readonly #channel: string;
+  #view: FleetReply | undefined;
+  #seenAt = 0;
+  #active = 0;
+  #aside = false;
+  #heartbeatTimer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(options: UpstreamBreakerOptions) {
+    const { redis, root, queue, policy, worker, log } = options;
+    this.#options = options;
+    this.#channel = `${root}:changed`;
+    this.fleet = new FleetBreaker({ redis, root, policy });
+    this.holds = new Holds({ redis, root, queue });
+    this.#reconciler = new Reconciler({ holds: this.holds, log, sweepMs: options.sweepMs });
+    const { rolling = DEFAULT_ROLLING, probeTimeoutMs = DEFAULT_PROBE_TIMEOUT_MS } = policy;
+    this.#local = new LocalBreaker({
+      capacity: worker.capacity,
+      rolling,
+      onTrip: ({ fires, failures }) => {
+        const text = `${failures} of ${fires} attempts failed within ${rolling.windowMs / 1000} s`;
+        void this.#tell(() =>
+          this.fleet.rateTripped(worker.id, this.#view?.breaker.generation ?? 0, text, rolling.windowMs * 2),
+        );
+      },
+    });
+    this.#trials = new TrialRunner({
+      fleet: this.fleet,
+      queue,
+      worker: worker.id,
+      leaseMs: probeTimeoutMs + LEASE_MARGIN_MS,
+      probeTimeoutMs,
+      probe: options.probe,
+      log,
+      onReply: (reply) => this.#learn(reply),
+    });
+  }
+
+  /** Says that this worker lives, learns how things stand, and puts the queue right. */
+  async start(): Promise<void> {
+    const { subscriber } = this.#options;
+    subscriber.on('message', this.#onMessage);
+    await subscriber.subscribe(this.#channel);
+    await this.#beat();
+    await this.#reconciler.sweep();
+    this.#reconciler.start();
+    this.#scheduleHeartbeat();
+  }
+
+  /** Safe to call twice. Attempts still running may go on to report. */
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    clearTimeout(this.#heartbeatTimer);
+    this.#options.subscriber.off('message', this.#onMessage);
+    await this.#options.subscriber.unsubscribe(this.#channel).catch(() => {});
+    await this.#trials.stop();
+    await this.#reconciler.stop();
+    this.#local.stop();
+    await this.#tell(() => this.fleet.leave(this.#options.worker.id));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  /** What this worker knows: from its last heartbeat, script or message. */
+  get view(): FleetReply | undefined {
+    return this.#view;
+  }
+
+  /**
+   * Asks leave for one attempt of a call. While closed without a streak the answer is local.
+   * @param timeoutMs the attempt's own time limit; the lease of a permit is this plus 5 s
+   */
+  async admit(callId: string, timeoutMs: number = this.#options.policy.attemptTimeoutMs): Promise<Admission> {
+    if (this.#aside)
+      return { kind: 'wait', reason: 'This worker is set aside: only its own calls were failing.' };
+    const worker = this.#options.worker.id;
+    const view = this.#view;
+    if (view && this.#fresh() && view.breaker.state === 'closed' && view.breaker.consecutiveFailures === 0) {
+      const { generation, era } = view.breaker;
+      return { kind: 'go', permit: { callId, worker, generation, era, trial: false, proven: false } };
+    }
+    let reply: FleetReply;
+    try {
+      reply = await this.fleet.admit(callId, worker, timeoutMs + LEASE_MARGIN_MS);
+    } catch {
+      return { kind: 'wait', reason: 'Redis did not answer.' };
+    }
+    this.#learn(reply);
+    if (!reply.admitted) return { kind: 'wait', reason: reply.why };
+    const { generation, era, proven } = reply.breaker;
+    return { kind: 'go', permit: { callId, worker, generation, era, trial: reply.trial, proven } };
+  }
+
+  /** Gives a permit back unused. */
+  async abandon(permit: Permit): Promise<void> {
+    if (permit.trial) await this.#tell(() => this.fleet.abandon(permit));
+  }
+
+  /**
+   * Runs an admitted attempt and reports its health before the outcome is handed back, so that a trip is
+   * known everywhere before this worker fetches its next call.
+   */
+  async run<T extends { readonly health: Health; readonly code?: string }>(
+    permit: Permit,
+    attempt: () => Promise<T>,
+  ): Promise<T> {
+    this.#active += 1;
+    try {
+      const outcome = await this.#local.run(attempt);
+      await this.#report(permit, outcome);
+      return outcome;
+    } catch (error) {
+      await this.abandon(permit);
+      throw error;
+    } finally {
+      this.#active -= 1;
+    }
+  }
+
+  async #report(permit: Permit, { health, code }: { health: Health; code?: string }): Promise<void> {
+    if (health === 'down') {
+      await this.#tell(() => this.fleet.failed(permit, code ?? 'failed'));
+    } else if (health === 'unknown') {
+      await this.abandon(permit);
+    } else if (permit.trial || (this.#view?.breaker.consecutiveFailures ?? 1) > 0) {
+      await this.#tell(() => this.fleet.succeeded(permit));
+    }
+  }
+
+  /** Runs a script and learns from it. Without Redis the report is lost; leases and heartbeats make up for it. */
+  async #tell(script: () => Promise<FleetReply>): Promise<void> {
+    try {
+      this.#learn(await script());
+    } catch (error) {
+      this.#options.log.warn(
+        { code: (error as { code?: string }).code },
+        'could not report to the fleet breaker',
+      );
+    }
+  }
+
+  #learn(reply: FleetReply): void {
+    const before = this.#view?.breaker;
+    const { breaker } = reply;
+    if (this.#view && isOlder(reply, this.#view)) return;
+    this.#view = reply;
+    this.#seenAt = performance.now();
+    if (
+      !before ||
+      before.generation !== breaker.generation ||
+      before.permits !== breaker.permits ||
+      before.probing !== breaker.probing
+    ) {
+      if (breaker.state === 'open') this.#local.open();
+      if (breaker.state === 'closed' && before && before.state !== 'closed') this.#local.reset();
+      this.#options.onChange?.(reply);
+      if (!this.#stopped) void this.#reconciler.apply();
+    }
+    const aside = reply.aside.includes(this.#options.worker.id);
+    if (aside !== this.#aside) {
+      this.#aside = aside;
+      this.#options.onSetAside?.(aside);
+    }
+    if (!this.#stopped) this.#trials.watch(reply, aside);
+  }
+
+  #fresh(): boolean {
+    return performance.now() - this.#seenAt < 5 * (this.#options.heartbeatMs ?? HEARTBEAT_MS);
+  }
+
+  readonly #onMessage = (channel: string): void => {
+    if (channel !== this.#channel) return;
+    void this.#beat();
+    void this.#reconciler.apply();
+  };
+
+  async #beat(): Promise<void> {
+    const breaker = this.#view?.breaker;
+    await this.#tell(() =>
+      this.fleet.heartbeat({
+        ...this.#options.worker,
+        startedAt: this.#startedAt,
+        active: this.#active,
+        state: breaker?.state ?? 'closed',
+        generation: breaker?.generation ?? 0,
+      }),
+    );
+  }
+
+  #scheduleHeartbeat(): void {
+    const inMs = (this.#options.heartbeatMs ?? HEARTBEAT_MS) * (0.9 + Math.random() * 0.2);
+    this.#heartbeatTimer = setTimeout(() => {
+      void this.#beat().finally(() => {
+        if (!this.#stopped) this.#scheduleHeartbeat();
+      });
+    }, inMs);
+  }
+}
+
+/** A clock that went back by more than this was set, not overtaken. */
+const OVERTAKEN_MS = 1_000;
+
+/** True for an answer that was overtaken by a newer one. Not told by the generation: a deleted record starts at 0. */
+function isOlder(reply: FleetReply, than: FleetReply): boolean {
+  const ageMs = than.nowMs - reply.nowMs;
+  if (ageMs === 0) return reply.breaker.generation < than.breaker.generation;
+  return ageMs > 0 && ageMs < OVERTAKEN_MS;
+}

@@ -1,0 +1,64 @@
+/** Read-only views for those who show breakers: web and admin. */
+import type { BreakerRecord, Hold, WorkerView } from './record.ts';
+import { createScripts, type RedisConnection } from './scripts.ts';
+
+export type UpstreamState = {
+  readonly nowMs: number;
+  readonly breaker: BreakerRecord;
+  readonly holds: readonly Hold[];
+  readonly workers: readonly WorkerView[];
+  /** Permits in use while half-open. */
+  readonly inFlight: number;
+};
+
+/** One thing that happened to a breaker, a hold or a worker. `at` in ms. */
+export type Transition = {
+  readonly id: string;
+  readonly at: number;
+  readonly kind: string;
+  readonly from: string | null;
+  readonly to: string;
+  readonly generation: number | null;
+  readonly reason: string;
+  readonly worker: string | null;
+  readonly hold: string | null;
+};
+
+/** Breaker, holds and workers of one upstream at one instant. */
+export async function readUpstreamState({
+  redis,
+  root,
+}: {
+  redis: RedisConnection;
+  root: string;
+}): Promise<UpstreamState> {
+  return await createScripts(redis, root).run('read');
+}
+
+/** The newest transitions, newest first. */
+export async function readTransitions({
+  redis,
+  root,
+  count,
+}: {
+  redis: RedisConnection;
+  root: string;
+  count: number;
+}): Promise<Transition[]> {
+  const entries = await redis.xrevrange(`${root}:transitions`, '+', '-', 'COUNT', count);
+  return entries.map(([id, flat]) => {
+    const fields = new Map<string, string>();
+    for (let i = 0; i + 1 < flat.length; i += 2) fields.set(flat[i] as string, flat[i + 1] as string);
+    return {
+      id,
+      at: Number(fields.get('at')),
+      kind: fields.get('kind') ?? '',
+      from: fields.get('from') ?? null,
+      to: fields.get('to') ?? '',
+      generation: fields.has('generation') ? Number(fields.get('generation')) : null,
+      reason: fields.get('reason') ?? '',
+      worker: fields.get('worker') ?? null,
+      hold: fields.get('hold') ?? null,
+    };
+  });
+}

@@ -1,0 +1,116 @@
+/**
+ * The contract every upstream fulfils. A definition is light (no I/O imports) so that web and admin can
+ * load it; a client does the calling and is loaded by the worker only.
+ *
+ * Always true: only an upstream's `classify` judges its answers, and it says so with one `Outcome`.
+ */
+import type { z } from 'zod';
+
+/** What repeating an operation does: nothing, reach the same state, or do it twice. */
+export type Effect = 'read' | 'idempotent' | 'unsafe';
+
+/** What an attempt showed of the upstream's own health: this, and nothing else, feeds the breaker. */
+export type Health = 'up' | 'down' | 'unknown';
+
+/** A pause an attempt asks for on behalf of its whole upstream. */
+export type RequestedHold =
+  | { readonly kind: 'rate-limit'; readonly delayMs: number; readonly reason: string }
+  | { readonly kind: 'sign-in'; readonly reason: string };
+
+/** What one attempt showed. `code` is stable and safe to show; `message` never carries secrets or names. */
+export type Outcome =
+  | { readonly kind: 'done'; readonly health: 'up'; readonly result: unknown; readonly status?: number }
+  | Failure<'retry', Health>
+  | (Failure<'snooze', 'up' | 'unknown'> & { readonly hold: RequestedHold })
+  | Failure<'reject', 'up' | 'unknown'>
+  | Failure<'in_doubt', Health>;
+
+export type Failure<Kind extends string, H extends Health> = {
+  readonly kind: Kind;
+  readonly health: H;
+  readonly code: string;
+  readonly message: string;
+  /** HTTP status of the answer, if there was one. */
+  readonly status?: number;
+};
+
+/** What a read-back after an ambiguous write proved. */
+export type Verification =
+  | { readonly kind: 'applied'; readonly health: 'up'; readonly result: unknown }
+  | { readonly kind: 'absent'; readonly health: 'up' }
+  /** The read worked and proves neither: for example another booking stands there. A person decides. */
+  | { readonly kind: 'unprovable'; readonly health: 'up'; readonly code: string; readonly message: string }
+  /** The read itself did not work; ask again later. */
+  | { readonly kind: 'unreadable'; readonly outcome: Exclude<Outcome, { kind: 'done' }> };
+
+export type RetryPolicy = {
+  readonly maxAttempts: number;
+  readonly baseMs: number;
+  readonly factor: number;
+  readonly capMs: number;
+};
+
+export type OperationDefinition = {
+  readonly name: string;
+  readonly summary: string;
+  readonly effect: Effect;
+  /** Strict: unknown fields are refused. Ids are strings, times ISO 8601 with an offset. */
+  readonly input: z.ZodType;
+  readonly result: z.ZodType;
+  readonly timeoutMs: number;
+  readonly retry: RetryPolicy;
+  /** Input fields that are personal and are therefore stored sealed (encrypted) in the job. */
+  readonly sealedInput?: readonly string[];
+  /** True when the result holds personal data and is therefore stored sealed (encrypted). */
+  readonly sealedResult?: boolean;
+};
+
+export type BreakerPolicy = {
+  /** Consecutive failures of the whole fleet that open the breaker. */
+  readonly failMax: number;
+  readonly resetMs: number;
+};
+
+export type UpstreamDefinition = {
+  readonly name: string;
+  readonly title: string;
+  /** Prefix of its environment variables, e.g. `CROSSMARK` for `CROSSMARK_BASE_URL`. */
+  readonly envPrefix: string;
+  readonly breaker: BreakerPolicy;
+  /** `text-message`: a person must read a code off a phone; the admin app offers a sign-in page. */
+  readonly signIn: 'password' | 'text-message';
+  readonly operations: Readonly<Record<string, OperationDefinition>>;
+};
+
+export type AttemptContext = {
+  /** Aborted when the attempt's time is up or the worker must stop. */
+  readonly signal: AbortSignal;
+  /**
+   * Awaited before the first byte of an unsafe operation leaves: stores the *sending* mark.
+   * If it rejects, nothing may be sent.
+   */
+  readonly onSending: () => Promise<void>;
+  /** W3C trace headers and request id to pass on, if any. */
+  readonly headers?: Readonly<Record<string, string>>;
+};
+
+export type SignInStep = { readonly step: 'send-code' } | { readonly step: 'verify'; readonly code: string };
+
+export type SignInResult =
+  | { readonly kind: 'code-sent' }
+  | { readonly kind: 'signed-in' }
+  | { readonly kind: 'refused'; readonly code: string; readonly message: string };
+
+export type UpstreamClient = {
+  /** Makes one attempt. Never throws for anything the upstream or the network did. */
+  run(operation: string, input: unknown, context: AttemptContext): Promise<Outcome>;
+  /** Reads back whether an ambiguous write took effect. Absent for operations that cannot be proven. */
+  verify(operation: string, input: unknown, context: AttemptContext): Promise<Verification>;
+  /** True when `verify` can prove this operation either way. */
+  canVerify(operation: string): boolean;
+  /** A cheap, safe read that says whether the upstream works again. `inconclusive`: our own fault. */
+  probe?(context: AttemptContext): Promise<{ verdict: 'pass' | 'fail' | 'inconclusive'; reason: string }>;
+  /** One step of an interactive sign-in (upstreams with `signIn: 'text-message'`). */
+  signInStep?(step: SignInStep, signal: AbortSignal): Promise<SignInResult>;
+  close(): Promise<void>;
+};
