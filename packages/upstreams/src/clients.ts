@@ -1,0 +1,16 @@
+/** Every upstream's client. Only the worker loads this. */
+import type { ClientOptions } from './client-options.ts';
+import { createCrossmarkClient } from './crossmark/client.ts';
+import type { UpstreamName } from './definitions.ts';
+import type { UpstreamClient } from './upstream.ts';
+import { createWalmartEdrClient } from './walmart-edr/client.ts';
+
+const factories = {
+  crossmark: createCrossmarkClient,
+  'walmart-edr': createWalmartEdrClient,
+} satisfies Record<UpstreamName, (options: ClientOptions) => UpstreamClient>;
+
+/** The client of one upstream. Close it when done. */
+export function createClient(name: UpstreamName, options: ClientOptions): UpstreamClient {
+  return factories[name](options);
+}

@@ -1,0 +1,207 @@
+/**
+ * What the rest of Recloser knows of Crossmark without loading its client: operations, limits, breaker.
+ *
+ * Always true: ids are digit strings, times ISO 8601 with an offset, unknown fields are refused. Facts are from
+ * the upstream notes, sections A2 and A4; timeouts from the latencies recorded there.
+ */
+import { z } from 'zod';
+import type { RetryPolicy, UpstreamDefinition } from '../upstream.ts';
+
+const retry: RetryPolicy = { maxAttempts: 8, baseMs: 1_000, factor: 2, capMs: 300_000 };
+
+const MAX_RANGE_DAYS = 366;
+const DAY_MS = 86_400_000;
+
+/** Their ids have 5 to 12 digits; room for growth, none for rubbish. */
+const id = z.string().regex(/^[1-9]\d{0,17}$/, 'must be 1 to 18 digits and not begin with 0');
+const time = z.iso.datetime({
+  offset: true,
+  error: 'must be ISO 8601 with an offset, such as 2025-09-30T09:00:00-04:00',
+});
+const date = z.iso.date({ error: 'must be a date, YYYY-MM-DD' });
+
+const endAfterStart = {
+  check: ({ start, end }: { start: string; end: string }) => Date.parse(end) > Date.parse(start),
+  params: { path: ['end'], message: 'must be after start' },
+};
+
+const scheduleEventInput = z
+  .strictObject({ repId: id, mPlanId: id, locationId: id, start: time, end: time })
+  .refine(endAfterStart.check, endAfterStart.params);
+
+const scheduleEventResult = z.strictObject({
+  scheduleEventId: z.string(),
+  repId: z.string(),
+  mPlanId: z.string(),
+  locationId: z.string(),
+  start: z.string(),
+  end: z.string(),
+});
+
+/** Item and location are needed too: only a read of them can prove that the visit is gone. */
+const unscheduleEventInput = z.strictObject({ scheduleEventId: id, mPlanId: id, locationId: id });
+
+const unscheduleEventResult = z.strictObject({ scheduleEventId: z.string() });
+
+const reissueEventInput = z.strictObject({
+  mPlanId: id,
+  locationId: id,
+  repId: id,
+  /** The work expires at the start of this day. */
+  expirationDate: date,
+  scheduleEventId: id.optional(),
+  /** Free text to the rep; may name people. */
+  comments: z.string().max(2_000).optional(),
+  includeResponses: z.boolean().optional(),
+});
+
+const reissueEventResult = z.strictObject({ accepted: z.literal(true) });
+
+const listPlanningInput = z
+  .strictObject({ startDate: date, endDate: date, mPlanId: id.optional() })
+  .refine(({ startDate, endDate }) => startDate <= endDate, {
+    path: ['endDate'],
+    message: 'must not be before startDate',
+  })
+  .refine(
+    ({ startDate, endDate }) => Date.parse(endDate) - Date.parse(startDate) <= MAX_RANGE_DAYS * DAY_MS,
+    {
+      path: ['endDate'],
+      message: `must be within ${MAX_RANGE_DAYS} days of startDate`,
+    },
+  );
+
+/** One work item, or one visit of it. No names of people and no signed links. */
+const planningItem = z.strictObject({
+  mPlanId: z.string(),
+  name: z.string().nullable(),
+  locationId: z.string().nullable(),
+  locationName: z.string().nullable(),
+  storeNumber: z.string().nullable(),
+  startDate: z.string().nullable(),
+  endDate: z.string().nullable(),
+  /** Start of the visit, with the offset of the configured zone. May be set though the item is unstaffed. */
+  scheduleDate: z.string().nullable(),
+  condition: z.string().nullable(),
+  scheduleRepId: z.string().nullable(),
+  scheduleEventId: z.string().nullable(),
+});
+
+const listPlanningResult = z.strictObject({ items: z.array(planningItem), total: z.int() });
+
+const listAvailableRepsInput = z
+  .strictObject({ start: time, end: time })
+  .refine(endAfterStart.check, endAfterStart.params)
+  .refine(({ start, end }) => Date.parse(end) - Date.parse(start) <= MAX_RANGE_DAYS * DAY_MS, {
+    path: ['end'],
+    message: `must be within ${MAX_RANGE_DAYS} days of start`,
+  });
+
+const listAvailableRepsResult = z.strictObject({
+  reps: z.array(
+    z.strictObject({
+      repId: z.string(),
+      employeeId: z.string().nullable(),
+      name: z.string().nullable(),
+      lastName: z.string().nullable(),
+      role: z.string().nullable(),
+      availableHoursPerDay: z.number().nullable(),
+      scheduledHours: z.number().nullable(),
+      visitCount: z.number().nullable(),
+    }),
+  ),
+});
+
+const listQualifiedRepsInput = z.strictObject({ mPlanId: id, locationId: id });
+
+const listQualifiedRepsResult = z.strictObject({
+  reps: z.array(
+    z.strictObject({
+      repId: z.string(),
+      firstName: z.string().nullable(),
+      lastName: z.string().nullable(),
+      timezone: z.string().nullable(),
+    }),
+  ),
+});
+
+/** Crossmark (MVRetail): scheduling of visits. */
+export const crossmark = {
+  name: 'crossmark',
+  title: 'Crossmark',
+  envPrefix: 'CROSSMARK',
+  breaker: { failMax: 5, resetMs: 60_000 },
+  signIn: 'password',
+  operations: {
+    'schedule-event': {
+      name: 'schedule-event',
+      summary: 'Puts a rep on a work item at a location and time.',
+      effect: 'unsafe',
+      input: scheduleEventInput,
+      result: scheduleEventResult,
+      timeoutMs: 10_000,
+      retry,
+    },
+    'unschedule-event': {
+      name: 'unschedule-event',
+      summary: 'Takes a scheduled visit away.',
+      effect: 'idempotent',
+      input: unscheduleEventInput,
+      result: unscheduleEventResult,
+      timeoutMs: 10_000,
+      retry,
+    },
+    'reissue-event': {
+      name: 'reissue-event',
+      summary: 'Issues a work item again after it was submitted or has expired. Does not schedule it.',
+      effect: 'unsafe',
+      input: reissueEventInput,
+      result: reissueEventResult,
+      timeoutMs: 10_000,
+      retry,
+      sealedInput: ['comments'],
+    },
+    'list-planning': {
+      name: 'list-planning',
+      summary: 'Work items between two dates with their staffing.',
+      effect: 'read',
+      input: listPlanningInput,
+      result: listPlanningResult,
+      timeoutMs: 60_000,
+      retry,
+    },
+    'list-available-reps': {
+      name: 'list-available-reps',
+      summary: 'The reps available between two times.',
+      effect: 'read',
+      input: listAvailableRepsInput,
+      result: listAvailableRepsResult,
+      timeoutMs: 20_000,
+      retry,
+      sealedResult: true,
+    },
+    'list-qualified-reps': {
+      name: 'list-qualified-reps',
+      summary: 'The reps who may work an item at a location.',
+      effect: 'read',
+      input: listQualifiedRepsInput,
+      result: listQualifiedRepsResult,
+      timeoutMs: 30_000,
+      retry,
+      sealedResult: true,
+    },
+  },
+} as const satisfies UpstreamDefinition;
+
+/** Name of a Crossmark operation. */
+export type CrossmarkOperation = keyof typeof crossmark.operations;
+/** Input of a Crossmark operation. */
+export type CrossmarkInput<Name extends CrossmarkOperation> = z.infer<
+  (typeof crossmark.operations)[Name]['input']
+>;
+/** Result of a Crossmark operation. */
+export type CrossmarkResult<Name extends CrossmarkOperation> = z.infer<
+  (typeof crossmark.operations)[Name]['result']
+>;
+/** One row of `list-planning`. */
+export type PlanningItem = z.infer<typeof planningItem>;

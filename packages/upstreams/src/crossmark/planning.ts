@@ -1,0 +1,43 @@
+/**
+ * Reading the planning list page by page (upstreams.md A2.1).
+ *
+ * Always true: a list that is shorter than Crossmark announced is not returned as if it were whole.
+ */
+import type { Exchange } from '../http.ts';
+import type { FailedOutcome } from '../session-store.ts';
+import { classifyRead, type ReadValue, type SignedOut } from './classify.ts';
+import { retryOutcome } from './outcome-codes.ts';
+import { type Draft, type Place, type PlanningQuery, planningRequest } from './requests.ts';
+import { type PlanningRecord, planningAnswer } from './wire.ts';
+
+/** Sends one request inside the session. */
+export type SendRead = (draft: Draft) => Promise<Exchange>;
+
+/** All rows, and how many Crossmark says there are. */
+export type PlanningList = { readonly rows: readonly PlanningRecord[]; readonly total: number };
+
+const MAX_PAGES = 100;
+
+/** Reads all pages of `query`. */
+export async function readPlanning(
+  send: SendRead,
+  place: Place,
+  query: Omit<PlanningQuery, 'page'>,
+): Promise<ReadValue<PlanningList> | SignedOut | FailedOutcome> {
+  const rows = new Map<string, PlanningRecord>();
+  let received = 0;
+  for (let page = 1; page <= MAX_PAGES; page += 1) {
+    const exchange = await send(planningRequest(place, { ...query, page }));
+    const read = classifyRead(exchange, planningAnswer, Date.now());
+    if (read.kind !== 'value') return read;
+    const { value, status } = read;
+    const knownBefore = rows.size;
+    for (const row of value.rows) rows.set(JSON.stringify(row), row);
+    received += value.rows.length;
+    const total = value.total ?? received;
+    if (received >= total) return { kind: 'value', value: { rows: [...rows.values()], total }, status };
+    // Nothing new: Crossmark gives the same page again, or has no more than this.
+    if (rows.size === knownBefore) break;
+  }
+  return retryOutcome('up', { code: 'incomplete_list' });
+}

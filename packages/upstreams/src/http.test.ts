@@ -1,0 +1,228 @@
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createServer as createTcpServer } from 'node:net';
+import { gzipSync } from 'node:zlib';
+import { afterEach, describe, expect, it } from 'vitest';
+import { cookieState, createHttp, type Http, newCookies, parseCookies, serializeCookies } from './http.ts';
+
+const cleanups: (() => void | Promise<void>)[] = [];
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function serve(listener: RequestListener): Promise<{ url: string; server: Server }> {
+  const server = createServer(listener);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  cleanups.push(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, server };
+}
+
+function http(maxBodyBytes?: number): Http {
+  const made = createHttp(maxBodyBytes === undefined ? {} : { maxBodyBytes });
+  cleanups.push(() => made.close());
+  return made;
+}
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  let text = '';
+  for await (const chunk of request) text += chunk;
+  return text;
+}
+
+const patient = () => AbortSignal.timeout(5_000);
+
+describe('createHttp', () => {
+  it('gives an answer whatever its status, decompressed, redirects not followed', async () => {
+    let requests = 0;
+    const { url } = await serve((_request, response) => {
+      requests += 1;
+      response.writeHead(302, {
+        location: '/login?x=1',
+        'content-type': 'TEXT/HTML',
+        'content-encoding': 'gzip',
+      });
+      response.end(gzipSync('<p>moved</p>'));
+    });
+    const exchange = await http().send({ method: 'GET', url, signal: patient() });
+    expect(exchange).toMatchObject({
+      kind: 'answer',
+      status: 302,
+      location: '/login?x=1',
+      contentType: 'text/html',
+      body: '<p>moved</p>',
+    });
+    expect(requests).toBe(1);
+  });
+
+  it('does not repeat a failed request', async () => {
+    let requests = 0;
+    const { url } = await serve((_request, response) => {
+      requests += 1;
+      response.writeHead(503).end();
+    });
+    expect(await http().send({ method: 'GET', url, signal: patient() })).toMatchObject({
+      status: 503,
+      body: '',
+    });
+    expect(requests).toBe(1);
+  });
+
+  it('sends forms, JSON and multipart as a browser does, each with its length', async () => {
+    const seen: {
+      type: string | undefined;
+      length: string | undefined;
+      agent: string | undefined;
+      body: string;
+    }[] = [];
+    const { url } = await serve(async (request, response) => {
+      const { 'content-type': type, 'content-length': length, 'user-agent': agent } = request.headers;
+      seen.push({ type, length, agent, body: await bodyOf(request) });
+      response.end('ok');
+    });
+    const client = http();
+    await client.send({ method: 'POST', url, form: { a: '1+2:00 é', b: '' }, signal: patient() });
+    await client.send({ method: 'POST', url, json: { a: 1 }, signal: patient() });
+    await client.send({ method: 'POST', url, multipart: { project: 'x,y' }, signal: patient() });
+    expect(seen[0]).toMatchObject({
+      type: 'application/x-www-form-urlencoded',
+      body: 'a=1%2B2%3A00+%C3%A9&b=',
+    });
+    expect(seen[1]).toMatchObject({ type: 'application/json', body: '{"a":1}' });
+    expect(seen[2]?.type).toMatch(/^multipart\/form-data; ?boundary=/);
+    expect(seen[2]?.body).toMatch(/name="project"\r\n\r\nx,y\r\n/);
+    for (const { length, body, agent } of seen) {
+      expect(length).toBe(String(Buffer.byteLength(body)));
+      expect(agent).toMatch(/^Recloser\/0\.1/);
+    }
+  });
+
+  it('keeps cookies in the jar, and the jar survives being text', async () => {
+    const sent: (string | undefined)[] = [];
+    const { url } = await serve((request, response) => {
+      sent.push(request.headers.cookie);
+      response.setHeader('set-cookie', [
+        'PHPSESSID=abc; path=/; HttpOnly',
+        'broken=1; domain=elsewhere.test',
+      ]);
+      response.end();
+    });
+    const cookies = newCookies();
+    const before = cookieState(cookies);
+    await http().send({ method: 'GET', url, cookies, signal: patient() });
+    expect(cookieState(cookies)).not.toBe(before);
+    const restored = parseCookies(serializeCookies(cookies));
+    expect(cookieState(restored)).toBe(cookieState(cookies));
+    await http().send({ method: 'GET', url: `${url}/deep/path`, cookies: restored, signal: patient() });
+    expect(cookieState(restored)).toBe(cookieState(cookies));
+    expect(sent).toEqual([undefined, 'PHPSESSID=abc']);
+  });
+
+  it('throws a body away that is larger than the cap', async () => {
+    const { url } = await serve((_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/plain' });
+      response.end('x'.repeat(200_000));
+    });
+    const exchange = await http(50_000).send({ method: 'GET', url, signal: patient() });
+    expect(exchange).toMatchObject({ kind: 'answer', status: 200, body: '', truncated: true });
+  });
+});
+
+describe('what may have been sent', () => {
+  it('says not_sent for a refused connection', async () => {
+    const { url, server } = await serve(() => {});
+    await new Promise((resolve) => server.close(resolve));
+    const exchange = await http().send({ method: 'POST', url: `${url}/a?secret=1`, signal: patient() });
+    expect(exchange).toEqual({
+      kind: 'not_sent',
+      code: 'ECONNREFUSED',
+      message: 'No connection was made (ECONNREFUSED).',
+    });
+  });
+
+  it('says not_sent for a name that does not resolve', async () => {
+    const exchange = await http().send({ method: 'GET', url: 'http://nowhere.invalid/', signal: patient() });
+    expect(exchange.kind).toBe('not_sent');
+  });
+
+  it('says not_sent when the TLS handshake fails or never ends', async () => {
+    const server = createTcpServer((socket) => {
+      socket.once('data', () => socket.destroy());
+    });
+    const silent = createTcpServer(() => {});
+    const ports: number[] = [];
+    for (const each of [server, silent]) {
+      await new Promise<void>((resolve) => each.listen(0, '127.0.0.1', resolve));
+      cleanups.push(() => void each.close());
+      ports.push((each.address() as AddressInfo).port);
+    }
+    const [closing, hanging] = ports.map((port) => `https://127.0.0.1:${port}/`);
+    expect((await http().send({ method: 'POST', url: closing ?? '', signal: patient() })).kind).toBe(
+      'not_sent',
+    );
+    const signal = AbortSignal.timeout(50);
+    expect(await http().send({ method: 'POST', url: hanging ?? '', signal })).toMatchObject({
+      kind: 'not_sent',
+      code: 'ETIMEDOUT',
+    });
+  });
+
+  it('says not_sent when the signal is aborted already', async () => {
+    const { url } = await serve((_request, response) => response.end());
+    expect(await http().send({ method: 'POST', url, signal: AbortSignal.abort() })).toMatchObject({
+      kind: 'not_sent',
+      code: 'ERR_ABORTED',
+    });
+  });
+
+  it('says no_answer for a reset after the request was read', async () => {
+    const { url } = await serve((request) => void request.socket.destroy());
+    const exchange = await http().send({ method: 'POST', url, form: { a: '1' }, signal: patient() });
+    expect(exchange).toMatchObject({ kind: 'no_answer', cause: 'reset' });
+  });
+
+  it('says no_answer for a reset of a reused keep-alive connection', async () => {
+    let requests = 0;
+    const { url } = await serve((request, response) => {
+      requests += 1;
+      if (requests === 1) response.end('first');
+      else request.socket.resetAndDestroy();
+    });
+    const client = http();
+    expect(await client.send({ method: 'GET', url, signal: patient() })).toMatchObject({ body: 'first' });
+    expect(await client.send({ method: 'POST', url, form: { a: '1' }, signal: patient() })).toMatchObject({
+      kind: 'no_answer',
+      cause: 'reset',
+      code: 'ECONNRESET',
+    });
+    expect(requests).toBe(2);
+  });
+
+  it('says no_answer for a body that breaks off', async () => {
+    const { url } = await serve((request, response) => {
+      response.writeHead(200, { 'content-length': '100' });
+      response.write('half', () => request.socket.destroy());
+    });
+    expect(await http().send({ method: 'GET', url, signal: patient() })).toMatchObject({
+      kind: 'no_answer',
+      cause: 'reset',
+    });
+  });
+
+  it('tells time being up from the caller giving up', async () => {
+    const { url } = await serve(() => {});
+    const timedOut = await http().send({ method: 'POST', url, signal: AbortSignal.timeout(50) });
+    expect(timedOut).toMatchObject({ kind: 'no_answer', cause: 'timeout', code: 'ETIMEDOUT' });
+
+    const controller = new AbortController();
+    const arrived = Promise.withResolvers<void>();
+    const other = await serve(() => arrived.resolve());
+    const pending = http().send({ method: 'POST', url: other.url, signal: controller.signal });
+    await arrived.promise;
+    controller.abort();
+    expect(await pending).toMatchObject({ kind: 'no_answer', cause: 'aborted', code: 'ERR_ABORTED' });
+  });
+});

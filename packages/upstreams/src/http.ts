@@ -1,0 +1,232 @@
+/**
+ * One HTTP exchange with an upstream, without any judgement of it: no retries, no redirects followed, no
+ * exception for a status. What came of it is a value, `Exchange`, and classify files read that.
+ *
+ * Always true: `not_sent` is said only when no byte of the request can have left this machine (the request
+ * never got a connection, or its new connection was never completed). Everything after that, a reset on a
+ * reused keep-alive socket included, is `no_answer`: the upstream may have acted on it.
+ * Messages never carry a URL, a body or a cookie; they name the error code only.
+ */
+import { type ClientRequest, Agent as HttpAgent, type IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import got, { type Got, RequestError, type Response } from 'got';
+import { CookieJar } from 'tough-cookie';
+import { abortCause } from './abort.ts';
+
+/** What a connection without an answer died of. `aborted`: the caller gave up for a reason of its own. */
+export type NoAnswerCause = 'timeout' | 'reset' | 'aborted';
+
+/** An answer of the upstream, whatever its status. */
+export type Answer = {
+  readonly kind: 'answer';
+  readonly status: number;
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+  /** The content-type header, lower case, `''` when there is none. Some upstreams send JSON as text/html. */
+  readonly contentType: string;
+  /** Decompressed text; `''` when it was larger than the cap (see `truncated`). */
+  readonly body: string;
+  /** True when the body was larger than the cap and was thrown away. */
+  readonly truncated?: true;
+  /** Where a redirect points, as sent. May carry tokens: never log it. */
+  readonly location?: string;
+};
+
+/** No byte of the request left: repeating it is safe whatever it does. */
+export type NotSent = { readonly kind: 'not_sent'; readonly code: string; readonly message: string };
+
+/** The request may have reached the upstream and no complete answer came back. */
+export type NoAnswer = {
+  readonly kind: 'no_answer';
+  readonly cause: NoAnswerCause;
+  readonly code: string;
+  readonly message: string;
+};
+
+export type Exchange = Answer | NotSent | NoAnswer;
+
+/** One request. At most one of `json`, `form` and `multipart` is given. */
+export type HttpRequest = {
+  readonly method: 'GET' | 'POST';
+  /** Absolute, without a query string. */
+  readonly url: string;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly json?: unknown;
+  readonly form?: Readonly<Record<string, string>>;
+  readonly multipart?: Readonly<Record<string, string>>;
+  /** Sent from, and updated by the answer's Set-Cookie headers. */
+  readonly cookies?: CookieJar;
+  /**
+   * Ends the exchange. A reason named `TimeoutError` (as `AbortSignal.timeout` gives) counts as the upstream's
+   * time being up; any other reason counts as the caller giving up, which says nothing about the upstream.
+   */
+  readonly signal: AbortSignal;
+};
+
+export type Http = {
+  /** Makes one exchange. Never rejects for anything the network or the upstream did. */
+  send(request: HttpRequest): Promise<Exchange>;
+  /** Ends idle connections. Safe to call twice. */
+  close(): void;
+};
+
+/** The honest name we go by, upstreams.md section A2 and B1: no browser is imitated. */
+export const USER_AGENT = 'Recloser/0.1 (queued calls on behalf of a customer application)';
+
+const DEFAULT_MAX_BODY_BYTES = 32 * 1024 * 1024;
+
+/** Makes the sender of one upstream, with keep-alive connections of its own. `maxBodyBytes` caps an answer. */
+export function createHttp(options: { maxBodyBytes?: number } = {}): Http {
+  const agent = { http: new HttpAgent({ keepAlive: true }), https: new HttpsAgent({ keepAlive: true }) };
+  const instance = got.extend({
+    agent,
+    retry: { limit: 0 },
+    throwHttpErrors: false,
+    followRedirect: false,
+    decompress: true,
+    responseType: 'text',
+    ignoreInvalidCookies: true,
+    headers: { 'user-agent': USER_AGENT },
+  });
+  const maxBodyBytes = options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES;
+  return {
+    send: (request) => exchange(instance, request, maxBodyBytes),
+    close() {
+      agent.http.destroy();
+      agent.https.destroy();
+    },
+  };
+}
+
+/** An empty jar for a new session. */
+export function newCookies(): CookieJar {
+  return new CookieJar(undefined, { looseMode: true });
+}
+
+/** A jar as text, to keep inside (sealed) session data. */
+export function serializeCookies(jar: CookieJar): string {
+  return JSON.stringify(jar.serializeSync() ?? {});
+}
+
+/** The jar out of session data. Throws when the text was not made by `serializeCookies`. */
+export function parseCookies(text: string): CookieJar {
+  return CookieJar.deserializeSync(text);
+}
+
+/**
+ * The jar's names, values and expiry as one text, without access times: equal texts mean nothing changed and
+ * nothing needs saving. As secret as the jar itself.
+ */
+export function cookieState(jar: CookieJar): string {
+  const cookies = jar.serializeSync()?.cookies ?? [];
+  const lines = cookies.map((cookie) =>
+    JSON.stringify([cookie.domain, cookie.path, cookie.key, cookie.value, cookie.expires, cookie.maxAge]),
+  );
+  return lines.sort().join('\n');
+}
+
+async function exchange(instance: Got, request: HttpRequest, maxBodyBytes: number): Promise<Exchange> {
+  const connection = new ConnectionWatch();
+  const tooLarge = new AbortController();
+  let answered: Pick<Response, 'statusCode' | 'headers'> | undefined;
+  try {
+    const body = await bodyOptions(request);
+    // A caller that gave up while the body was being prepared must not cause a connection any more.
+    if (request.signal.aborted) return withoutAnswer('ERR_ABORTED', request.signal, connection);
+    const pending = instance(request.url, {
+      ...body,
+      responseType: 'text',
+      method: request.method,
+      signal: AbortSignal.any([request.signal, tooLarge.signal]),
+      ...(request.query && { searchParams: { ...request.query } }),
+      ...(request.cookies && { cookieJar: request.cookies }),
+    });
+    pending.on('request', (sent) => {
+      connection.watch(sent);
+      sent.once('response', (response: IncomingMessage) => {
+        answered = { statusCode: response.statusCode ?? 0, headers: response.headers };
+      });
+    });
+    pending.on('downloadProgress', ({ transferred }) => {
+      if (transferred > maxBodyBytes) tooLarge.abort();
+    });
+    const response = await pending;
+    return answer(response, response.body);
+  } catch (error) {
+    if (!(error instanceof RequestError)) throw error;
+    if (tooLarge.signal.aborted && answered) return { ...answer(answered, ''), truncated: true };
+    return withoutAnswer(error.code, request.signal, connection);
+  }
+}
+
+type BodyOptions = {
+  headers: Record<string, string>;
+  json?: unknown;
+  form?: Record<string, string>;
+  body?: Uint8Array;
+};
+
+async function bodyOptions(request: HttpRequest): Promise<BodyOptions> {
+  const headers = { ...request.headers };
+  if (request.json !== undefined) return { headers, json: request.json };
+  if (request.form) return { headers, form: { ...request.form } };
+  if (!request.multipart) return { headers };
+  const form = new FormData();
+  for (const [name, value] of Object.entries(request.multipart)) form.append(name, value);
+  // Serialised whole, so that it is sent with a Content-Length as browsers do and not in chunks.
+  const encoded = new globalThis.Response(form);
+  const contentType = encoded.headers.get('content-type') ?? 'multipart/form-data';
+  const body = new Uint8Array(await encoded.arrayBuffer());
+  return { headers: { ...headers, 'content-type': contentType }, body };
+}
+
+function answer(response: Pick<Response, 'statusCode' | 'headers'>, body: string): Answer {
+  const { location } = response.headers;
+  return {
+    kind: 'answer',
+    status: response.statusCode,
+    headers: response.headers,
+    contentType: (response.headers['content-type'] ?? '').toLowerCase(),
+    body,
+    ...(location !== undefined && { location }),
+  };
+}
+
+function withoutAnswer(code: string, signal: AbortSignal, connection: ConnectionWatch): NotSent | NoAnswer {
+  const cause = signal.aborted ? abortCause(signal) : code === 'ETIMEDOUT' ? 'timeout' : 'reset';
+  const stableCode = signal.aborted ? (cause === 'timeout' ? 'ETIMEDOUT' : 'ERR_ABORTED') : code;
+  if (!connection.mayHaveSent) {
+    return { kind: 'not_sent', code: stableCode, message: `No connection was made (${stableCode}).` };
+  }
+  return { kind: 'no_answer', cause, code: stableCode, message: `${noAnswerText[cause]} (${stableCode}).` };
+}
+
+const noAnswerText: Readonly<Record<NoAnswerCause, string>> = {
+  timeout: 'No complete answer came in time',
+  reset: 'The connection broke before a complete answer came',
+  aborted: 'The attempt was given up before a complete answer came',
+};
+
+/** Knows whether a request can have left: it has once its socket was open, or was open already. */
+class ConnectionWatch {
+  mayHaveSent = false;
+
+  watch(request: ClientRequest): void {
+    if (request.socket) this.#watchSocket(request, request.socket);
+    else request.once('socket', (socket: Socket) => this.#watchSocket(request, socket));
+  }
+
+  #watchSocket(request: ClientRequest, socket: Socket): void {
+    const sent = () => {
+      this.mayHaveSent = true;
+    };
+    // With TLS nothing of the request is sent before the handshake is complete.
+    if (request.reusedSocket) sent();
+    else if (socket instanceof TLSSocket) socket.once('secureConnect', sent);
+    else if (socket.connecting) socket.once('connect', sent);
+    else sent();
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * The Lua scripts behind `SessionStore`, and the little runner that calls them by digest.
+ *
+ * Always true: a script touches only the keys it is given, which all share the upstream's hash tag, and
+ * nothing from outside is ever put into a script's text. Leases are Redis key expiries, so Redis' clock rules.
+ *
+ * Keys: `session` hash {id, revision, sealed, signedInAt} · `lock` string = flight number, expires with the
+ * lease · `flight` counter, the fencing token · `refusal` hash {fingerprint, code, message, at} · `failure`
+ * hash {flight, outcome}, expires.
+ */
+import { createHash } from 'node:crypto';
+import type { Cluster, Redis } from 'ioredis';
+
+/** What the store needs of a connection: one `Redis` or `Cluster` of ioredis. */
+export type SessionRedis = Redis | Cluster;
+
+export type Script = { readonly source: string; readonly sha: string; readonly keys: number };
+
+/** Runs a script by digest and loads it where Redis does not know it yet. */
+export async function runScript(
+  redis: SessionRedis,
+  script: Script,
+  keys: readonly string[],
+  args: readonly (string | number)[],
+): Promise<unknown> {
+  if (keys.length !== script.keys)
+    throw new RangeError(`script needs ${script.keys} keys, not ${keys.length}`);
+  try {
+    return await redis.evalsha(script.sha, keys.length, ...keys, ...args);
+  } catch (error) {
+    if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
+    return redis.eval(script.source, keys.length, ...keys, ...args);
+  }
+}
+
+function script(keys: number, source: string): Script {
+  return { source, keys, sha: createHash('sha1').update(source).digest('hex') };
+}
+
+/**
+ * Decides what a caller without a usable session does. Keys: session, lock, flight, refusal, failure. Args: stale id,
+ * stale revision, credentials fingerprint, lease ms, flight number waited for ('' = none).
+ * A session other than the stale one wins over everything. The leader's claim drops the stale session.
+ */
+export const claimScript = script(
+  5,
+  `
+local current = redis.call('HMGET', KEYS[1], 'id', 'revision', 'sealed', 'signedInAt')
+if current[1] and (current[1] ~= ARGV[1] or current[2] ~= ARGV[2]) then
+  return {'session', current[1], current[2], current[3], current[4]}
+end
+local refusal = redis.call('HMGET', KEYS[4], 'fingerprint', 'code', 'message')
+if refusal[1] and refusal[1] == ARGV[3] then
+  return {'refused', refusal[2], refusal[3]}
+end
+if ARGV[5] ~= '' then
+  local failure = redis.call('HMGET', KEYS[5], 'flight', 'outcome')
+  if failure[1] and tonumber(failure[1]) >= tonumber(ARGV[5]) then
+    return {'failed', failure[2]}
+  end
+end
+local holder = redis.call('GET', KEYS[2])
+if holder then
+  return {'wait', holder}
+end
+local flight = redis.call('INCR', KEYS[3])
+redis.call('SET', KEYS[2], flight, 'PX', ARGV[4])
+redis.call('DEL', KEYS[1])
+return {'lead', tostring(flight)}
+`,
+);
+
+/** Ends a flight with a session, if the lock is still this flight's. Keys: session, lock, refusal. Args: flight, id, sealed, signedInAt. */
+export const completeScript = script(
+  3,
+  `
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+redis.call('HSET', KEYS[1], 'id', ARGV[2], 'revision', '1', 'sealed', ARGV[3], 'signedInAt', ARGV[4])
+return 1
+`,
+);
+
+/** Ends a flight with "these credentials are wrong". Keys: lock, refusal. Args: flight, fingerprint, code, message, at. */
+export const refuseScript = script(
+  2,
+  `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[2], 'fingerprint', ARGV[2], 'code', ARGV[3], 'message', ARGV[4], 'at', ARGV[5])
+return 1
+`,
+);
+
+/** Ends a flight that got nowhere; those waiting for it share its outcome. Keys: lock, failure. Args: flight, outcome, keep ms. */
+export const failScript = script(
+  2,
+  `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[2], 'flight', ARGV[1], 'outcome', ARGV[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+return 1
+`,
+);
+
+/** Saves changed data of the current session; returns the new revision, 0 when another session is current. Keys: session. Args: id, sealed. */
+export const rotateScript = script(
+  1,
+  `
+if redis.call('HGET', KEYS[1], 'id') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'sealed', ARGV[2])
+return redis.call('HINCRBY', KEYS[1], 'revision', 1)
+`,
+);
+
+/** Puts a session made by a person in place of any other. Keys: session, refusal, pending. Args: id, sealed, signedInAt. */
+export const storeScript = script(
+  3,
+  `
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+redis.call('HSET', KEYS[1], 'id', ARGV[1], 'revision', '1', 'sealed', ARGV[2], 'signedInAt', ARGV[3])
+return 1
+`,
+);
+
+/** Forgets the session if it is still the one named ('' = whichever). Keys: session. Args: id. */
+export const clearScript = script(
+  1,
+  `
+if ARGV[1] ~= '' and redis.call('HGET', KEYS[1], 'id') ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+`,
+);

@@ -1,0 +1,491 @@
+import { randomUUID } from 'node:crypto';
+import { Redis } from 'ioredis';
+import { afterEach, beforeEach, describe, expect, inject, it, onTestFinished } from 'vitest';
+import { SessionStore } from '../session-store.ts';
+import { upstreamSettings } from '../settings.ts';
+import type { AttemptContext, UpstreamClient } from '../upstream.ts';
+import { createWalmartEdrClient } from './client.ts';
+import { walmartEdr } from './definition.ts';
+import { jwt, type Reply, TestWalmart } from './test-server.ts';
+
+const sealer = {
+  seal: (plain: string) => `sealed:${Buffer.from(plain).toString('base64')}`,
+  open: (sealed: string) => Buffer.from(sealed.slice('sealed:'.length), 'base64').toString(),
+};
+const reason =
+  "Walmart EDR needs a sign-in with a text-message code: an operator opens the admin app's page /sign-in/walmart-edr and enters the code.";
+const report = '/EventManagement/api/edrReport';
+const authenticate = '/EventManagement/api/authenticate';
+const html = (status: number, body: string): Reply => ({
+  status,
+  headers: { 'content-type': 'text/html' },
+  body,
+});
+
+let walmart: TestWalmart;
+let urls: { baseUrl: string; loginBaseUrl: string };
+let redis: Redis;
+let root: string;
+let logged: string[];
+
+beforeEach(async () => {
+  walmart = new TestWalmart();
+  urls = await walmart.start();
+  redis = new Redis(inject('redisUrl'));
+  root = `test-${randomUUID()}:{walmart-edr}`;
+  logged = [];
+});
+
+afterEach(async () => {
+  await walmart.close();
+  const keys = await redis.keys(`${root}*`);
+  if (keys.length > 0) await redis.del(keys);
+  redis.disconnect();
+});
+
+function worker(
+  name: string,
+  env: Record<string, string> = {},
+): { client: UpstreamClient; sessions: SessionStore } {
+  const sessions = new SessionStore({ redis, root, sealer, worker: name, pollMs: 5 });
+  const settings = upstreamSettings(walmartEdr, {
+    WALMART_EDR_BASE_URL: urls.baseUrl,
+    WALMART_EDR_LOGIN_BASE_URL: urls.loginBaseUrl,
+    WALMART_EDR_USERNAME: 'user',
+    WALMART_EDR_PASSWORD: 'secret',
+    WALMART_EDR_MFA_CREDENTIAL_ID: 'phone',
+    ...env,
+  });
+  const write = (fields: object, message: string) => void logged.push(JSON.stringify([fields, message]));
+  const client = createWalmartEdrClient({ settings, sessions, log: { info: write, warn: write } });
+  onTestFinished(() => client.close());
+  return { client, sessions };
+}
+
+function context(ms = 5_000): AttemptContext {
+  return { signal: AbortSignal.timeout(ms), onSending: async () => {} };
+}
+
+function getReport({ client }: { client: UpstreamClient }, eventId = '123456') {
+  return client.run('get-report', { eventId }, context());
+}
+
+function signInStep({ client }: { client: UpstreamClient }, code?: string) {
+  const step = code === undefined ? { step: 'send-code' as const } : { step: 'verify' as const, code };
+  return client.signInStep?.(step, AbortSignal.timeout(5_000));
+}
+
+async function signIn(by: { client: UpstreamClient }): Promise<void> {
+  expect(await signInStep(by)).toEqual({ kind: 'code-sent' });
+  expect(await signInStep(by, '123456')).toEqual({ kind: 'signed-in' });
+  walmart.seen.length = 0;
+}
+
+/** As if the last message had been sent long enough ago. */
+async function forgetSpacing(): Promise<void> {
+  await redis.del(`${root}:session:pending`);
+}
+
+describe('sign-in', () => {
+  it('takes the steps of the document, each with the cookies of those before, and serves every worker', async () => {
+    const [one, two] = [worker('one'), worker('two')];
+    expect(await signInStep(one)).toEqual({ kind: 'code-sent' });
+    // The code may be entered on another worker than the one that sent it.
+    expect(await signInStep(two, ' 123456 ')).toEqual({ kind: 'signed-in' });
+    expect(walmart.seen.map(({ method, path }) => `${method} ${path}`)).toEqual([
+      'GET /login',
+      'POST /api/login',
+      'POST /api/mfa/sendCode',
+      'POST /api/mfa/validateCode',
+      'GET /rl_portal_services/api/Site/InsertRlPageDetails',
+      'GET /rl_portal/',
+      'GET /EventManagement/',
+      'GET /EventManagement/home',
+      'GET /EventManagement/api/authenticate',
+    ]);
+    expect(JSON.parse(walmart.to('/api/login')[0]?.body ?? '')).toEqual({
+      username: 'user',
+      password: 'secret',
+      language: 'en',
+    });
+    expect(JSON.parse(walmart.to('/api/mfa/sendCode')[0]?.body ?? '')).toEqual({
+      type: 'SMS_OTP',
+      credid: 'phone',
+    });
+    expect(walmart.seen[4]?.query).toBe('?pageId=6&pageSubId=w6040&pageSubDesc=Event+Management+System');
+    expect(walmart.smsSent).toBe(1);
+    expect(await getReport(one)).toMatchObject({ kind: 'done' });
+    expect(await getReport(two)).toMatchObject({ kind: 'done' });
+    expect(await redis.exists(`${root}:session:refusal`)).toBe(0);
+  });
+
+  it('keeps nothing readable in Redis and logs no secret', async () => {
+    const one = worker('one');
+    await signInStep(one);
+    const pending = (await redis.get(`${root}:session:pending`)) ?? '';
+    expect(pending).toMatch(/^sealed:/);
+    await signInStep(one, '123456');
+    expect(await redis.hget(`${root}:session`, 'sealed')).toMatch(/^sealed:/);
+    expect(logged.join()).not.toMatch(/123456|secret|user"|phone|Bearer|RLSESSION/);
+    expect(logged).toHaveLength(2);
+  });
+
+  it('texts one code in 30 s, whoever asks and even after it was used', async () => {
+    const [one, two] = [worker('one'), worker('two')];
+    await signInStep(one);
+    expect(await signInStep(two)).toMatchObject({ kind: 'refused', code: 'too_soon' });
+    await signInStep(one, '123456');
+    expect(await signInStep(two)).toMatchObject({ kind: 'refused', code: 'too_soon' });
+    expect(walmart.smsSent).toBe(1);
+  });
+
+  it('texts one code when two ask in the same moment', async () => {
+    const results = await Promise.all([signInStep(worker('one')), signInStep(worker('two'))]);
+    expect(results.map((result) => result?.kind).sort()).toEqual(['code-sent', 'refused']);
+    expect(walmart.smsSent).toBe(1);
+  });
+
+  it('says when the credentials are refused, and does not hurry to try them again', async () => {
+    const wrong = worker('one', { WALMART_EDR_PASSWORD: 'wrong' });
+    expect(await signInStep(wrong)).toMatchObject({ kind: 'refused', code: 'credentials_refused' });
+    expect(await signInStep(wrong)).toMatchObject({ kind: 'refused', code: 'too_soon' });
+    expect(walmart.to('/api/login')).toHaveLength(1);
+    expect(walmart.smsSent).toBe(0);
+  });
+
+  it('says when no code would be sent', async () => {
+    const wrong = worker('one', { WALMART_EDR_MFA_CREDENTIAL_ID: 'other' });
+    expect(await signInStep(wrong)).toMatchObject({ kind: 'refused', code: 'send_code_refused' });
+    expect(await signInStep(wrong, '123456')).toMatchObject({ kind: 'refused', code: 'no_pending_code' });
+  });
+
+  it('lets a mistyped code be entered again', async () => {
+    const one = worker('one');
+    await signInStep(one);
+    expect(await signInStep(one, '654321')).toMatchObject({ kind: 'refused', code: 'code_refused' });
+    expect(await signInStep(one, '12345')).toMatchObject({ kind: 'refused', code: 'code_malformed' });
+    expect(walmart.to('/api/mfa/validateCode')).toHaveLength(1);
+    expect(await signInStep(one, '123456')).toEqual({ kind: 'signed-in' });
+    expect(walmart.smsSent).toBe(1);
+  });
+
+  it('says when a code has expired, and when there is none', async () => {
+    const one = worker('one');
+    expect(await signInStep(one, '123456')).toMatchObject({ kind: 'refused', code: 'no_pending_code' });
+    expect(walmart.seen).toHaveLength(0);
+    await signInStep(one);
+    walmart.codeExpired = true;
+    expect(await signInStep(one, '123456')).toMatchObject({ kind: 'refused', code: 'code_expired' });
+  });
+
+  it('never repeats a request for a code, even if its answer was lost; the code then still works', async () => {
+    const one = worker('one');
+    let texted = 0;
+    walmart.overrides.set('POST /api/mfa/sendCode', () => {
+      texted += 1;
+      walmart.smsSent += 1;
+      return null;
+    });
+    expect(await signInStep(one)).toMatchObject({ kind: 'refused', code: 'code_maybe_sent' });
+    expect(texted).toBe(1);
+    walmart.overrides.set('POST /api/mfa/validateCode', () => ({
+      status: 200,
+      headers: { 'set-cookie': '_auth=1; Path=/' },
+      body: '{}',
+    }));
+    expect(await signInStep(one, '123456')).toEqual({ kind: 'signed-in' });
+  });
+
+  it.each<[string, string, Reply, string]>([
+    ['login', 'POST /api/login', html(403, '<html>'), 'challenged'],
+    ['login', 'POST /api/login', html(200, '<html>captcha'), 'challenged'],
+    ['login', 'POST /api/login', { status: 500 }, 'upstream_error'],
+    ['login', 'POST /api/login', { status: 429, headers: { 'retry-after': '9' } }, 'rate_limited'],
+    ['login', 'POST /api/login', null, 'no_answer'],
+    ['login page', 'GET /login', null, 'no_answer'],
+    ['code', 'POST /api/mfa/sendCode', { status: 503 }, 'upstream_error'],
+  ])('says what is wrong with the %s: %s → %j', async (_step, key, reply, code) => {
+    walmart.overrides.set(key, () => reply);
+    const one = worker('one');
+    expect(await signInStep(one)).toMatchObject({ kind: 'refused', code });
+    expect(walmart.seen.filter(({ method, path }) => `${method} ${path}` === key)).toHaveLength(1);
+  });
+
+  it('lets a person try again at once when no login took place', async () => {
+    const one = worker('one');
+    walmart.overrides.set('POST /api/login', () => ({ status: 500 }));
+    await signInStep(one);
+    walmart.overrides.clear();
+    expect(await signInStep(one)).toEqual({ kind: 'code-sent' });
+  });
+
+  it('takes the token from the body too, and stores nothing without one', async () => {
+    const one = worker('one');
+    walmart.overrides.set(`GET ${authenticate}`, () => ({ status: 200, body: '{"hello":1}' }));
+    await signInStep(one);
+    expect(await signInStep(one, '123456')).toMatchObject({ kind: 'refused', code: 'no_app_token' });
+    expect(await redis.exists(`${root}:session`)).toBe(0);
+    expect(await signInStep(one, '123456')).toMatchObject({ kind: 'refused', code: 'no_pending_code' });
+
+    await forgetSpacing();
+    walmart.token = jwt(walmart.tokenExpiresAt);
+    walmart.overrides.set(`GET ${authenticate}`, () => ({
+      status: 200,
+      body: JSON.stringify({ token: walmart.token }),
+    }));
+    await signIn(one);
+    expect(await getReport(one)).toMatchObject({ kind: 'done' });
+  });
+
+  it('asks the app for its token once more when it stumbles, since the code works only once', async () => {
+    const one = worker('one');
+    let asked = 0;
+    walmart.overrides.set(`GET ${authenticate}`, () => {
+      asked += 1;
+      return asked === 1 ? { status: 502 } : undefined;
+    });
+    await signInStep(one);
+    expect(await signInStep(one, '123456')).toEqual({ kind: 'signed-in' });
+  });
+
+  it('follows no redirect to a stranger', async () => {
+    const stranger = new TestWalmart();
+    const { baseUrl } = await stranger.start();
+    onTestFinished(() => stranger.close());
+    walmart.overrides.set('GET /rl_portal/', () => ({
+      status: 302,
+      headers: { location: `${baseUrl}/rl_portal/` },
+    }));
+    await signIn(worker('one'));
+    expect(stranger.seen).toHaveLength(0);
+  });
+});
+
+describe('run', () => {
+  it('sends nothing without a session, and asks for a person', async () => {
+    const one = worker('one');
+    for (let call = 0; call < 3; call += 1) {
+      expect(await getReport(one)).toEqual({
+        kind: 'snooze',
+        health: 'unknown',
+        code: 'sign_in_required',
+        message: reason,
+        hold: { kind: 'sign-in', reason },
+      });
+    }
+    expect(walmart.seen).toHaveLength(0);
+  });
+
+  it('fetches a report with bearer token, cookies and referer', async () => {
+    const one = worker('one');
+    await signIn(one);
+    expect(await getReport(one)).toMatchObject({
+      kind: 'done',
+      health: 'up',
+      status: 200,
+      result: { demoId: '123456', demoName: 'Crackers tasting', items: [{ itemNbr: '123456789' }] },
+    });
+    const [seen] = walmart.seen;
+    expect(seen?.query).toBe('?id=123456');
+    expect(seen?.headers).toMatchObject({
+      authorization: `Bearer ${walmart.token}`,
+      referer: `${urls.baseUrl}/EventManagement/browse-event`,
+      cookie: expect.stringContaining('_auth=1'),
+    });
+    expect(seen?.headers.origin).toBeUndefined();
+  });
+
+  it('browses by POST with Origin and JSON', async () => {
+    const one = worker('one');
+    await signIn(one);
+    const input = { startDate: '2026-01-01', endDate: '2026-01-31', storeNumber: '8135', eventTypes: [45] };
+    expect(await one.client.run('browse-events', input, context())).toMatchObject({
+      kind: 'done',
+      result: { rows: [] },
+    });
+    const [seen] = walmart.seen;
+    expect(seen?.headers.origin).toBe(new URL(urls.baseUrl).origin);
+    expect(seen?.headers['content-type']).toContain('application/json');
+    expect(JSON.parse(seen?.body ?? '')).toMatchObject({ storeNbr: '8135', eventType: [45], itemNbr: null });
+  });
+
+  it('keeps the cookies that every reply rotates, for all workers', async () => {
+    const [one, two] = [worker('one'), worker('two')];
+    await signIn(one);
+    await getReport(one);
+    await getReport(one);
+    const rotated = walmart.seen[1]?.headers.cookie ?? '';
+    expect(rotated).toMatch(/PA=2/);
+    await getReport(two);
+    expect(walmart.seen[2]?.headers.cookie).toMatch(/PA=3.*TS=3|TS=3.*PA=3/);
+  });
+
+  it('writes nothing when a reply changes no cookie', async () => {
+    const one = worker('one');
+    await signIn(one);
+    walmart.overrides.set(`GET ${report}`, () => ({ status: 200, body: '{}' }));
+    expect(await getReport(one)).toMatchObject({ kind: 'reject', code: 'not_found' });
+    expect(await redis.hget(`${root}:session`, 'revision')).toBe('1');
+  });
+
+  it('keeps cookies of replies that arrive together', async () => {
+    const one = worker('one');
+    await signIn(one);
+    let count = 0;
+    walmart.overrides.set(`GET ${report}`, () => {
+      count += 1;
+      return { status: 200, headers: { 'set-cookie': `own${count}=1; Path=/` }, body: '{}' };
+    });
+    await Promise.all([getReport(one), getReport(one), getReport(one)]);
+    walmart.seen.length = 0;
+    await getReport(worker('two'));
+    expect(walmart.seen[0]?.headers.cookie).toMatch(/(?=.*own1)(?=.*own2)(?=.*own3)/);
+  });
+
+  it.each<[string, () => Reply]>([
+    ['401', () => ({ status: 401, body: '{}' })],
+    ['403', () => ({ status: 403, body: '{}' })],
+    ['302', () => ({ status: 302, headers: { location: `${urls.loginBaseUrl}/start` } })],
+    ['html', () => html(200, '<html><form><input type="password"></form></html>')],
+  ])('ends a session that Walmart ended (%s), once for the fleet', async (_style, signedOut) => {
+    const [one, two] = [worker('one'), worker('two')];
+    await signIn(one);
+    await getReport(two);
+    walmart.seen.length = 0;
+    walmart.token = null;
+    walmart.cookiesAlive = false;
+    walmart.signedOut = signedOut();
+    const hold = {
+      kind: 'snooze',
+      health: 'unknown',
+      code: 'sign_in_required',
+      hold: { kind: 'sign-in', reason },
+    };
+    expect(await getReport(one)).toMatchObject(hold);
+    expect(await redis.exists(`${root}:session`)).toBe(0);
+    expect(walmart.to(authenticate)).toHaveLength(1);
+    walmart.seen.length = 0;
+    expect(await getReport(one)).toMatchObject(hold);
+    expect(walmart.seen).toHaveLength(0);
+    expect(await getReport(two)).toMatchObject(hold);
+    expect(walmart.to(authenticate)).toHaveLength(0);
+    expect(walmart.to('/api/login')).toHaveLength(0);
+
+    walmart.cookiesAlive = true;
+    await forgetSpacing();
+    await signIn(two);
+    expect(await getReport(one)).toMatchObject({ kind: 'done' });
+  });
+
+  it('uses the session that another worker has meanwhile, with one attempt', async () => {
+    const [one, two] = [worker('one'), worker('two')];
+    await signIn(one);
+    await getReport(two);
+    await forgetSpacing();
+    await signIn(one);
+    expect(await getReport(two)).toMatchObject({ kind: 'done' });
+    expect(walmart.seen.map(({ path }) => path)).toEqual([report, report]);
+  });
+
+  it('renews the token once for everybody while the cookies live', async () => {
+    const workers = [worker('one'), worker('two'), worker('three')];
+    await signIn(workers[0] as (typeof workers)[0]);
+    await Promise.all(workers.map((by) => getReport(by)));
+    walmart.seen.length = 0;
+    walmart.token = null;
+    const outcomes = await Promise.all([...workers, ...workers].map((by) => getReport(by)));
+    expect(outcomes.map(({ kind }) => kind)).toEqual(Array(6).fill('done'));
+    expect(walmart.to(authenticate)).toHaveLength(1);
+    expect(walmart.smsSent).toBe(1);
+  });
+
+  it('does not ask with a token that is known to be over', async () => {
+    const one = worker('one');
+    await signIn(one);
+    const session = await one.sessions.refresh();
+    await one.sessions.store({ ...(session?.data as object), expiresAt: Date.now() - 1 });
+    expect(await getReport(one)).toMatchObject({ kind: 'done' });
+    expect(walmart.seen.map(({ path }) => path)).toEqual([authenticate, report]);
+  });
+
+  it('keeps the session when renewing fails for the upstream’s own reasons', async () => {
+    const one = worker('one');
+    await signIn(one);
+    walmart.token = null;
+    walmart.overrides.set(`GET ${authenticate}`, () => ({ status: 503 }));
+    expect(await getReport(one)).toMatchObject({ kind: 'retry', health: 'down', code: 'upstream_error' });
+    walmart.overrides.set(`GET ${authenticate}`, () => null);
+    expect(await getReport(one)).toMatchObject({ kind: 'retry', health: 'down', code: 'network_error' });
+    walmart.overrides.clear();
+    expect(await getReport(one)).toMatchObject({ kind: 'done' });
+    expect(walmart.smsSent).toBe(1);
+  });
+
+  it('rejects one request that is forbidden, and keeps the session that others use', async () => {
+    const one = worker('one');
+    await signIn(one);
+    walmart.overrides.set(`GET ${report}`, ({ query }) =>
+      query === '?id=666666' ? { status: 403, body: '{}' } : undefined,
+    );
+    expect(await getReport(one, '666666')).toMatchObject({ kind: 'reject', health: 'up', code: 'forbidden' });
+    expect(await getReport(one)).toMatchObject({ kind: 'done' });
+  });
+
+  it('stops at a page for robots: no other request, a person is asked for', async () => {
+    const one = worker('one');
+    await signIn(one);
+    walmart.overrides.set(`GET ${report}`, () => html(403, '<html>Access denied</html>'));
+    const outcome = await getReport(one);
+    expect(outcome).toMatchObject({
+      kind: 'snooze',
+      health: 'unknown',
+      code: 'sign_in_challenged',
+      status: 403,
+    });
+    expect(outcome).toMatchObject({
+      hold: { kind: 'sign-in', reason: expect.stringContaining('challenged') },
+    });
+    expect(walmart.seen).toHaveLength(1);
+    walmart.overrides.clear();
+    expect(await getReport(one)).toMatchObject({ kind: 'snooze' });
+    expect(walmart.seen).toHaveLength(1);
+  });
+
+  it('gives up in time, and says whose time it was', async () => {
+    const one = worker('one');
+    await signIn(one);
+    const stop = new AbortController();
+    walmart.overrides.set(`GET ${report}`, () => {
+      stop.abort();
+      return undefined;
+    });
+    const signal = stop.signal;
+    expect(await one.client.run('get-report', { eventId: '123456' }, { ...context(), signal })).toMatchObject(
+      {
+        kind: 'retry',
+        health: 'unknown',
+        code: 'aborted',
+      },
+    );
+  });
+
+  it('is down when nobody listens', async () => {
+    const one = worker('one');
+    await signIn(one);
+    await walmart.close();
+    expect(await getReport(one)).toMatchObject({ kind: 'retry', health: 'down', code: 'network_error' });
+    await walmart.start();
+  });
+
+  it('rejects what it cannot make sense of, and has nothing to verify', async () => {
+    const { client } = worker('one');
+    expect(await client.run('get-report', { eventId: 'x' }, context())).toMatchObject({
+      kind: 'reject',
+      code: 'invalid_input',
+    });
+    expect(await client.run('other', {}, context())).toMatchObject({ kind: 'reject', code: 'invalid_input' });
+    expect(client.canVerify('get-report')).toBe(false);
+    expect(await client.verify('get-report', {}, context())).toMatchObject({ kind: 'unreadable' });
+    expect(client.probe).toBeUndefined();
+  });
+});

@@ -1,0 +1,264 @@
+/**
+ * Makes Walmart EDR's calls with the session that the whole fleet shares.
+ *
+ * Always true: without a session nothing is sent; nobody but a person signs in; one signed-out answer leads
+ * to at most one look for a newer session and one renewal of the token, each followed by the same attempt
+ * again; cookies of every reply are kept for everybody; being signed out is never held against the upstream.
+ */
+import { abortCause } from '../abort.ts';
+import type { ClientLog, ClientOptions } from '../client-options.ts';
+import { credentialsFingerprint } from '../credentials.ts';
+import { createHttp, type Exchange, type Http } from '../http.ts';
+import type { Renewal, SessionStore, SignInAnswer } from '../session-store.ts';
+import type { UpstreamSettings } from '../settings.ts';
+import type { AttemptContext, Outcome, UpstreamClient } from '../upstream.ts';
+import { classify, type Judgement, judgeFault, type WalmartOperation } from './classify.ts';
+import { walmartEdr } from './definition.ts';
+import {
+  challengedCode,
+  forbidden,
+  givenUp,
+  invalidInput,
+  needsSignIn,
+  notVerifiable,
+  signedInMeanwhile,
+  signInCode,
+} from './outcomes.ts';
+import { addresses, appHeaders } from './portal.ts';
+import {
+  afterAnswer,
+  type HeldSession,
+  holdSession,
+  isExpired,
+  newSessionData,
+  tokenFrom,
+} from './session.ts';
+import { sendCode, verifyCode } from './sign-in.ts';
+import { browseRequest } from './wire.ts';
+
+/** The client of Walmart EDR. Rejects only for what Redis did; `close` ends idle connections. */
+export function createWalmartEdrClient(parts: ClientOptions): UpstreamClient {
+  const http = createHttp();
+  const calls = new WalmartEdrCalls(parts, http);
+  return {
+    run: (operation, input, context) => calls.run(operation, input, context),
+    verify: async () => ({ kind: 'unreadable', outcome: notVerifiable }),
+    canVerify: () => false,
+    async signInStep(step, signal) {
+      const result = await (step.step === 'send-code'
+        ? sendCode({ ...parts, http }, signal)
+        : verifyCode({ ...parts, http }, step.code, signal));
+      const code = result.kind === 'refused' ? result.code : undefined;
+      parts.log.info({ step: step.step, result: result.kind, reason: code }, 'Walmart EDR sign-in step');
+      return result;
+    },
+    async close() {
+      http.close();
+    },
+  };
+}
+
+type Finding = Exclude<Judgement, { kind: 'outcome' }>;
+type Call = {
+  readonly operation: WalmartOperation;
+  readonly eventId?: string;
+  readonly url: string;
+  readonly request: { method: 'GET'; query: Record<string, string> } | { method: 'POST'; json: unknown };
+};
+type Found =
+  /** `confirmed`: Walmart itself has just handed it out. */
+  | { readonly kind: 'session'; readonly held: HeldSession; readonly confirmed: boolean }
+  | { readonly kind: 'outcome'; readonly outcome: Outcome };
+
+/** How often `renew` is asked again when it only hands over the same session with newer cookies. */
+const maxRenewals = 5;
+const renewalTimeoutMs = 10_000;
+
+class WalmartEdrCalls {
+  readonly #settings: UpstreamSettings;
+  readonly #sessions: SessionStore;
+  readonly #log: ClientLog;
+  readonly #http: Http;
+  readonly #addresses: ReturnType<typeof addresses>;
+  readonly #fingerprint: string;
+  #keeping: Promise<void> = Promise.resolve();
+
+  constructor({ settings, sessions, log }: ClientOptions, http: Http) {
+    this.#settings = settings;
+    this.#sessions = sessions;
+    this.#log = log;
+    this.#http = http;
+    this.#addresses = addresses(settings);
+    this.#fingerprint = credentialsFingerprint(settings.username, settings.password);
+  }
+
+  async run(operation: string, input: unknown, context: AttemptContext): Promise<Outcome> {
+    const call = this.#prepare(operation, input);
+    if (!call) return invalidInput;
+    try {
+      return await this.#attempt(call, context);
+    } catch (error) {
+      // Only waiting for a neighbour's renewal rejects when the attempt's time is up.
+      if (context.signal.aborted && error === context.signal.reason) {
+        return givenUp(abortCause(context.signal));
+      }
+      throw error;
+    }
+  }
+
+  async #attempt(call: Call, context: AttemptContext): Promise<Outcome> {
+    const found = await this.#current(context.signal);
+    if (found.kind === 'outcome') return found.outcome;
+    let { held } = found;
+    let judged = await this.#exchange(call, held, context);
+    if (judged.kind === 'outcome') return judged.outcome;
+
+    const newer = await this.#newer(held, judged);
+    if (newer) {
+      held = newer;
+      judged = await this.#exchange(call, held, context);
+      if (judged.kind === 'outcome') return judged.outcome;
+    }
+    // A page for robots is not answered with another request: only a person can go on from there.
+    if (judged.kind === 'challenged') return this.#end(held, judged);
+
+    const renewed = await this.#renew(held, context.signal);
+    if (renewed.kind === 'outcome') return renewed.outcome;
+    judged = await this.#exchange(call, renewed.held, context);
+    if (judged.kind === 'outcome') return judged.outcome;
+    // Walmart has just confirmed this session, so it is this request that is not allowed.
+    if (renewed.confirmed && judged.kind === 'signed_out' && judged.status === 403) return forbidden;
+    return this.#end(renewed.held, judged);
+  }
+
+  /** The session in use; while a neighbour renews it there is none, and then that is waited for. */
+  async #current(signal: AbortSignal): Promise<Found> {
+    const held = holdSession(await this.#sessions.load());
+    return held ? { kind: 'session', held, confirmed: false } : this.#renew(null, signal);
+  }
+
+  async #exchange(call: Call, held: HeldSession, context: AttemptContext): Promise<Judgement> {
+    const nowMs = Date.now();
+    if (isExpired(held.data, nowMs)) return { kind: 'signed_out', status: 401 };
+    const headers: Record<string, string> = {
+      ...context.headers,
+      ...appHeaders(this.#settings),
+      authorization: `Bearer ${held.data.token}`,
+    };
+    if (call.request.method === 'POST') headers.origin = new URL(this.#settings.baseUrl).origin;
+    const { signal } = context;
+    const exchange = await this.#http.send({
+      ...call.request,
+      url: call.url,
+      headers,
+      cookies: held.jar,
+      signal,
+    });
+    const { operation, eventId, url: requestUrl } = call;
+    const { loginBaseUrl } = this.#settings;
+    const judged = classify(exchange, { operation, eventId, requestUrl, loginBaseUrl, nowMs });
+    // What a signed-out answer does to the cookies is no news for those who still work with them.
+    if (judged.kind === 'outcome') await this.#keepCookies(held, exchange);
+    return judged;
+  }
+
+  /** Another sign-in than ours, or ours with cookies that a neighbour's reply renewed; else null. */
+  async #newer(held: HeldSession, { kind }: Finding): Promise<HeldSession | null> {
+    const latest = holdSession(await this.#sessions.refresh());
+    if (!latest) return null;
+    if (latest.id !== held.id) return latest;
+    return kind === 'signed_out' && latest.revision !== held.revision ? latest : null;
+  }
+
+  /** Another session than `held`: renewed by us or by a neighbour, or signed in by a person meanwhile. */
+  async #renew(held: HeldSession | null, signal: AbortSignal): Promise<Found> {
+    let stale = held;
+    for (let turn = 1; ; turn += 1) {
+      const known = stale && { id: stale.id, revision: stale.revision };
+      const subject = stale;
+      const signIn = (ends: AbortSignal) => this.#renewToken(subject, ends);
+      const renewal = await this.#sessions.renew(known, this.#fingerprint, signIn, signal);
+      const found = this.#found(renewal);
+      if (found.kind === 'outcome' || found.held.id !== stale?.id || turn === maxRenewals) return found;
+      stale = found.held;
+    }
+  }
+
+  #found(renewal: Renewal): Found {
+    if (renewal.kind === 'failed') return { kind: 'outcome', outcome: renewal.outcome };
+    if (renewal.kind === 'refused') return { kind: 'outcome', outcome: needsSignIn(renewal.code) };
+    const { session, fresh } = renewal;
+    const held = holdSession(session);
+    if (!held) return { kind: 'outcome', outcome: needsSignIn(signInCode) };
+    if (fresh && held.data.renewal) return { kind: 'outcome', outcome: held.data.renewal };
+    return { kind: 'session', held, confirmed: fresh };
+  }
+
+  /** Asks the app for a new token with the cookies of `stale`. Runs once in the fleet at a time. */
+  async #renewToken(stale: HeldSession | null, ends: AbortSignal): Promise<SignInAnswer> {
+    if (!stale) return refusal(signInCode);
+    const url = this.#addresses.authenticate;
+    const signal = AbortSignal.any([ends, AbortSignal.timeout(renewalTimeoutMs)]);
+    const headers = appHeaders(this.#settings);
+    const exchange = await this.#http.send({ method: 'GET', url, headers, cookies: stale.jar, signal });
+    const { loginBaseUrl } = this.#settings;
+    const nowMs = Date.now();
+    const judged = judgeFault(exchange, { requestUrl: url, loginBaseUrl, nowMs });
+    if (judged?.kind === 'outcome' && judged.outcome.kind !== 'done' && judged.outcome.kind !== 'reject') {
+      // Nothing was learned about the cookies, and signing in anew costs a person's time: the session stays,
+      // under a new id so that all who waited share this outcome.
+      return { kind: 'signed-in', data: { ...stale.data, renewal: judged.outcome } };
+    }
+    if (judged?.kind === 'challenged') return refusal(challengedCode);
+    const token = judged === null && exchange.kind === 'answer' ? tokenFrom(exchange) : null;
+    if (!token || isExpired(token, nowMs)) return refusal(signInCode);
+    this.#log.info({}, 'Walmart EDR app token renewed');
+    return { kind: 'signed-in', data: newSessionData(stale.jar, token) };
+  }
+
+  /** Ends the session for everybody, unless a person has signed in meanwhile. */
+  async #end({ id }: HeldSession, { kind, status }: Finding): Promise<Outcome> {
+    await this.#sessions.clear(id);
+    if (await this.#sessions.refresh()) return signedInMeanwhile;
+    this.#log.warn({ finding: kind, status }, 'Walmart EDR session is over: a person must sign in');
+    return needsSignIn(kind === 'challenged' ? challengedCode : signInCode, status);
+  }
+
+  /** One at a time, so that replies which arrive together build on each other's cookies. */
+  #keepCookies(held: HeldSession, exchange: Exchange): Promise<void> {
+    this.#keeping = this.#keeping.then(() => this.#keepChanged(held, exchange));
+    return this.#keeping;
+  }
+
+  async #keepChanged(held: HeldSession, exchange: Exchange): Promise<void> {
+    if (exchange.kind !== 'answer') return;
+    try {
+      const latest = holdSession(await this.#sessions.load());
+      if (latest?.id !== held.id) return;
+      const data = afterAnswer(held, latest.data, exchange);
+      if (data) await this.#sessions.rotate(held.id, data);
+    } catch {
+      // The answer is worth more than its cookies: the next reply brings others.
+      this.#log.warn({}, 'Walmart EDR cookies could not be kept');
+    }
+  }
+
+  #prepare(operation: string, input: unknown): Call | null {
+    const { report, browse } = this.#addresses;
+    if (operation === 'get-report') {
+      const { data } = walmartEdr.operations['get-report'].input.safeParse(input);
+      if (!data) return null;
+      const { eventId } = data;
+      return { operation, eventId, url: report, request: { method: 'GET', query: { id: eventId } } };
+    }
+    if (operation === 'browse-events') {
+      const { data } = walmartEdr.operations['browse-events'].input.safeParse(input);
+      return data ? { operation, url: browse, request: { method: 'POST', json: browseRequest(data) } } : null;
+    }
+    return null;
+  }
+}
+
+function refusal(code: string): Extract<SignInAnswer, { kind: 'refused' }> {
+  return { kind: 'refused', code, message: 'A person must sign in to Walmart EDR.' };
+}

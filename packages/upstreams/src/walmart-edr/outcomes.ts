@@ -1,0 +1,73 @@
+/**
+ * The outcomes of attempts that ended on the session or on ourselves, in words for an operator.
+ *
+ * Always true: none of them counts as a failure of the upstream, except one that waited for it in vain.
+ */
+import type { Failure, Health, Outcome, RequestedHold } from '../upstream.ts';
+
+type Snooze = Failure<'snooze', 'up' | 'unknown'> & { readonly hold: RequestedHold };
+
+/** There is no session, or there is one no longer. */
+export const signInCode = 'sign_in_required';
+/** The bot defence answered instead of Walmart EDR. */
+export const challengedCode = 'sign_in_challenged';
+
+const signInReason =
+  "Walmart EDR needs a sign-in with a text-message code: an operator opens the admin app's page /sign-in/walmart-edr and enters the code.";
+const challengedReason =
+  "The login to Walmart EDR was challenged by its bot defence, so a person is needed: an operator opens the admin app's page /sign-in/walmart-edr and enters the code.";
+
+/** Waits, with the whole queue, for a person to sign in. Spends no attempt. */
+export function needsSignIn(code: string, status?: number): Snooze {
+  const known = code === challengedCode ? challengedCode : signInCode;
+  const reason = known === challengedCode ? challengedReason : signInReason;
+  return {
+    kind: 'snooze',
+    health: 'unknown',
+    code: known,
+    message: reason,
+    ...(status !== undefined && { status }),
+    hold: { kind: 'sign-in', reason },
+  };
+}
+
+/** Our session ended at the moment a person signed in: come back at once, with the new one. */
+export const signedInMeanwhile: Snooze = {
+  kind: 'snooze',
+  health: 'unknown',
+  code: 'signed_in_meanwhile',
+  message: 'A person signed in to Walmart EDR during this attempt.',
+  hold: { kind: 'rate-limit', delayMs: 1_000, reason: 'A person has just signed in to Walmart EDR.' },
+};
+
+/** A session that was renewed a moment ago is refused for this request alone. */
+export const forbidden: Outcome = {
+  kind: 'reject',
+  health: 'up',
+  code: 'forbidden',
+  message: 'Walmart EDR does not allow this request, although the sign-in is valid.',
+  status: 403,
+};
+
+/** The call does not fit the definition: stored by another release, perhaps. */
+export const invalidInput: Outcome = {
+  kind: 'reject',
+  health: 'unknown',
+  code: 'invalid_input',
+  message: 'Walmart EDR has no such operation, or its input is not valid.',
+};
+
+/** Every operation is a read: there is nothing to read back. */
+export const notVerifiable: Exclude<Outcome, { kind: 'done' }> = {
+  kind: 'reject',
+  health: 'unknown',
+  code: 'not_verifiable',
+  message: 'Walmart EDR operations are reads: there is nothing to verify.',
+};
+
+/** The attempt ended while it waited for the token to be renewed. */
+export function givenUp(cause: 'timeout' | 'aborted'): Failure<'retry', Health> {
+  return cause === 'timeout'
+    ? { kind: 'retry', health: 'down', code: 'timeout', message: 'Renewing the app token took too long.' }
+    : { kind: 'retry', health: 'unknown', code: 'aborted', message: 'The attempt was given up.' };
+}

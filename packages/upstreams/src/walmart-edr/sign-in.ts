@@ -1,0 +1,283 @@
+/**
+ * The interactive sign-in, in two steps with a person in between: send a code to the phone, verify it.
+ *
+ * Always true: one `send-code` texts the phone at most once and is never repeated by us; a second one within
+ * 30 s is refused for the whole fleet; what lies between the steps is kept sealed for 10 minutes; a session
+ * is stored only after the app handed out its token. Messages are for the person on the sign-in page.
+ */
+import { randomUUID } from 'node:crypto';
+import type { CookieJar } from 'tough-cookie';
+import { z } from 'zod';
+import {
+  type Answer,
+  type Exchange,
+  type Http,
+  newCookies,
+  parseCookies,
+  serializeCookies,
+} from '../http.ts';
+import type { SessionStore } from '../session-store.ts';
+import type { UpstreamSettings } from '../settings.ts';
+import type { SignInResult } from '../upstream.ts';
+import { judgeFault, pageOf, retryAfterMs } from './classify.ts';
+import { addresses, appHeaders, visit } from './portal.ts';
+import { isExpired, newSessionData, tokenFrom } from './session.ts';
+import type { AppToken } from './wire.ts';
+
+const pendingTtlMs = 600_000;
+const resendAfterMs = 30_000;
+const stepTimeoutMs = 10_000;
+
+type Refused = Extract<SignInResult, { kind: 'refused' }>;
+
+const pendingSchema = z.object({
+  /** Tells one `send-code` from another that began at the same moment. */
+  ticket: z.string(),
+  at: z.number(),
+  /** The jar that the code is bound to; null: no code was sent, or it has been used up. */
+  cookies: z.string().nullable(),
+});
+type Pending = z.infer<typeof pendingSchema>;
+
+/** What a sign-in needs. */
+export type SignInParts = {
+  readonly settings: Pick<
+    UpstreamSettings,
+    'baseUrl' | 'loginBaseUrl' | 'username' | 'password' | 'mfaCredentialId'
+  >;
+  readonly sessions: Pick<SessionStore, 'loadPending' | 'savePending' | 'clearPending' | 'store'>;
+  readonly http: Http;
+};
+
+/** Steps 1 to 3: fresh cookies, user name and password, then one text message. */
+export async function sendCode(parts: SignInParts, signal: AbortSignal): Promise<SignInResult> {
+  const { settings, sessions } = parts;
+  if (!settings.username || !settings.password || !settings.mfaCredentialId) return notConfigured;
+  const last = await loadPending(sessions);
+  const waitMs = last ? last.at + resendAfterMs - Date.now() : 0;
+  if (waitMs > 0) return tooSoon(waitMs);
+
+  const jar = newCookies();
+  const pending: Pending = { ticket: randomUUID(), at: Date.now(), cookies: null };
+  await sessions.savePending(pending, pendingTtlMs);
+  const refused = await logIn(parts, jar, signal);
+  // Two that began at the same moment: the one that wrote last goes on, so the phone gets one message.
+  if ((await loadPending(sessions))?.ticket !== pending.ticket) return tooSoon(resendAfterMs);
+  if (refused) {
+    // Refused credentials keep their 30 s too: wrong passwords in quick succession lock accounts.
+    if (refused.code !== 'credentials_refused') await sessions.clearPending();
+    return refused;
+  }
+  return textCode(parts, pending, jar, signal);
+}
+
+/** Steps 4 to 7: the code, the portal, the app's token; then the session is everybody's. */
+export async function verifyCode(
+  parts: SignInParts,
+  code: string,
+  signal: AbortSignal,
+): Promise<SignInResult> {
+  const { settings, sessions } = parts;
+  const typed = code.trim();
+  if (!/^\d{6}$/.test(typed)) return refuse('code_malformed', 'The code has 6 digits. Enter it again.');
+  const pending = await loadPending(sessions);
+  if (!pending?.cookies) return noPending;
+  const jar = parseCookies(pending.cookies);
+  const answer = await post(parts, jar, signal, addresses(settings).validateCode, {
+    type: 'SMS_OTP',
+    credid: settings.mfaCredentialId,
+    code: typed,
+    failureCount: 0,
+  });
+  const refused = judgeStep(answer, codeRefusal);
+  if (refused) {
+    await keepForAnotherTry(sessions, pending, jar);
+    return refused;
+  }
+  // The code works once. From here on a failure needs a new one.
+  const token = await openApp(parts, jar, signal);
+  if (!token) {
+    await keepSpacing(sessions, pending);
+    return noToken;
+  }
+  await sessions.store(newSessionData(jar, token));
+  await keepSpacing(sessions, pending);
+  return { kind: 'signed-in' };
+}
+
+async function logIn(parts: SignInParts, jar: CookieJar, signal: AbortSignal): Promise<Refused | null> {
+  const { loginPage, login } = addresses(parts.settings);
+  const { exchange } = await visit(visitor(parts, jar, signal), { url: loginPage });
+  // Only its cookies are wanted: whatever else is wrong with it, the login itself will tell.
+  if (exchange.kind !== 'answer') return judgeStep(exchange, loginRefusal);
+  const { username, password } = parts.settings;
+  const body = { username, password, language: 'en' };
+  return judgeStep(await post(parts, jar, signal, login, body), loginRefusal);
+}
+
+async function textCode(
+  parts: SignInParts,
+  pending: Pending,
+  jar: CookieJar,
+  signal: AbortSignal,
+): Promise<SignInResult> {
+  const { settings, sessions } = parts;
+  const sent = { ...pending, at: Date.now(), cookies: serializeCookies(jar) };
+  // Before the message: a worker that dies right after it must not make the code worthless.
+  await sessions.savePending(sent, pendingTtlMs);
+  const answer = await post(parts, jar, signal, addresses(settings).sendCode, {
+    type: 'SMS_OTP',
+    credid: settings.mfaCredentialId,
+  });
+  if (answer.kind === 'no_answer') return maybeSent;
+  const refused = judgeStep(answer, sendRefusal);
+  await sessions.savePending(
+    { ...sent, cookies: refused ? null : serializeCookies(jar) },
+    refused ? resendAfterMs : pendingTtlMs,
+  );
+  return refused ?? { kind: 'code-sent' };
+}
+
+/** Steps 5 to 7. The portal pages only set cookies; whether they worked shows in the last step. */
+async function openApp(parts: SignInParts, jar: CookieJar, signal: AbortSignal): Promise<AppToken | null> {
+  const { pageDetails, portal, app, authenticate } = addresses(parts.settings);
+  const query = { pageId: '6', pageSubId: 'w6040', pageSubDesc: 'Event Management System' };
+  await visit(visitor(parts, jar, signal), { url: pageDetails, query });
+  await visit(visitor(parts, jar, signal), { url: portal });
+  await visit(visitor(parts, jar, signal), { url: app });
+  const headers = appHeaders(parts.settings);
+  // A read, so a second try is safe, and it saves the person a second code.
+  for (let tries = 0; tries < 2 && !signal.aborted; tries += 1) {
+    const { exchange, token } = await visit(visitor(parts, jar, signal), { url: authenticate, headers });
+    const found = token ?? usableToken(exchange, parts, authenticate);
+    if (found && !isExpired(found, Date.now())) return found;
+  }
+  return null;
+}
+
+function usableToken(exchange: Exchange, { settings }: SignInParts, requestUrl: string): AppToken | null {
+  const { loginBaseUrl } = settings;
+  if (exchange.kind !== 'answer' || judgeFault(exchange, { requestUrl, loginBaseUrl, nowMs: Date.now() })) {
+    return null;
+  }
+  return tokenFrom(exchange);
+}
+
+function post(
+  { http }: SignInParts,
+  cookies: CookieJar,
+  signal: AbortSignal,
+  url: string,
+  json: unknown,
+): Promise<Exchange> {
+  const headers = { accept: 'application/json' };
+  return http.send({ method: 'POST', url, json, headers, cookies, signal: withTimeout(signal) });
+}
+
+function visitor({ http, settings }: SignInParts, cookies: CookieJar, signal: AbortSignal) {
+  return { http, settings, cookies, signal: withTimeout(signal) };
+}
+
+function withTimeout(signal: AbortSignal): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(stepTimeoutMs)]);
+}
+
+/** What a step's exchange came to: null when Walmart accepted it, which any 2xx that is not a page means. */
+function judgeStep(exchange: Exchange, refusal: (answer: Answer) => Refused): Refused | null {
+  if (exchange.kind === 'not_sent') return unreachable;
+  if (exchange.kind === 'no_answer') return silent;
+  const { status } = exchange;
+  if (status === 429) return tooManyRequests(retryAfterMs(exchange, Date.now()));
+  if (status >= 500 || status === 408 || status === 425) return broken(status);
+  const page = pageOf(exchange);
+  if (page === 'challenge' || (page !== null && (status === 403 || status < 300))) return challenged;
+  if (status < 300) return null;
+  return status < 400 || status === 404 ? broken(status) : refusal(exchange);
+}
+
+function loginRefusal(): Refused {
+  return refuse(
+    'credentials_refused',
+    'Walmart refused the user name or password. Correct WALMART_EDR_USERNAME and WALMART_EDR_PASSWORD before trying again: too many wrong tries lock the account.',
+  );
+}
+
+function sendRefusal({ status }: Answer): Refused {
+  return refuse(
+    'send_code_refused',
+    `Walmart accepted the password but would not send a code (${status}). Check WALMART_EDR_MFA_CREDENTIAL_ID.`,
+  );
+}
+
+function codeRefusal({ status, body }: Answer): Refused {
+  // The real wording is not recorded; either way the person can ask for a new code.
+  return status === 410 || /expired/i.test(body)
+    ? refuse('code_expired', 'The code has expired. Ask for a new one.')
+    : refuse(
+        'code_refused',
+        'Walmart did not accept the code. Check it and enter it again, or ask for a new one.',
+      );
+}
+
+async function loadPending(sessions: SignInParts['sessions']): Promise<Pending | null> {
+  const pending = pendingSchema.safeParse(await sessions.loadPending());
+  return pending.success ? pending.data : null;
+}
+
+/** A mistyped code may be entered again while it lives, with the cookies as they are now. */
+async function keepForAnotherTry(sessions: SignInParts['sessions'], pending: Pending, jar: CookieJar) {
+  const leftMs = pending.at + pendingTtlMs - Date.now();
+  const current = await loadPending(sessions);
+  if (leftMs <= 0 || current?.ticket !== pending.ticket) return;
+  await sessions.savePending({ ...pending, cookies: serializeCookies(jar) }, leftMs);
+}
+
+/** The code is used up, but the 30 s between two messages still hold. */
+async function keepSpacing(sessions: SignInParts['sessions'], pending: Pending): Promise<void> {
+  const current = await loadPending(sessions);
+  if (current && current.ticket !== pending.ticket) return;
+  const leftMs = pending.at + resendAfterMs - Date.now();
+  if (leftMs > 0) await sessions.savePending({ ...pending, cookies: null }, leftMs);
+  else await sessions.clearPending();
+}
+
+function tooSoon(waitMs: number): Refused {
+  const seconds = Math.ceil(waitMs / 1_000);
+  return refuse(
+    'too_soon',
+    `A code was asked for a moment ago. Wait ${seconds} s before asking for another.`,
+  );
+}
+
+function tooManyRequests(waitMs: number | null): Refused {
+  const wait = waitMs === null ? 'a while' : `${Math.ceil(waitMs / 1_000)} s`;
+  return refuse('rate_limited', `Walmart asks to wait: try again after ${wait}.`);
+}
+
+function broken(status: number): Refused {
+  return refuse('upstream_error', `Walmart's login host has a problem (${status}). Try again later.`);
+}
+
+function refuse(code: string, message: string): Refused {
+  return { kind: 'refused', code, message };
+}
+
+const notConfigured = refuse(
+  'not_configured',
+  'Set WALMART_EDR_USERNAME, WALMART_EDR_PASSWORD and WALMART_EDR_MFA_CREDENTIAL_ID for the workers.',
+);
+const noPending = refuse('no_pending_code', 'No code was sent in the last 10 minutes. Ask for a code first.');
+const noToken = refuse(
+  'no_app_token',
+  'The code was right, but Walmart EDR did not open. The code is used up: ask for a new one.',
+);
+const maybeSent = refuse(
+  'code_maybe_sent',
+  'Walmart did not answer in time. If a code arrives on the phone, enter it; if not, ask again after 30 s.',
+);
+const unreachable = refuse('unreachable', "Walmart's login host could not be reached. Try again later.");
+const silent = refuse('no_answer', "Walmart's login host did not answer in time. Try again.");
+const challenged = refuse(
+  'challenged',
+  'Walmart answered with a check for robots. Sign-in by Recloser is blocked for now; nothing here can get around it.',
+);
