@@ -1,0 +1,147 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { describe, expect, it } from 'vitest';
+import { callOf, problemOf, startRedis, startWeb, visit } from './web-under-test.ts';
+
+const path = '/v1/calls/crossmark/schedule-event';
+const safeSettings = [
+  '--appendonly',
+  'yes',
+  '--appendfsync',
+  'no',
+  '--maxmemory-policy',
+  'noeviction',
+  '--dir',
+];
+
+async function safeRedis() {
+  return startRedis(...safeSettings, mkdtempSync(`${tmpdir()}/recloser-web-`));
+}
+
+async function timed(response: Promise<Response>) {
+  const startedAt = performance.now();
+  const answer = await response;
+  return {
+    ms: performance.now() - startedAt,
+    status: answer.status,
+    retryAfter: answer.headers.get('Retry-After'),
+    body: await problemOf(answer),
+  };
+}
+
+describe('Redis in trouble', () => {
+  it('frozen: says within 2 s that nobody can know, and a repeat finds the call', async () => {
+    using redis = await safeRedis();
+    await using web = await startWeb({ redisUrl: redis.url });
+    await web.post(path, { input: visit });
+    redis.freeze();
+    const keyed = () => web.post(path, { input: { ...visit, repId: '9' } }, { 'Idempotency-Key': 'k' });
+    const [lost, bare] = await Promise.all([timed(keyed()), timed(web.post(path, { input: visit }))]);
+    for (const answer of [lost, bare]) {
+      expect(answer).toMatchObject({
+        status: 503,
+        body: { code: 'storage_unknown', id: expect.stringMatching(/^crossmark-/) },
+      });
+      expect(answer.ms).toBeLessThan(2000);
+      expect(Number(answer.retryAfter)).toBeGreaterThanOrEqual(1);
+    }
+    redis.thaw();
+    await expect.poll(async () => (await web.get('/v1/upstreams')).status, { timeout: 8000 }).toBe(200);
+    const repeat = await keyed();
+    expect({ status: repeat.status, id: (await callOf(repeat)).id }).toEqual({
+      status: 202,
+      id: lost.body.id,
+    });
+    // The one without a key was stored all the same, as Redis found it in its socket.
+    expect((await web.get(`/v1/calls/${bare.body.id}`)).status).toBe(200);
+    expect(await web.upstream().queue.getJobCountByTypes()).toBe(3);
+  });
+
+  it('killed: refuses at once, stores nothing, and reads are 503 too', async () => {
+    using redis = await safeRedis();
+    await using web = await startWeb({ redisUrl: redis.url });
+    await redis.kill();
+    await expect.poll(() => web.redis.status, { timeout: 5000 }).not.toBe('ready');
+    const answer = await timed(web.post(path, { input: visit }, { 'Idempotency-Key': 'k' }));
+    expect(answer).toMatchObject({ status: 503, body: { code: 'storage_unavailable' } });
+    expect(Number(answer.retryAfter)).toBeGreaterThanOrEqual(1);
+    expect(answer.ms).toBeLessThan(2000);
+    for (const address of ['/v1/upstreams', '/v1/calls/crossmark-0199d1de-0000-7000-8000-000000000000']) {
+      expect(await timed(web.get(address))).toMatchObject({
+        status: 503,
+        body: { code: 'storage_unavailable' },
+      });
+    }
+    const ready = await timed(web.get('/health/ready'));
+    expect(ready.status).toBe(503);
+    expect(ready.ms).toBeLessThan(2000);
+    expect((await web.get('/health')).status).toBe(503);
+    expect((await web.get('/health/live')).status).toBe(200);
+  });
+
+  it('nearly full: takes no more calls', async () => {
+    using redis = await safeRedis();
+    await using web = await startWeb({ redisUrl: redis.url });
+    const used = Number(/used_memory:(\d+)/.exec(await web.redis.info('memory'))?.[1]);
+    await web.redis.config('SET', 'maxmemory', String(Math.floor(used * 1.15)));
+    await web.watch.check();
+    const answer = await timed(web.post(path, { input: visit }));
+    expect(answer).toMatchObject({ status: 503, body: { code: 'storage_unsafe' } });
+    expect(Number(answer.retryAfter)).toBeGreaterThanOrEqual(1);
+    expect(await web.upstream().queue.getJobCountByTypes()).toBe(0);
+    expect((await web.get('/health/ready')).status).toBe(503);
+  });
+
+  it('full: a refused write is told apart from an unknown one', async () => {
+    using redis = await safeRedis();
+    await using web = await startWeb({ redisUrl: redis.url });
+    await web.watch.check();
+    web.watch.stop();
+    await web.redis.config('SET', 'maxmemory', '1');
+    const answer = await timed(web.post(path, { input: visit }, { 'Idempotency-Key': 'k' }));
+    expect(answer).toMatchObject({ status: 503, body: { code: 'storage_unavailable' } });
+  });
+
+  it('configured to lose calls: refused in production, only reported elsewhere', async () => {
+    using redis = await safeRedis();
+    await using web = await startWeb({ redisUrl: redis.url, production: true });
+    await web.watch.check();
+    expect((await web.post(path, { input: visit })).status).toBe(202);
+    expect((await web.get('/health/ready')).status).toBe(200);
+    await web.redis.config('SET', 'maxmemory-policy', 'allkeys-lru');
+    await web.watch.check();
+    expect(await timed(web.post(path, { input: visit }))).toMatchObject({
+      status: 503,
+      body: { code: 'storage_unsafe' },
+    });
+    expect((await web.get('/health/ready')).status).toBe(503);
+    await using development = await startWeb({ redisUrl: redis.url });
+    await development.watch.check();
+    expect((await development.post(path, { input: visit })).status).toBe(202);
+  });
+});
+
+describe('health', () => {
+  it('shows an upstream that is held as a warning, never as a failure', async () => {
+    using redis = await safeRedis();
+    await using web = await startWeb({ redisUrl: redis.url });
+    const { root } = web.upstream();
+    await web.redis.hset(`${root}:breaker`, {
+      state: 'open',
+      since: Date.now(),
+      retryAt: Date.now() + 30_000,
+      generation: 1,
+    });
+    const response = await web.get('/health');
+    expect(response.status).toBe(200);
+    expect(response.headers.get('Content-Type')).toBe('application/health+json');
+    expect(await response.json()).toMatchObject({
+      status: 'warn',
+      checks: {
+        'crossmark:breaker': [{ status: 'warn', observedValue: 'open' }],
+        'redis:connection': [{ status: 'pass' }],
+      },
+    });
+    expect((await web.get('/health/ready')).status).toBe(200);
+  });
+});

@@ -1,0 +1,184 @@
+/** A web app over a real Redis for tests: its own key prefix, a real port, everything closed by `await using`. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { Holds } from '@recloser/breaker/holds';
+import { readUpstreamState } from '@recloser/breaker/upstream-state';
+import type { CallView } from '@recloser/calls/call-view';
+import { upstreamRoot } from '@recloser/calls/keys';
+import { listen } from '@recloser/runtime/http-server';
+import { createLogger } from '@recloser/runtime/logger';
+import { createMetrics } from '@recloser/runtime/metrics';
+import { connectRedis } from '@recloser/runtime/redis';
+import { memoryLimitShare, watchRedisSafety } from '@recloser/runtime/redis-safety';
+import { createSealer } from '@recloser/runtime/seal';
+import { definitions } from '@recloser/upstreams/definitions';
+import { type Processor, Worker } from 'bullmq';
+import type { ApiKey } from './api-keys.ts';
+import { createApp } from './app.ts';
+import { createBacklogGauge } from './backlog.ts';
+import { openQueue } from './open-queue.ts';
+import { createCallWaiter } from './wait-for-call.ts';
+import type { WebDeps, WebUpstream } from './web-deps.ts';
+import { createWebMetrics } from './web-metrics.ts';
+
+type Options = {
+  redisUrl: string;
+  apiKeys?: readonly ApiKey[];
+  production?: boolean;
+  maxBacklog?: number;
+  prefix?: string;
+};
+
+/** Input that `crossmark/schedule-event` takes. */
+export const visit = {
+  repId: '152345',
+  mPlanId: '31880821',
+  locationId: '512345',
+  start: '2026-01-05T09:00:00-05:00',
+  end: '2026-01-05T15:30:00-05:00',
+};
+
+/** A problem as tests look at it. */
+export type ProblemBody = {
+  status: number;
+  code: string;
+  type: string;
+  errors: { pointer: string }[];
+  error: string;
+  id: string;
+};
+
+/** The call in an answer. */
+export async function callOf(response: Response | Promise<Response>): Promise<CallView> {
+  return (await (await response).json()) as CallView;
+}
+
+/** The problem in an answer. */
+export async function problemOf(response: Response | Promise<Response>): Promise<ProblemBody> {
+  return (await (await response).json()) as ProblemBody;
+}
+
+/** Everything the app needs, over a Redis and with a key prefix of its own. */
+async function openDeps(options: Options) {
+  const lines: string[] = [];
+  const destination = { write: (line: string) => void lines.push(line) };
+  const log = createLogger({ name: 'web', level: 'debug', destination });
+  const prefix = options.prefix ?? `test-${randomUUID()}`;
+  const redis = connectRedis(options.redisUrl, { role: 'fast', name: 'web', log });
+  const events = connectRedis(options.redisUrl, { role: 'worker', name: 'web-events', log });
+  if (redis.status !== 'ready') await once(redis, 'ready');
+  const watch = watchRedisSafety({ redis, log, intervalMs: 200 });
+  const now = async () => Number((await redis.time())[0]) * 1000;
+  const upstreams = Object.values(definitions).map(({ name, operations }): WebUpstream => {
+    const queue = openQueue({ redis, prefix, upstream: name });
+    const maxBacklog = options.maxBacklog ?? 50_000;
+    return { name, operations, maxBacklog, root: upstreamRoot(prefix, name), queue };
+  });
+  const deps: WebDeps = {
+    production: options.production ?? false,
+    prefix,
+    redis,
+    upstreams: new Map(upstreams.map((upstream) => [upstream.name, upstream])),
+    apiKeys: options.apiKeys ?? [],
+    sealer: createSealer(Buffer.alloc(32, 7)),
+    waiter: createCallWaiter({ redis: events, now, log }),
+    backlog: createBacklogGauge(redis),
+    memoryLimitShare,
+    safety: watch.current,
+    checkSafety: watch.check,
+    readUpstreamState: ({ root }) => readUpstreamState({ redis, root }),
+    metrics: createWebMetrics(createMetrics('web')),
+    log,
+  };
+  return { deps, events, watch, lines };
+}
+
+/** The app, listening. */
+export async function startWeb(options: Options) {
+  const { deps, events, watch, lines } = await openDeps(options);
+  const { redis, waiter, upstreams } = deps;
+  const server = await listen(createApp(deps), { host: '127.0.0.1', port: 0 });
+  const workers: Worker[] = [];
+
+  function upstream(name = 'crossmark'): WebUpstream {
+    const found = upstreams.get(name);
+    if (!found) throw new Error(`no upstream ${name}`);
+    return found;
+  }
+
+  return {
+    ...deps,
+    url: server.url,
+    lines,
+    watch,
+    upstream,
+    holds: (name = 'crossmark') =>
+      new Holds({ redis, root: upstream(name).root, queue: upstream(name).queue }),
+    /** Stands in for the worker app; a failed attempt is repeated after a minute. */
+    work(processor: Processor, name = 'crossmark'): void {
+      const settings = { backoffStrategy: () => 60_000 };
+      const worker = new Worker(name, processor, {
+        connection: events,
+        prefix: upstream(name).root,
+        settings,
+      });
+      worker.on('error', () => undefined);
+      workers.push(worker);
+    },
+    get: (path: string, headers: Record<string, string> = {}) => fetch(server.url + path, { headers }),
+    post: (path: string, body: unknown, headers: Record<string, string> = {}) =>
+      fetch(server.url + path, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', ...headers },
+        body: typeof body === 'string' ? body : JSON.stringify(body),
+      }),
+    async [Symbol.asyncDispose]() {
+      await server.close(0);
+      await waiter.stop();
+      await Promise.all(workers.map((worker) => worker.close(true)));
+      watch.stop();
+      await Promise.allSettled([...upstreams.values()].map(({ queue }) => queue.close()));
+      redis.disconnect();
+      events.disconnect();
+    },
+  };
+}
+
+/** A Redis of the test's own, to be frozen, killed or misconfigured. */
+export async function startRedis(...settings: string[]) {
+  const port = await freePort();
+  const child: ChildProcess = spawn('redis-server', ['--port', String(port), '--save', '', ...settings], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const ready = Promise.withResolvers<void>();
+  child.stdout?.on(
+    'data',
+    (text: Buffer) => /Ready to accept connections/.test(String(text)) && ready.resolve(),
+  );
+  child.once('error', ready.reject);
+  await ready.promise;
+  return {
+    url: `redis://127.0.0.1:${port}/0`,
+    freeze: () => child.kill('SIGSTOP'),
+    thaw: () => child.kill('SIGCONT'),
+    async kill() {
+      const gone = once(child, 'exit');
+      child.kill('SIGKILL');
+      await gone;
+    },
+    [Symbol.dispose]: () => void child.kill('SIGKILL'),
+  };
+}
+
+function freePort(): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const probe = createServer();
+  probe.once('error', reject);
+  probe.listen(0, '127.0.0.1', () => {
+    const { port } = probe.address() as AddressInfo;
+    probe.close(() => resolve(port));
+  });
+  return promise;
+}

@@ -1,0 +1,28 @@
+/**
+ * Where things live in Redis. Every key of one upstream carries the same hash tag, so that a script may
+ * touch several of them on a Redis Cluster.
+ */
+import type { Redis } from 'ioredis';
+
+/** A connection; a cluster comes under the same type, as it takes the same commands. */
+export type RedisClient = Redis;
+
+/** The common start of an upstream's keys, e.g. `recloser:{crossmark}`. */
+export function upstreamRoot(prefix: string, upstream: string): string {
+  return `${prefix}:{${upstream}}`;
+}
+
+/** Name and key prefix of the BullMQ queue that holds an upstream's calls. */
+export function queueOptions(prefix: string, upstream: string): { name: string; prefix: string } {
+  return { name: upstream, prefix: upstreamRoot(prefix, upstream) };
+}
+
+/** Sorted set of the calls a person must judge: call id → time in ms. BullMQ counts them as failed. */
+export function inDoubtKey(root: string): string {
+  return `${root}:in-doubt`;
+}
+
+/** The record that makes one idempotency key one call. `digest` is a SHA-256 in hex. */
+export function idempotencyKey(prefix: string, digest: string): string {
+  return `${prefix}:idempotency:{${digest}}`;
+}
