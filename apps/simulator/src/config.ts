@@ -1,0 +1,15 @@
+/**
+ * The simulator's configuration.
+ *
+ * Always true: a pure function of the environment; the result is frozen.
+ */
+import { envFields, parseEnv, portField } from '@recloser/runtime/env';
+
+/** What `main.ts` needs to start. */
+export type SimulatorConfig = ReturnType<typeof readConfig>;
+
+/** Reads SIMULATOR_PORT (3002), HOST and LOG_LEVEL. Throws ConfigError. */
+export function readConfig(env: Readonly<Record<string, string | undefined>>) {
+  const { NODE_ENV, HOST, LOG_LEVEL, LOG_PRETTY } = envFields;
+  return parseEnv({ NODE_ENV, HOST, LOG_LEVEL, LOG_PRETTY, SIMULATOR_PORT: portField(3002) }, env);
+}

@@ -1,0 +1,208 @@
+/**
+ * The life of one request at a simulated upstream: arrive, be admitted, be worked on, be answered (or not).
+ *
+ * Always true: work goes on when the client has gone, as it does upstream; a fault without `afterApply`
+ * changes nothing upstream; the ledger is complete before the last byte leaves, so whoever has an answer
+ * finds it there.
+ */
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { SimulatedReply, SimulatedRequest, SimulatedRoute } from '@recloser/upstreams/simulation';
+import type { Response } from 'express';
+import type { Ending, Refusal, Verdict } from './faults.ts';
+import type { LedgerEntry } from './ledger.ts';
+import { cutOff, resetConnection, sendReply } from './send-reply.ts';
+import type { Upstream } from './upstream.ts';
+
+/** How a request ends: with an answer, a broken connection, or nothing at all. */
+type Finish =
+  | {
+      readonly kind: 'send';
+      readonly reply: SimulatedReply;
+      readonly cut?: boolean;
+      readonly outcome?: string;
+    }
+  | { readonly kind: 'reset' }
+  | { readonly kind: 'silent' };
+
+type Context = {
+  readonly upstream: Upstream;
+  readonly request: SimulatedRequest;
+  /** Undefined for an address the upstream does not have. */
+  readonly route: SimulatedRoute | undefined;
+  readonly entry: LedgerEntry;
+  /** Aborted when the client has gone or the connection is done. */
+  readonly gone: AbortSignal;
+  readonly ended: AbortSignal;
+};
+
+/** Takes one parsed request through; resolves when the upstream is done with it. */
+export async function exchange(
+  upstream: Upstream,
+  route: SimulatedRoute | undefined,
+  request: SimulatedRequest,
+  res: Response,
+): Promise<void> {
+  const at = upstream.now();
+  const operation = route?.operation ?? 'unknown';
+  const { entry, leave } = upstream.ledger.arrive({
+    at,
+    operation,
+    method: request.method,
+    path: request.path,
+  });
+  const gone = new AbortController();
+  res.once('close', () => {
+    leave();
+    gone.abort();
+    if (!res.writableFinished && entry.outcome.match(/^(in flight|answered)/)) entry.outcome = 'client gone';
+  });
+  route?.mention?.(request);
+  const verdict = upstream.faults.admit({ operation, signingIn: route?.needsSession === false, nowMs: at });
+  const context = { upstream, request, route, entry, gone: gone.signal, ended: upstream.ended };
+  const finish = await locked(context, () => decide(context, verdict)).catch(interrupted(context));
+  verdict.leave();
+  if (gone.signal.aborted) return;
+  perform(finish, { entry, leave, request, res });
+}
+
+function perform(
+  finish: Finish,
+  {
+    entry,
+    leave,
+    request,
+    res,
+  }: { entry: LedgerEntry; leave: () => void; request: SimulatedRequest; res: Response },
+): void {
+  if (finish.kind === 'silent') return;
+  if (finish.kind === 'reset') {
+    if (entry.outcome === 'in flight') entry.outcome = 'reset';
+    leave();
+    resetConnection(res);
+    return;
+  }
+  entry.outcome = finish.outcome ?? `answered ${finish.reply.status}`;
+  leave();
+  if (finish.cut) cutOff(res, finish.reply);
+  else sendReply(res, finish.reply, request.headers['accept-encoding']);
+}
+
+/** A reset of the simulator ends what waits by breaking the connection; any other error is a bug. */
+function interrupted({ ended }: Context): (error: unknown) => Finish {
+  return (error) => {
+    if (ended.aborted) return { kind: 'reset' };
+    throw error;
+  };
+}
+
+async function locked(context: Context, work: () => Promise<Finish>): Promise<Finish> {
+  const { simulation } = context.upstream;
+  const key = simulation.settings.serialiseSessions ? simulation.sessionKey(context.request) : null;
+  if (key === null) return work();
+  const unlock = await context.upstream.lockSession(key);
+  try {
+    return await work();
+  } finally {
+    unlock();
+  }
+}
+
+async function decide(context: Context, verdict: Verdict): Promise<Finish> {
+  if (verdict.refusal) return { kind: 'send', reply: errorPage(verdict.refusal) };
+  await pause(ownLatencyMs(context) + verdict.delayBeforeMs, context);
+  if (verdict.ending) return endWith(verdict.ending, verdict.delayAfterMs, context);
+  const reply = work(context);
+  await pause(verdict.delayAfterMs, context);
+  return { kind: 'send', reply };
+}
+
+async function endWith(fault: Ending, delayAfterMs: number, context: Context): Promise<Finish> {
+  const { entry, upstream, gone, ended } = context;
+  if (fault.kind === 'late-commit') return commitLate(fault.ms, context);
+  const reply = fault.afterApply || context.route?.changes === false ? work(context) : null;
+  if (fault.afterApply) await pause(delayAfterMs, context);
+  const jsonHeaders = { 'Content-Type': upstream.simulation.jsonType };
+  switch (fault.kind) {
+    case 'status':
+      return { kind: 'send', reply: errorPage(fault) };
+    case 'reset':
+      return { kind: 'reset' };
+    case 'hang':
+      entry.outcome = 'hung';
+      if (fault.ms === undefined) await untilGone(gone, ended);
+      else await pause(fault.ms, context);
+      return { kind: 'reset' };
+    case 'html':
+      return { kind: 'send', reply: htmlPage(fault.status ?? 200) };
+    case 'empty':
+      return { kind: 'send', reply: { status: 200, headers: jsonHeaders, body: '' } };
+    case 'bad-json':
+      return { kind: 'send', reply: { status: 200, headers: jsonHeaders, body: '{"ok":1,"data":[}}' } };
+    case 'truncate':
+      return truncated(
+        reply ?? { status: 200, headers: jsonHeaders, body: standInBody },
+        fault.abort === true,
+      );
+    case 'not-ok':
+      return { kind: 'send', reply: upstream.simulation.refusal ?? errorPage({ status: 500 }) };
+    case 'expired':
+      return { kind: 'send', reply: upstream.simulation.endSession(context.request, fault.style) };
+  }
+}
+
+/** Cut where no work was done: long enough that its half is not JSON either. */
+const standInBody = '{"ok":1,"data":{"ID":40000000,"note":"this answer is cut off in the middle"}}';
+
+function truncated(reply: SimulatedReply, abort: boolean): Finish {
+  if (abort) return { kind: 'send', reply, cut: true, outcome: 'truncated' };
+  const half = { ...reply, body: reply.body.slice(0, Math.floor(reply.body.length / 2)) };
+  return { kind: 'send', reply: half, outcome: 'truncated' };
+}
+
+/** Waits until the client has given up, then `ms` more, and does the work all the same. */
+async function commitLate(ms: number, context: Context): Promise<Finish> {
+  context.entry.outcome = 'late-commit';
+  await untilGone(context.gone, context.ended);
+  await pause(ms, context);
+  work(context);
+  return { kind: 'silent' };
+}
+
+/** What the upstream itself does with the request, if nothing is wrong. */
+function work({ upstream, route, request, entry, ended }: Context): SimulatedReply {
+  ended.throwIfAborted();
+  if (!route) return htmlPage(404);
+  const signedOut = route.needsSession ? upstream.simulation.authorise(request) : null;
+  const reply = signedOut ?? route.handle(request);
+  entry.applied = reply.applied === true;
+  return reply;
+}
+
+function ownLatencyMs({ upstream, route }: Context): number {
+  if (!route) return 0;
+  const { latencyMs, realistic } = upstream.simulation.settings;
+  return latencyMs[route.operation] ?? (realistic ? route.realisticMs : 0);
+}
+
+async function pause(ms: number, { ended }: Context): Promise<void> {
+  if (ms > 0) await sleep(ms, undefined, { signal: ended });
+}
+
+async function untilGone(gone: AbortSignal, ended: AbortSignal): Promise<void> {
+  if (!gone.aborted) await once(gone, 'abort', { signal: ended });
+}
+
+function errorPage(fault: Pick<Refusal, 'status'> & { retryAfterSeconds?: number }): SimulatedReply {
+  const page = htmlPage(fault.status);
+  if (fault.retryAfterSeconds === undefined) return page;
+  return { ...page, headers: { ...page.headers, 'Retry-After': String(fault.retryAfterSeconds) } };
+}
+
+/** What a proxy in front of the upstream shows. 403 is how a bot check looks. */
+function htmlPage(status: number): SimulatedReply {
+  const title =
+    status === 403 ? 'Verify that you are human' : status === 200 ? 'Maintenance' : `Error ${status}`;
+  const body = `<!DOCTYPE html><html><head><title>${title}</title></head><body><h1>${title}</h1></body></html>`;
+  return { status, headers: { 'Content-Type': 'text/html; charset=utf-8' }, body };
+}
