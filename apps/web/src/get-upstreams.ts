@@ -21,6 +21,8 @@ export type UpstreamView = {
   readonly queue: QueueDepth;
   /** How many workers are alive. */
   readonly workers: number;
+  /** How many of them take no calls because only their own calls were failing. */
+  readonly setAside: number;
 };
 
 /** All upstreams, in the order of their definitions. */
@@ -61,6 +63,7 @@ export async function readUpstream(deps: WebDeps, upstream: WebUpstream): Promis
     holds: holds.map(holdView),
     queue: depth,
     workers: workers.length,
+    setAside: workers.filter((worker) => worker.setAside).length,
   };
 }
 

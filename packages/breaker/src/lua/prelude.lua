@@ -10,7 +10,7 @@ local TEXT = { state = true, reason = true, leaseHolder = true, operatorConcurre
 
 local function load()
   local record = {
-    state = 'closed', generation = 0, since = NOW, streak = 0, retryAt = 0, trips = 0, reason = '', forced = 0,
+    state = 'closed', generation = 0, since = 0, streak = 0, retryAt = 0, trips = 0, reason = '', forced = 0,
     permits = 0, round = 0, successes = 0, linear = 0, era = 0, probing = 0, proven = 0,
     leaseHolder = '', leaseUntil = 0, lastTrialAt = 0, limited = 0, operatorConcurrency = '',
   }

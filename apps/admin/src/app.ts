@@ -1,0 +1,121 @@
+/**
+ * Puts the admin app together; listens nowhere. Always true: below the health routes, the assets and the login
+ * nothing is reached without a session, and the table of routes says who may reach what.
+ */
+import { fileURLToPath } from 'node:url';
+import type { Logger } from '@recloser/runtime/logger';
+import type { Metrics } from '@recloser/runtime/metrics';
+import type { Redis } from '@recloser/runtime/redis';
+import { createSealer } from '@recloser/runtime/seal';
+import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
+import type { Accounts } from './accounts.ts';
+import { actionHandler } from './actions.ts';
+import type { AdminUpstream } from './admin-upstream.ts';
+import { AuditLog } from './audit.ts';
+import { boardPath, createBoard } from './board.ts';
+import { breakersPage } from './breakers-page.ts';
+import { errorHandler, notFound } from './errors.ts';
+import { allow, jsonBody, type Route, sameOrigin } from './guard.ts';
+import { healthRoutes } from './health-routes.ts';
+import { loginRoutes } from './login.ts';
+import type { NavigationLink } from './page.ts';
+import { securityHeaders } from './security-headers.ts';
+import { createSessions, identify, userOf } from './sessions.ts';
+import { sendCode, verifyCode } from './sign-in.ts';
+import { signInPage } from './sign-in-page.ts';
+import type { UpstreamFeed } from './upstream-feed.ts';
+import { listUpstreams, streamUpstreams } from './upstreams-api.ts';
+
+/** Everything the app is built from; nothing in it is started here. */
+export type AdminDeps = {
+  readonly redis: Redis;
+  readonly prefix: string;
+  readonly sessionKey: Buffer;
+  readonly accounts: Accounts;
+  readonly upstreams: readonly AdminUpstream[];
+  readonly feed: UpstreamFeed;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  /** Express' `trust proxy`: whose X-Forwarded-* headers count. */
+  readonly trustProxy: string;
+  /** How long a sign-in step waits for a worker. */
+  readonly signInTimeoutMs: number;
+};
+
+/** The Express app. */
+export function createApp(deps: AdminDeps): Express {
+  const app = express();
+  app.disable('x-powered-by').set('trust proxy', deps.trustProxy);
+  app.use(headersByPath());
+  app.use(healthRoutes(deps));
+  app.use('/assets', express.static(fileURLToPath(new URL('./public', import.meta.url)), { maxAge: '1m' }));
+  app.use((req, res, next) => {
+    // Bull Board's own files may be cached; everything else is about now, and about a person's session.
+    if (!req.path.startsWith(`${boardPath}/static/`)) res.setHeader('Cache-Control', 'no-store');
+    next();
+  });
+  app.use(createSessions(deps), identify(deps.accounts));
+  const audit = new AuditLog(deps);
+  app.use(loginRoutes({ ...deps, audit }));
+  const links = signInLinks(deps.upstreams);
+  for (const { method, path, role, audience, handle } of routes(deps, audit, links)) {
+    app[method](path, allow(role, audience), sameOrigin, ...jsonBody, handle);
+  }
+  app.use(boardPath, boardGate, sameOrigin, ...createBoard({ upstreams: deps.upstreams, audit, links }));
+  app.use(notFound, errorHandler(deps.log) satisfies ErrorRequestHandler);
+  return app;
+}
+
+/** Every route of our own, with the least role that may use it. Bull Board's are in `board.ts`. */
+function routes(deps: AdminDeps, audit: AuditLog, links: readonly NavigationLink[]): readonly Route[] {
+  const { redis, upstreams, feed, sessionKey } = deps;
+  const signIn = {
+    upstreams,
+    redis,
+    audit,
+    sealer: createSealer(sessionKey),
+    timeoutMs: deps.signInTimeoutMs,
+  };
+  const page = { method: 'get', role: 'viewer', audience: 'page' } as const;
+  const read = { method: 'get', role: 'viewer', audience: 'api' } as const;
+  const write = { method: 'post', role: 'operator', audience: 'api' } as const;
+  return [
+    { ...page, path: '/', handle: (_req, res) => res.redirect(303, '/breakers') },
+    {
+      ...page,
+      path: '/breakers',
+      handle: (_req, res) => {
+        const user = userOf(res);
+        if (user !== null) res.send(breakersPage(user, links).text);
+      },
+    },
+    { ...page, path: '/sign-in/:name', handle: signInPage(upstreams, links) },
+    { ...read, path: '/api/upstreams', handle: listUpstreams(redis, upstreams) },
+    { ...read, path: '/api/upstreams/stream', handle: streamUpstreams(feed) },
+    { ...write, path: '/api/upstreams/:name/actions', handle: actionHandler({ redis, audit, upstreams }) },
+    { ...write, path: '/api/sign-in/:name/send-code', handle: sendCode(signIn) },
+    { ...write, path: '/api/sign-in/:name/verify', handle: verifyCode(signIn) },
+  ];
+}
+
+function headersByPath(): RequestHandler {
+  const own = securityHeaders({ inlineStyles: false });
+  const board = securityHeaders({ inlineStyles: true });
+  return (req, res, next) => (isBoard(req.path) ? board : own)(req, res, next);
+}
+
+function isBoard(path: string): boolean {
+  return path === boardPath || path.startsWith(`${boardPath}/`);
+}
+
+/** The board's page sends people to the login; its API tells scripts. */
+const boardGate: RequestHandler = (req, res, next) => {
+  const wantsPage = req.method === 'GET' && !req.path.startsWith('/api/');
+  allow('viewer', wantsPage ? 'page' : 'api')(req, res, next);
+};
+
+function signInLinks(upstreams: readonly AdminUpstream[]): NavigationLink[] {
+  return upstreams
+    .filter(({ signInQueue }) => signInQueue !== null)
+    .map(({ definition }) => ({ path: `/sign-in/${definition.name}`, text: `${definition.title} sign-in` }));
+}

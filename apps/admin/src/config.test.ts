@@ -1,0 +1,111 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { describe, expect, test } from 'vitest';
+import { Accounts, mayAct } from './accounts.ts';
+import { parseConfig } from './config.ts';
+import { hashPassword, isPasswordHash, verifyPassword } from './password.ts';
+
+const stampKey = Buffer.alloc(32, 1);
+
+describe('configuration', () => {
+  test('has defaults and no accounts in development', () => {
+    expect(parseConfig({})).toMatchObject({ ADMIN_PORT: 3001, HOST: '127.0.0.1', accounts: [] });
+  });
+
+  test('production without accounts does not start, and says what to set', () => {
+    expect(() => parseConfig({ NODE_ENV: 'production' })).toThrow(
+      /ADMIN_USERS: nobody could log in: set ADMIN_PASSWORD/,
+    );
+  });
+
+  test('ADMIN_PASSWORD is one account named admin', () => {
+    const { accounts } = parseConfig({ NODE_ENV: 'production', ADMIN_PASSWORD: 'long enough' });
+    expect(accounts).toEqual([{ kind: 'password', name: 'admin', role: 'admin', password: 'long enough' }]);
+  });
+
+  test('ADMIN_USERS are several, apart by spaces', async () => {
+    const hash = await hashPassword('secret word');
+    const { accounts } = parseConfig({ ADMIN_USERS: `ann:viewer:${hash}  bob:admin:${hash}` });
+    expect(accounts.map(({ name, role }) => [name, role])).toEqual([
+      ['ann', 'viewer'],
+      ['bob', 'admin'],
+    ]);
+  });
+
+  test('mistakes are named without repeating what may be a secret', async () => {
+    const hash = await hashPassword('secret word');
+    const bad = [
+      { ADMIN_USERS: 'ann:viewer:plaintext' },
+      { ADMIN_USERS: `ann:king:${hash}` },
+      { ADMIN_USERS: `ann:viewer:${hash} ann:admin:${hash}` },
+      { ADMIN_PASSWORD: 'short' },
+      { ADMIN_PASSWORD: 'long enough', ADMIN_USERS: `ann:viewer:${hash}` },
+    ];
+    for (const env of bad) {
+      expect(() => parseConfig(env)).toThrow(/ADMIN_/);
+      expect(() => parseConfig(env)).not.toThrow(/plaintext|short$|long enough/);
+    }
+  });
+});
+
+describe('passwords', () => {
+  test('a hash fits its password only, differs each time, and holds no colon or space', async () => {
+    const [hash, other] = [await hashPassword('pässword one'), await hashPassword('pässword one')];
+    expect(hash).not.toBe(other);
+    expect(hash).toMatch(/^scrypt\$32768\$8\$1\$[\w-]+\$[\w-]+$/);
+    expect(await verifyPassword('pässword one', hash)).toBe(true);
+    expect(await verifyPassword('password one', hash)).toBe(false);
+  });
+
+  test('a hash that would stall the login is refused', () => {
+    const rest = 'c2FsdHNhbHRzYWx0$a2V5a2V5a2V5a2V5a2V5a2V5';
+    expect(isPasswordHash(`scrypt$32768$8$1$${rest}`)).toBe(true);
+    expect(isPasswordHash(`scrypt$16777216$8$1$${rest}`)).toBe(false);
+    expect(isPasswordHash(`scrypt$1000$8$1$${rest}`)).toBe(false);
+    expect(isPasswordHash('scrypt$32768$8$1$$')).toBe(false);
+  });
+
+  test('npm run hash-password reads standard input and prints a hash', async () => {
+    const script = fileURLToPath(new URL('./hash-password.ts', import.meta.url));
+    const running = promisify(execFile)(process.execPath, [script]);
+    running.child.stdin?.end('a good password\n');
+    const { stdout } = await running;
+    expect(await verifyPassword('a good password', stdout.trim())).toBe(true);
+  });
+});
+
+describe('accounts', () => {
+  test('a changed password or role ends the sessions of that account', async () => {
+    const open = (password: string, role: 'viewer' | 'admin') =>
+      Accounts.open([{ kind: 'password', name: 'ann', role, password }], stampKey);
+    const before = await (await open('first word', 'admin')).check('ann', 'first word');
+    expect(before?.user).toEqual({ name: 'ann', role: 'admin' });
+    const stamp = before?.stamp ?? '';
+    expect((await open('first word', 'admin')).find('ann', stamp)).toEqual({ name: 'ann', role: 'admin' });
+    expect((await open('other word', 'admin')).find('ann', stamp)).toBeNull();
+    expect((await open('first word', 'viewer')).find('ann', stamp)).toBeNull();
+    expect((await open('first word', 'admin')).find('bob', stamp)).toBeNull();
+  });
+
+  test('an unknown user costs about as much as a known one', async () => {
+    const accounts = await Accounts.open(
+      [{ kind: 'password', name: 'ann', role: 'admin', password: 'a' }],
+      stampKey,
+    );
+    const spent = async (name: string) => {
+      const startedMs = performance.now();
+      await accounts.check(name, 'guess');
+      return performance.now() - startedMs;
+    };
+    await spent('ann');
+    const [known, unknown] = [await spent('ann'), await spent('nobody')];
+    expect(unknown).toBeGreaterThan(known / 4);
+  });
+
+  test('roles build on each other', () => {
+    expect(mayAct('viewer', 'operator')).toBe(false);
+    expect(mayAct('operator', 'operator')).toBe(true);
+    expect(mayAct('admin', 'operator')).toBe(true);
+  });
+});

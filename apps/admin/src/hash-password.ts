@@ -1,0 +1,27 @@
+/** `npm run hash-password`: reads one password from the terminal or standard input, prints its hash. */
+import { createInterface } from 'node:readline/promises';
+import { Writable } from 'node:stream';
+import { hashPassword } from './password.ts';
+
+async function readPassword(): Promise<string> {
+  // A terminal would echo the password; the interface writes to nowhere instead.
+  const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const terminal = process.stdin.isTTY === true;
+  const lines = createInterface({ input: process.stdin, output: silent, terminal });
+  if (terminal) process.stderr.write('Password: ');
+  try {
+    for await (const line of lines) return line;
+    return '';
+  } finally {
+    lines.close();
+    if (terminal) process.stderr.write('\n');
+  }
+}
+
+const password = await readPassword();
+if (password.length < 8) {
+  process.stderr.write('A password needs at least 8 characters.\n');
+  process.exitCode = 1;
+} else {
+  process.stdout.write(`${await hashPassword(password)}\n`);
+}

@@ -1,0 +1,26 @@
+/** Health and metrics, without a login: they say how this process is, nothing about calls or people. */
+import { healthBody, healthContentType, healthHttpStatus } from '@recloser/runtime/health';
+import type { Metrics } from '@recloser/runtime/metrics';
+import type { Redis } from '@recloser/runtime/redis';
+import { checkRedisSafety } from '@recloser/runtime/redis-safety';
+import express, { type Router } from 'express';
+
+/** GET /health/live (event loop only), /health/ready (Redis can be reached), /metrics. */
+export function healthRoutes({ redis, metrics }: { redis: Redis; metrics: Metrics }): Router {
+  const router = express.Router();
+  router.get('/health/live', (_req, res) => {
+    res.type(healthContentType).send(JSON.stringify(healthBody([{ name: 'process', status: 'pass' }])));
+  });
+  router.get('/health/ready', async (_req, res) => {
+    const found = await checkRedisSafety(redis);
+    // Looking at an unsafe Redis still works, and is then needed most: only an absent one is a failure here.
+    const status = found.reachable ? (found.safe ? 'pass' : 'warn') : 'fail';
+    const output = [...found.problems, ...found.warnings].join('; ');
+    const body = healthBody([{ name: 'redis:connection', status, ...(output === '' ? {} : { output }) }]);
+    res.status(healthHttpStatus(body.status)).type(healthContentType).send(JSON.stringify(body));
+  });
+  router.get('/metrics', async (_req, res) => {
+    res.set('Content-Type', metrics.contentType).send(await metrics.text());
+  });
+  return router;
+}

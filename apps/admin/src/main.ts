@@ -1,0 +1,96 @@
+/** Starts and stops the admin app: the only file with side effects here. */
+import { randomBytes } from 'node:crypto';
+import { ConfigError } from '@recloser/runtime/env';
+import { listen } from '@recloser/runtime/http-server';
+import { createLogger } from '@recloser/runtime/logger';
+import { createMetrics } from '@recloser/runtime/metrics';
+import { connectRedis } from '@recloser/runtime/redis';
+import { loadSessionKey } from '@recloser/runtime/seal';
+import { runUntilSignal } from '@recloser/runtime/shutdown';
+import { definitions } from '@recloser/upstreams/definitions';
+import { upstreamPolicy } from '@recloser/upstreams/settings';
+import { type AccountSource, Accounts } from './accounts.ts';
+import { closeUpstream, openUpstream } from './admin-upstream.ts';
+import { createApp } from './app.ts';
+import { type AdminConfig, parseConfig } from './config.ts';
+import { deriveKey } from './sessions.ts';
+import { UpstreamFeed } from './upstream-feed.ts';
+import { readSnapshot } from './upstream-view.ts';
+
+const signInTimeoutMs = 20_000;
+const stopMs = 10_000;
+
+async function start(config: AdminConfig): Promise<void> {
+  const environment = config.NODE_ENV;
+  const log = createLogger({
+    name: 'admin',
+    level: config.LOG_LEVEL,
+    pretty: config.LOG_PRETTY,
+    environment,
+  });
+  const prefix = config.REDIS_PREFIX;
+  const sessionKey = loadSessionKey({ ...config, dataDir: config.DATA_DIR });
+  const policies = Object.values(definitions).map((definition) => ({
+    definition,
+    policy: upstreamPolicy(definition, process.env).breaker,
+  }));
+  const redis = connectRedis(config.REDIS_URL, { role: 'fast', name: 'recloser-admin', log });
+  const subscriber = connectRedis(config.REDIS_URL, { role: 'subscriber', name: 'recloser-admin', log });
+  const upstreams = policies.map((one) => openUpstream({ ...one, redis, prefix }));
+  const channels = upstreams.map(({ root }) => `${root}:changed`);
+  const feed = new UpstreamFeed({ read: () => readSnapshot(redis, upstreams), subscriber, channels, log });
+  const accounts = await Accounts.open(accountsOf(config), deriveKey(sessionKey, 'account-stamp'));
+  const metrics = createMetrics('admin');
+  const trustProxy = config.ADMIN_TRUST_PROXY;
+  const app = createApp({
+    redis,
+    prefix,
+    sessionKey,
+    accounts,
+    upstreams,
+    feed,
+    metrics,
+    log,
+    trustProxy,
+    signInTimeoutMs,
+  });
+  feed.start();
+  const server = await listen(app, {
+    host: config.HOST,
+    port: config.ADMIN_PORT,
+    portVariable: 'ADMIN_PORT',
+  });
+  log.info({ url: server.url }, `admin listens on ${server.url}`);
+  runUntilSignal({
+    stop: async () => {
+      feed.stop();
+      await server.close(1_000);
+      await Promise.all(upstreams.map(closeUpstream));
+      redis.disconnect();
+      subscriber.disconnect();
+    },
+    deadlineMs: stopMs,
+    log,
+  });
+}
+
+/** Without accounts (development only) a password is made up and shown this once, outside the log. */
+function accountsOf({ accounts }: AdminConfig): readonly AccountSource[] {
+  if (accounts.length > 0) return accounts;
+  const password = randomBytes(12).toString('base64url');
+  process.stdout.write(`\nNo accounts are configured. Log in as admin with the password ${password}\n\n`);
+  return [{ kind: 'password', name: 'admin', role: 'admin', password }];
+}
+
+try {
+  await start(parseConfig(process.env));
+} catch (error) {
+  const isExpected =
+    error instanceof ConfigError ||
+    (error as { code?: unknown }).code === 'listen_failed' ||
+    (error as { code?: unknown }).code === 'config_invalid';
+  process.stderr.write(
+    `admin cannot start. ${isExpected ? (error as Error).message : String((error as Error).stack)}\n`,
+  );
+  process.exit(1);
+}

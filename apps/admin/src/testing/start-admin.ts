@@ -1,0 +1,106 @@
+/** For tests only: the whole admin app on a free port, over a real Redis and a prefix of its own. */
+import { randomBytes } from 'node:crypto';
+import { type HttpServer, listen } from '@recloser/runtime/http-server';
+import { createLogger } from '@recloser/runtime/logger';
+import { createMetrics } from '@recloser/runtime/metrics';
+import { connectRedis, type Redis } from '@recloser/runtime/redis';
+import { definitions } from '@recloser/upstreams/definitions';
+import { type AccountSource, Accounts, roles } from '../accounts.ts';
+import { type AdminUpstream, closeUpstream, openUpstream } from '../admin-upstream.ts';
+import { createApp } from '../app.ts';
+import { hashPassword } from '../password.ts';
+import { deriveKey } from '../sessions.ts';
+import { UpstreamFeed } from '../upstream-feed.ts';
+import { readSnapshot } from '../upstream-view.ts';
+
+/** Three accounts named after their roles; the password is the name twice over. Cheap hashes: tests log in a lot. */
+async function testAccounts(): Promise<AccountSource[]> {
+  return await Promise.all(
+    roles.map(async (role) => {
+      const hash = await hashPassword(`${role}-${role}`, 1024);
+      return { kind: 'hash' as const, name: role, role, hash };
+    }),
+  );
+}
+
+/** A running admin app and what it runs on. */
+export type TestAdmin = AsyncDisposable & {
+  readonly url: string;
+  readonly redis: Redis;
+  readonly prefix: string;
+  readonly sessionKey: Buffer;
+  readonly upstreams: readonly AdminUpstream[];
+  /** A cookie of a fresh login. */
+  login(name: 'viewer' | 'operator' | 'admin'): Promise<string>;
+};
+
+/** Starts the app; dispose it with `await using`. */
+export async function startAdmin(redisUrl: string, signInTimeoutMs = 5_000): Promise<TestAdmin> {
+  const log = createLogger({ name: 'admin', level: 'silent' });
+  const prefix = `t${randomBytes(5).toString('hex')}`;
+  const sessionKey = randomBytes(32);
+  const redis = connectRedis(redisUrl, { role: 'fast', name: 'admin-test', log });
+  const subscriber = connectRedis(redisUrl, { role: 'subscriber', name: 'admin-test', log });
+  const upstreams = Object.values(definitions).map((definition) =>
+    openUpstream({ definition, policy: definition.breaker, redis, prefix }),
+  );
+  const channels = upstreams.map(({ root }) => `${root}:changed`);
+  const feed = new UpstreamFeed({ read: () => readSnapshot(redis, upstreams), subscriber, channels, log });
+  const accounts = await Accounts.open(await testAccounts(), deriveKey(sessionKey, 'account-stamp'));
+  const metrics = createMetrics('admin');
+  const deps = { redis, prefix, sessionKey, accounts, upstreams, feed, metrics, log };
+  const app = createApp({ ...deps, trustProxy: 'loopback', signInTimeoutMs });
+  feed.start();
+  const server: HttpServer = await listen(app, { host: '127.0.0.1', port: 0 });
+  return {
+    url: server.url,
+    redis,
+    prefix,
+    sessionKey,
+    upstreams,
+    login: (name) => login(server.url, name),
+    async [Symbol.asyncDispose]() {
+      feed.stop();
+      await server.close(0);
+      await Promise.all(upstreams.map(closeUpstream));
+      redis.disconnect();
+      subscriber.disconnect();
+    },
+  };
+}
+
+async function login(url: string, name: string): Promise<string> {
+  const answer = await postLogin(url, name, `${name}-${name}`);
+  const cookie = cookieOf(answer);
+  if (answer.status !== 303 || cookie === null) throw new Error(`login failed: ${answer.status}`);
+  return cookie;
+}
+
+/** Posts the login form as a browser does. */
+export function postLogin(url: string, username: string, password: string): Promise<Response> {
+  return fetch(`${url}/login`, {
+    method: 'POST',
+    redirect: 'manual',
+    headers: { accept: 'text/html' },
+    body: new URLSearchParams({ username, password }),
+  });
+}
+
+/** The session cookie an answer sets, ready to be sent back; null without one. */
+export function cookieOf(answer: Response): string | null {
+  return answer.headers.getSetCookie()[0]?.split(';')[0] ?? null;
+}
+
+/** Posts JSON with a cookie. */
+export function postJson(
+  url: string,
+  cookie: string,
+  body: unknown,
+  headers: Record<string, string> = {},
+): Promise<Response> {
+  return fetch(url, {
+    method: 'POST',
+    headers: { cookie, 'content-type': 'application/json', ...headers },
+    body: JSON.stringify(body),
+  });
+}

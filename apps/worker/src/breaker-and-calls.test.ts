@@ -1,0 +1,68 @@
+import { describe, expect, test, vi } from 'vitest';
+import { judgeAttempt } from './judge-attempt.ts';
+import { createKit, done, outcome, ScriptedClient } from './test-kit.ts';
+import { defaultTimings } from './timings.ts';
+import type { Call } from './work-context.ts';
+
+describe('with the real breaker', () => {
+  test('an outage opens it, calls wait unspent, and all succeed afterwards', async () => {
+    await using kit = await createKit({ breaker: { failMax: 3, resetMs: 300 } });
+    const client = new ScriptedClient();
+    let down = true;
+    client.onRun = async () => (down ? { ...outcome('retry'), health: 'down' as const } : done);
+    const { breaker } = await kit.worker(client);
+    const ids = await Promise.all(Array.from({ length: 20 }, () => kit.post('read', { maxAttempts: 5 })));
+    await vi.waitFor(() => expect(breaker.view?.breaker.state).toBe('open'), { timeout: 5_000 });
+    const during = client.asked.length;
+    // Threshold, those in flight at the trip, and perhaps a first trial.
+    expect(during).toBeLessThanOrEqual(3 + 5 + 1);
+    await kit.until(ids[19] as string, 'deferred');
+    down = false;
+    let requests = 0;
+    for (const id of ids) {
+      const call = await kit.until(id, 'succeeded', 15_000);
+      const { trials } = ((await kit.queue.getJob(id))?.data ?? {}) as { trials: number };
+      // Every exchange is in the history, and only free trials were not charged.
+      expect(call.history).toHaveLength(call.attempts.made + trials);
+      requests += call.history.length;
+    }
+    expect(client.asked).toHaveLength(requests);
+  }, 30_000);
+
+  test('an operator hold defers calls and costs them nothing', async () => {
+    await using kit = await createKit();
+    await kit.holds.set({ kind: 'operator', owner: 'ada', reason: 'maintenance' });
+    await kit.worker(new ScriptedClient());
+    const id = await kit.post('read');
+    expect((await kit.until(id, 'deferred')).holds).toMatchObject([{ kind: 'operator' }]);
+    await kit.holds.release('operator', { owner: 'ada', reason: 'done' });
+    expect((await kit.until(id, 'succeeded')).attempts).toMatchObject({ made: 1, deferrals: 0 });
+  });
+});
+
+describe('a trial without a passed probe', () => {
+  const judge = (trials: number, permit: { trial: boolean; proven: boolean }) => {
+    const envelope = { trials, history: [], deferrals: 0 } as unknown as Call['envelope'];
+    const call = { id: 'x', envelope, operation: { name: 'read' } } as unknown as Call;
+    const answer = { kind: 'retry', health: 'down', code: 'c', message: 'm' } as const;
+    return judgeAttempt(
+      { workerId: 'w', client: new ScriptedClient(), timings: defaultTimings },
+      call,
+      { generation: 1, ...permit },
+      { kind: 'answered', answer, envelope, at: new Date().toISOString(), durationMs: 1 },
+    );
+  };
+
+  test('is free three times, stepping further behind, then charged', () => {
+    for (const trials of [0, 1, 2]) {
+      const judgement = judge(trials, { trial: true, proven: false });
+      expect(judgement).toMatchObject({ kind: 'give-back', why: 'trial', envelope: { trials: trials + 1 } });
+    }
+    expect(judge(3, { trial: true, proven: false }).kind).toBe('charge');
+  });
+
+  test('only when unproven: after a passed probe, or outside a trial, a failure is charged', () => {
+    expect(judge(0, { trial: true, proven: true }).kind).toBe('charge');
+    expect(judge(0, { trial: false, proven: false }).kind).toBe('charge');
+  });
+});

@@ -1,0 +1,67 @@
+/**
+ * A BullMQ worker whose fetch loop can be watched from outside. BullMQ itself does not say whether its loop
+ * turns; "running" stays true when a fetch hangs for ever on a dead connection.
+ *
+ * Always true: a turn is noted only after Redis answered a fetch (a job or "nothing there"), so silence means
+ * that no job would be taken. A blocking fetch ends by itself after 10 s at most, also while the queue is paused.
+ */
+import { type Job, Worker, type WorkerOptions } from 'bullmq';
+
+/** How a fetch loop stands. */
+export type FetchLoop = {
+  readonly running: boolean;
+  /** Told to take nothing: set aside by the breaker, or stopping. */
+  readonly paused: boolean;
+  readonly active: number;
+  readonly capacity: number;
+  /** Since the last answered fetch, or since the start. */
+  readonly silentMs: number;
+};
+
+/** What a worker runs for each job. */
+export type JobProcessor<Data, Result> = (
+  job: Job<Data, Result>,
+  token: string,
+  signal: AbortSignal,
+) => Promise<Result>;
+
+export class CallWorker<Data, Result> extends Worker<Data, Result> {
+  #turnedAt = performance.now();
+
+  /** Does not start by itself: see `run`. */
+  constructor(name: string, processor: JobProcessor<Data, Result>, options: WorkerOptions) {
+    // BullMQ makes a signal only for a function that takes three arguments.
+    const run = (job: Job<Data, Result>, token: string | undefined, signal: AbortSignal | undefined) =>
+      processor(job, token ?? '', signal ?? new AbortController().signal);
+    super(name, run, { ...options, autorun: false });
+  }
+
+  /** How the fetch loop stands now. */
+  get fetchLoop(): FetchLoop {
+    return {
+      running: this.isRunning(),
+      paused: this.isPaused() || this.closing !== undefined,
+      active: this.lockManager.getActiveJobCount(),
+      capacity: this.concurrency,
+      silentMs: performance.now() - this.#turnedAt,
+    };
+  }
+
+  /** Every answer to a fetch comes through here, from a plain fetch and from the one that ends a job alike. */
+  protected override nextJobFromJobData(
+    ...answer: Parameters<Worker<Data, Result>['nextJobFromJobData']>
+  ): ReturnType<Worker<Data, Result>['nextJobFromJobData']> {
+    this.#turnedAt = performance.now();
+    return super.nextJobFromJobData(...answer);
+  }
+}
+
+/** Null when the loop turns or rests for a reason; otherwise what is wrong with it, in a sentence. */
+export function fetchLoopProblem(loop: FetchLoop, silenceMs: number): string | null {
+  if (loop.paused) return null;
+  if (!loop.running) return 'The fetch loop does not run.';
+  // With all places taken nothing is fetched until a call ends; each call has a time limit of its own.
+  if (loop.active >= loop.capacity) return null;
+  if (loop.silentMs <= silenceMs) return null;
+  return `The fetch loop has not turned for ${Math.round(loop.silentMs / 1000)} s.`;
+}

@@ -1,0 +1,74 @@
+/**
+ * The workers of this process, one per upstream, and how they stop together.
+ *
+ * Always true: stopping has two phases. Quiet: nothing new is taken, what runs may finish until the deadline.
+ * Then what is left is cut short and given back unspent; an unsafe call that was already sent keeps its mark
+ * and will be read back by whoever takes it next.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import { upstreamRoot } from '@recloser/calls/keys';
+import type { Logger } from '@recloser/runtime/logger';
+import type { Metrics } from '@recloser/runtime/metrics';
+import type { Sealer } from '@recloser/runtime/seal';
+import { createClient } from '@recloser/upstreams/clients';
+import { definitions } from '@recloser/upstreams/definitions';
+import { SessionStore } from '@recloser/upstreams/session-store';
+import type { WorkerConfig } from './config.ts';
+import type { StopSwitch } from './stop-switch.ts';
+import { UpstreamWorker, type UpstreamWorkerOptions } from './upstream-worker.ts';
+import { createWorkerMetrics } from './worker-metrics.ts';
+
+export type WorkersOptions = {
+  readonly config: Pick<WorkerConfig, 'upstreams' | 'REDIS_PREFIX' | 'WORKER_CONCURRENCY'>;
+  readonly connections: UpstreamWorkerOptions['connections'];
+  readonly worker: UpstreamWorkerOptions['worker'];
+  readonly sealer: Sealer;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  readonly stop: StopSwitch;
+};
+
+/** Makes, but does not start, one worker per configured upstream. */
+export function createWorkers(options: WorkersOptions): readonly UpstreamWorker[] {
+  const { config, connections, worker, sealer } = options;
+  const metricsOf = createWorkerMetrics(options.metrics);
+  return config.upstreams.map(({ name, settings }) => {
+    const log = options.log.child({ upstream: name, worker: worker.id });
+    const root = upstreamRoot(config.REDIS_PREFIX, name);
+    const sessions = new SessionStore({ redis: connections.fast, root, sealer, worker: worker.id });
+    return new UpstreamWorker({
+      definition: definitions[name],
+      settings,
+      client: createClient(name, { settings, sessions, log }),
+      prefix: config.REDIS_PREFIX,
+      connections,
+      worker,
+      concurrency: config.WORKER_CONCURRENCY,
+      sealer,
+      metrics: metricsOf(name),
+      log,
+      stop: options.stop,
+    });
+  });
+}
+
+/** Stops all workers within about `deadlineMs` plus what giving back takes. Rejects if a worker cannot close. */
+export async function stopWorkers(
+  workers: readonly Pick<UpstreamWorker, 'quiet' | 'close'>[],
+  { stop, deadlineMs, log }: { stop: StopSwitch; deadlineMs: number; log: Pick<Logger, 'warn'> },
+): Promise<void> {
+  stop.beQuiet();
+  await Promise.all(workers.map((worker) => worker.quiet()));
+  const closed = Promise.all(workers.map((worker) => worker.close())).then(() => true);
+  const deadline = new AbortController();
+  const inTime = await Promise.race([
+    closed,
+    pause(deadlineMs, false, { signal: deadline.signal }).catch(() => false),
+  ]);
+  if (!inTime) {
+    log.warn({ deadlineMs }, 'calls are still running: cutting them short and giving them back');
+    stop.abortAll();
+  }
+  deadline.abort();
+  await closed;
+}

@@ -1,0 +1,43 @@
+/**
+ * The worker's small HTTP face for probes and Prometheus.
+ *
+ * Always true: `/health/live` asks nobody, so it fails only when the event loop hangs; `/health/ready` is 200
+ * only while Redis answers, every fetch loop turns (or rests for a reason) and the worker is not stopping.
+ */
+import { type HealthCheck, healthBody, healthContentType, healthHttpStatus } from '@recloser/runtime/health';
+import type { Metrics } from '@recloser/runtime/metrics';
+import express, { type Express } from 'express';
+
+export type HealthApp = {
+  readonly metrics: Pick<Metrics, 'contentType' | 'text'>;
+  /** Redis and fetch loops; must settle within a second or two. */
+  readonly readiness: () => Promise<readonly HealthCheck[]>;
+  /** What is worth knowing besides, such as breakers; an open breaker is `warn`. */
+  readonly details: () => readonly HealthCheck[];
+  readonly stop: { readonly quiet: boolean };
+};
+
+/** The routes; `main.ts` listens. */
+export function createHealthApp({ metrics, readiness, details, stop }: HealthApp): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.get('/health/live', (_request, response) => {
+    response.json({ status: 'pass' });
+  });
+  app.get('/health/ready', async (_request, response) => {
+    const body = healthBody([...stopping(stop), ...(await readiness())]);
+    response.status(healthHttpStatus(body.status)).type(healthContentType).send(JSON.stringify(body));
+  });
+  app.get('/health', async (_request, response) => {
+    const body = healthBody([...stopping(stop), ...(await readiness()), ...details()]);
+    response.status(healthHttpStatus(body.status)).type(healthContentType).send(JSON.stringify(body));
+  });
+  app.get('/metrics', async (_request, response) => {
+    response.type(metrics.contentType).send(await metrics.text());
+  });
+  return app;
+}
+
+function stopping({ quiet }: HealthApp['stop']): readonly HealthCheck[] {
+  return quiet ? [{ name: 'worker', status: 'fail', output: 'The worker is stopping.' }] : [];
+}

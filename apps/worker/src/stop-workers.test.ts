@@ -1,0 +1,151 @@
+import type { Outcome } from '@recloser/upstreams/upstream';
+import { describe, expect, test } from 'vitest';
+import { stopWorkers } from './create-workers.ts';
+import { createKit, done, outcome, ScriptedClient } from './test-kit.ts';
+
+/** Runs until the attempt's signal says stop, as a real client does. */
+const untilAborted =
+  (after: Outcome, send: boolean): ScriptedClient['onRun'] =>
+  async (_operation, _input, context) => {
+    if (send) await context.onSending();
+    await new Promise<void>((resolve) => context.signal.addEventListener('abort', () => resolve()));
+    return after;
+  };
+
+describe('a graceful stop', () => {
+  test('lets running calls finish and takes nothing new', async () => {
+    await using kit = await createKit({ concurrency: 1 });
+    const client = new ScriptedClient();
+    const release = Promise.withResolvers<void>();
+    client.onRun = async () => {
+      await release.promise;
+      return done;
+    };
+    const { worker, stop } = await kit.worker(client);
+    const running = await kit.post('read');
+    await kit.until(running, 'running');
+    const waiting = await kit.post('read');
+    const stopped = stopWorkers([worker], { stop, deadlineMs: 5_000, log: kit.log });
+    await expect.poll(() => stop.quiet).toBe(true);
+    release.resolve();
+    await stopped;
+    expect((await kit.view(running)).status).toBe('succeeded');
+    expect((await kit.view(waiting)).status).toBe('queued');
+    expect(client.asked).toHaveLength(1);
+  });
+
+  test('gives back unspent what does not finish in time; another worker makes it', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    client.onRun = untilAborted(outcome('retry', { health: 'unknown' }), false);
+    const { worker, stop } = await kit.worker(client);
+    const id = await kit.post('read');
+    await kit.until(id, 'running');
+    await stopWorkers([worker], { stop, deadlineMs: 30, log: kit.log });
+    const given = await kit.view(id);
+    expect(given).toMatchObject({ status: 'queued', attempts: { made: 0, deferrals: 1, stalls: 0 } });
+    await kit.worker(new ScriptedClient());
+    expect((await kit.until(id, 'succeeded')).attempts.made).toBe(1);
+  });
+
+  test('a write that was sent keeps its mark and is read back by the next worker', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    client.onRun = untilAborted({ ...outcome('in_doubt'), health: 'unknown' }, true);
+    const { worker, stop } = await kit.worker(client);
+    const id = await kit.post('write');
+    await kit.until(id, 'running');
+    await expect.poll(async () => (await kit.queue.getJob(id))?.data.sending).toBeDefined();
+    await stopWorkers([worker], { stop, deadlineMs: 30, log: kit.log });
+    const next = new ScriptedClient();
+    next.onVerify = async () => ({ kind: 'applied', health: 'up', result: {} });
+    await kit.worker(next);
+    await kit.until(id, 'succeeded');
+    expect(next.asked).toEqual(['verify write']);
+  });
+
+  test('a write that certainly did not leave loses its mark and is simply made again', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    client.onRun = untilAborted(outcome('retry', { health: 'unknown' }), true);
+    const { worker, stop } = await kit.worker(client);
+    const id = await kit.post('notify');
+    await expect.poll(async () => (await kit.queue.getJob(id))?.data.sending).toBeDefined();
+    await stopWorkers([worker], { stop, deadlineMs: 30, log: kit.log });
+    const next = new ScriptedClient();
+    await kit.worker(next);
+    await kit.until(id, 'succeeded');
+    expect(next.asked).toEqual(['notify']);
+  });
+
+  test('an answer that came while stopping counts', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    client.onRun = untilAborted(done, true);
+    const { worker, stop } = await kit.worker(client);
+    const id = await kit.post('write');
+    await kit.until(id, 'running');
+    await stopWorkers([worker], { stop, deadlineMs: 30, log: kit.log });
+    expect((await kit.view(id)).status).toBe('succeeded');
+  });
+});
+
+describe('a lost worker', () => {
+  test('its call is counted as stalled and made by another, never failed for it', async () => {
+    await using kit = await createKit();
+    const id = await kit.post('read');
+    // What a killed worker leaves behind: the call in `active` with no lock, twice over.
+    const job = await kit.queue.getJob(id);
+    await job?.updateData(job.data);
+    for (let crash = 1; crash <= 3; crash += 1) {
+      await kit.redis.zrem(kit.queue.toKey('prioritized'), id);
+      await kit.redis.lrem(kit.queue.toKey('wait'), 0, id);
+      await kit.redis.lpush(kit.queue.toKey('active'), id);
+      if (crash < 3) await kit.redis.hincrby(kit.queue.toKey(id), 'stc', 1);
+    }
+    await kit.redis.ltrim(kit.queue.toKey('active'), 0, 0);
+    const client = new ScriptedClient();
+    await kit.worker(client);
+    const call = await kit.until(id, 'succeeded', 10_000);
+    expect(call.attempts).toEqual({ made: 1, max: 3, deferrals: 0, stalls: 3 });
+    expect(client.asked).toEqual(['read']);
+  });
+
+  test('a call that lost its worker more than once runs alone', async () => {
+    await using kit = await createKit({ concurrency: 5 });
+    const ids: string[] = [];
+    for (let count = 0; count < 10; count += 1) ids.push(await kit.post('read'));
+    const suspect = ids[4] as string;
+    await kit.redis.hset(kit.queue.toKey(suspect), 'stc', 2);
+    const client = new ScriptedClient();
+    let inside = 0;
+    const company: number[] = [];
+    client.onRun = async (_operation, input) => {
+      inside += 1;
+      await new Promise((resolve) => setImmediate(resolve));
+      if ((input as { suspect?: boolean }).suspect) company.push(inside);
+      inside -= 1;
+      return done;
+    };
+    const job = await kit.queue.getJob(suspect);
+    await job?.updateData({ ...job.data, input: { suspect: true } });
+    await kit.worker(client);
+    for (const id of ids) expect((await kit.until(id, 'succeeded', 10_000)).attempts.made).toBe(1);
+    expect(company).toEqual([1]);
+  });
+
+  test('a verdict written just before the crash stands', async () => {
+    await using kit = await createKit();
+    const id = await kit.post('read');
+    const job = await kit.queue.getJob(id);
+    const settled = { status: 'failed', code: 'bad_request', message: 'No.', stalls: 0 };
+    await job?.updateData({ ...job.data, settled });
+    await kit.redis.zrem(kit.queue.toKey('prioritized'), id);
+    await kit.redis.lpush(kit.queue.toKey('active'), id);
+    const client = new ScriptedClient();
+    await kit.worker(client);
+    const call = await kit.until(id, 'failed', 10_000);
+    expect(call.error?.code).toBe('bad_request');
+    expect(client.asked).toEqual([]);
+  });
+});

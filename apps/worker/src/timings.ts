@@ -1,0 +1,44 @@
+/** Every wait the worker chooses itself, in one place, so that tests can shorten them. All in milliseconds. */
+
+export type Timings = {
+  /** When an ambiguous write is read back, counted from the moment it became ambiguous; at least two. */
+  readonly readBackWaitsMs: readonly number[];
+  /** Bounds and jitter of a `rate-limit` hold, design section 4. */
+  readonly rateLimitMinMs: number;
+  readonly rateLimitMaxMs: number;
+  /** Share of the delay that is added at random, so that a fleet's holds do not end together. */
+  readonly rateLimitJitter: number;
+  /** About how long a call steps aside when it may not run although the queue is not paused. */
+  readonly stepAsideMs: number;
+  /** How many failed trials cost a call nothing, design section 5. */
+  readonly freeTrials: number;
+  /** After so many read-backs that did not work in a row a person decides. */
+  readonly unreadableLimit: number;
+  /** Length of BullMQ's lock on a running call: how long a dead worker's calls stay untouched at least. */
+  readonly lockMs: number;
+  /** How often stalled calls are looked for. */
+  readonly stalledCheckMs: number;
+  /** Longest blocking fetch on an empty queue; the heartbeat of the fetch loop follows it. */
+  readonly blockMs: number;
+  /** A fetch loop that has not turned for so long is dead. Above BullMQ's own cap of 10 s per blocking fetch. */
+  readonly fetchSilenceMs: number;
+};
+
+export const defaultTimings: Timings = {
+  readBackWaitsMs: [2_000, 5_000, 10_000],
+  rateLimitMinMs: 1_000,
+  rateLimitMaxMs: 600_000,
+  rateLimitJitter: 0.1,
+  stepAsideMs: 1_000,
+  freeTrials: 3,
+  unreadableLimit: 30,
+  lockMs: 10_000,
+  stalledCheckMs: 4_000,
+  blockMs: 3_000,
+  fetchSilenceMs: 30_000,
+};
+
+/** A wait of `ms`, give or take up to half of it. */
+export function jittered(ms: number, random: () => number = Math.random): number {
+  return Math.max(1, Math.round(ms * (0.5 + random())));
+}

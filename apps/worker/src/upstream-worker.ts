@@ -1,0 +1,227 @@
+/**
+ * Everything one process does for one upstream: its calls, its sign-in requests, its part in the breaker.
+ *
+ * Always true: calls are fetched only after the breaker has started and the holds were applied; every event
+ * handler is attached once, here; nothing new is begun after `quiet`.
+ */
+import { UpstreamBreaker } from '@recloser/breaker/upstream-breaker';
+import type { CallReturnValue, Envelope } from '@recloser/calls/envelope';
+import { inDoubtKey, queueOptions, upstreamRoot } from '@recloser/calls/keys';
+import { type SignInJob, type SignInJobResult, signInQueueOptions } from '@recloser/calls/sign-in-queue';
+import type { HealthCheck } from '@recloser/runtime/health';
+import type { Logger } from '@recloser/runtime/logger';
+import type { Redis } from '@recloser/runtime/redis';
+import type { UpstreamSettings } from '@recloser/upstreams/settings';
+import type { UpstreamClient, UpstreamDefinition } from '@recloser/upstreams/upstream';
+import { Queue } from 'bullmq';
+import { backoffMs } from './backoff.ts';
+import { CallWorker, fetchLoopProblem } from './call-worker.ts';
+import { processCall } from './process-call.ts';
+import { Room } from './room.ts';
+import { signInProcessor } from './sign-in-requests.ts';
+import type { StopSwitch } from './stop-switch.ts';
+import { defaultTimings, type Timings } from './timings.ts';
+import type { Sealer, WorkContext } from './work-context.ts';
+import { errorLog, watchWorker } from './worker-events.ts';
+import type { WorkerMetrics } from './worker-metrics.ts';
+
+export type UpstreamWorkerOptions = {
+  readonly definition: UpstreamDefinition;
+  readonly settings: Pick<UpstreamSettings, 'breaker' | 'operations'>;
+  readonly client: UpstreamClient;
+  /** `REDIS_PREFIX`. */
+  readonly prefix: string;
+  readonly connections: {
+    /** BullMQ's: its commands wait until Redis is back. */
+    readonly worker: Redis;
+    /** The breaker's: its commands fail soon when Redis is gone. */
+    readonly fast: Redis;
+    readonly subscriber: Redis;
+  };
+  readonly worker: { readonly id: string; readonly host: string; readonly pid: number };
+  readonly concurrency: number;
+  readonly sealer: Sealer;
+  readonly metrics: WorkerMetrics;
+  readonly log: Logger;
+  readonly stop: StopSwitch;
+  readonly timings?: Partial<Timings>;
+};
+
+type Permit = Parameters<UpstreamBreaker['run']>[0];
+
+/** A stall never fails a call, design section 4; BullMQ wants a number all the same. */
+const stallsAllowed = 1_000_000;
+
+/** For a job whose operation this release does not know; it is settled before it is ever delayed. */
+const fallbackRetry = { maxAttempts: 8, baseMs: 1_000, factor: 2, capMs: 300_000 };
+
+export class UpstreamWorker {
+  readonly name: string;
+  readonly root: string;
+  readonly queue: Queue;
+  readonly breaker: UpstreamBreaker;
+  readonly #options: UpstreamWorkerOptions;
+  readonly #timings: Timings;
+  readonly #calls: CallWorker<Envelope, CallReturnValue>;
+  readonly #signIns: CallWorker<SignInJob, SignInJobResult> | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor(options: UpstreamWorkerOptions) {
+    const { definition, prefix, connections } = options;
+    this.#options = options;
+    this.#timings = { ...defaultTimings, ...options.timings };
+    this.name = definition.name;
+    this.root = upstreamRoot(prefix, definition.name);
+    const { name, ...where } = queueOptions(prefix, definition.name);
+    this.queue = new Queue(name, { ...where, connection: connections.worker });
+    this.queue.on('error', errorLog(options.log, 'trouble with the queue'));
+    this.breaker = this.#createBreaker();
+    const context = this.#createContext();
+    this.#calls = this.#createCallWorker(context);
+    if (options.client.signInStep) this.#signIns = this.#createSignInWorker(context);
+  }
+
+  /** Breaker and holds first, then fetching. Resolves when calls are being taken. */
+  async start(): Promise<void> {
+    await this.breaker.start();
+    this.#keepRunning(this.#calls);
+    if (this.#signIns) this.#keepRunning(this.#signIns);
+  }
+
+  /** First phase of stopping: takes nothing new. What runs goes on. */
+  async quiet(): Promise<void> {
+    await Promise.all([this.#calls.pause(true), this.#signIns?.pause(true)]);
+  }
+
+  /** Second phase: resolves when nothing runs any more; then leaves the fleet. Safe to call twice. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  /** Whether calls are fetched; part of readiness. */
+  checks(): readonly HealthCheck[] {
+    const workers: [string, CallWorker<never, never>][] = [
+      ['calls', this.#calls as unknown as CallWorker<never, never>],
+    ];
+    if (this.#signIns) workers.push(['sign-ins', this.#signIns as unknown as CallWorker<never, never>]);
+    return workers.map(([what, worker]) => {
+      const output = fetchLoopProblem(worker.fetchLoop, this.#timings.fetchSilenceMs);
+      return { name: `${this.name}:${what}`, status: output ? 'fail' : 'pass', ...(output && { output }) };
+    });
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([this.#calls.close(), this.#signIns?.close()]);
+    await this.breaker.stop();
+    await this.queue.close();
+    await this.#options.client.close();
+  }
+
+  #createBreaker(): UpstreamBreaker {
+    const { client, connections, settings, worker, concurrency, log } = this.#options;
+    const { probe } = client;
+    const timeouts = Object.values(settings.operations).map((operation) => operation.timeoutMs);
+    return new UpstreamBreaker({
+      redis: connections.fast,
+      subscriber: connections.subscriber,
+      root: this.root,
+      queue: this.queue,
+      policy: { ...settings.breaker, attemptTimeoutMs: Math.max(...timeouts) },
+      worker: { ...worker, capacity: concurrency },
+      ...(probe && { probe: (signal) => probe.call(client, { signal, onSending: async () => {} }) }),
+      log,
+      onSetAside: (aside) => this.#setAside(aside),
+    });
+  }
+
+  #setAside(aside: boolean): void {
+    this.#options.log.warn({ aside }, aside ? 'set aside: taking no calls' : 'back: taking calls again');
+    if (this.#options.stop.quiet) return;
+    (aside ? this.#calls.pause(true) : this.#calls.resume()).catch((err: unknown) => {
+      this.#options.log.error({ err }, 'could not be set aside or brought back');
+    });
+  }
+
+  #createContext(): WorkContext<Permit> {
+    const { client, connections, log, metrics, sealer, settings, stop, worker } = this.#options;
+    const inDoubt = inDoubtKey(this.root);
+    return {
+      upstream: this.name,
+      workerId: worker.id,
+      operations: settings.operations,
+      client,
+      breaker: this.breaker,
+      sealer,
+      isQueuePaused: () => this.queue.isPaused(),
+      inDoubt: {
+        add: (callId, atMs) => connections.worker.zadd(inDoubt, atMs, callId),
+        remove: (callId) => connections.worker.zrem(inDoubt, callId),
+      },
+      metrics,
+      log,
+      stop,
+      room: new Room(),
+      timings: this.#timings,
+    };
+  }
+
+  #createCallWorker(context: WorkContext<Permit>): CallWorker<Envelope, CallReturnValue> {
+    const { concurrency, connections, log, metrics, prefix, settings } = this.#options;
+    const { name, ...where } = queueOptions(prefix, this.name);
+    const worker = new CallWorker<Envelope, CallReturnValue>(
+      name,
+      (...turn) => processCall(context, ...turn),
+      {
+        ...where,
+        connection: connections.worker,
+        name: context.workerId,
+        concurrency,
+        lockDuration: this.#timings.lockMs,
+        stalledInterval: this.#timings.stalledCheckMs,
+        maxStalledCount: stallsAllowed,
+        drainDelay: this.#timings.blockMs / 1000,
+        runRetryDelay: 1_000,
+        settings: {
+          backoffStrategy: (attemptsMade, _type, _error, job) => {
+            const { operation } = (job?.data ?? {}) as Partial<Envelope>;
+            return backoffMs(settings.operations[operation ?? '']?.retry ?? fallbackRetry, attemptsMade);
+          },
+        },
+      },
+    );
+    watchWorker(worker, { log, onStalled: metrics.stalled });
+    return worker;
+  }
+
+  #createSignInWorker(context: WorkContext<Permit>): CallWorker<SignInJob, SignInJobResult> {
+    const { connections, log, prefix } = this.#options;
+    const { name, ...where } = signInQueueOptions(prefix, this.name);
+    const worker = new CallWorker<SignInJob, SignInJobResult>(name, signInProcessor(context), {
+      ...where,
+      connection: connections.worker,
+      name: context.workerId,
+      lockDuration: this.#timings.lockMs,
+      stalledInterval: this.#timings.stalledCheckMs,
+      // A lost step is not taken again: it would text the person's phone once more.
+      maxStalledCount: 0,
+      drainDelay: this.#timings.blockMs / 1000,
+      runRetryDelay: 1_000,
+    });
+    watchWorker(worker, { log, onStalled: () => {} });
+    return worker;
+  }
+
+  /** BullMQ's loop is not meant to end; should it all the same, it is begun again and readiness says so meanwhile. */
+  #keepRunning(worker: { run(): Promise<void>; isPaused(): boolean; closing?: unknown }): void {
+    worker.run().then(
+      () => {},
+      (err) => {
+        this.#options.log.error({ err }, 'the fetch loop broke; starting it again');
+        setTimeout(() => {
+          if (!worker.closing && !worker.isPaused()) this.#keepRunning(worker);
+        }, 1_000).unref();
+      },
+    );
+  }
+}

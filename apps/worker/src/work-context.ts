@@ -1,0 +1,121 @@
+/**
+ * What processing a call needs, handed in by `create-workers`. Faces, not classes: a test can put a scripted
+ * client in, and the straight line sees only what it uses.
+ */
+import type { CallReturnValue, Envelope, HistoryEntry } from '@recloser/calls/envelope';
+import type { Logger } from '@recloser/runtime/logger';
+import type { Health, OperationDefinition, UpstreamClient } from '@recloser/upstreams/upstream';
+import type { Job } from 'bullmq';
+import type { Room } from './room.ts';
+import type { StopSwitch } from './stop-switch.ts';
+import type { Timings } from './timings.ts';
+import type { WorkerMetrics } from './worker-metrics.ts';
+
+/** A call as BullMQ hands it over. Its data is not trusted before `processCall` parsed it. */
+export type CallJob = Job<Envelope, CallReturnValue>;
+
+/** Leave to make one attempt, as the breaker gives it. */
+export type Permit = { readonly generation: number; readonly trial: boolean; readonly proven: boolean };
+
+/** What the breaker says to a call. */
+export type Admission<P extends Permit = Permit> =
+  | { readonly kind: 'go'; readonly permit: P }
+  | { readonly kind: 'wait'; readonly reason: string };
+
+/** What this app needs of `UpstreamBreaker`. */
+export type Breaker<P extends Permit = Permit> = {
+  /** `timeoutMs`: the attempt's own time limit. */
+  admit(callId: string, timeoutMs: number): Promise<Admission<P>>;
+  /** Runs one attempt under its permit; the attempt's `health` feeds the breaker. */
+  run<T extends { readonly health: Health; readonly code?: string }>(
+    permit: P,
+    attempt: () => Promise<T>,
+  ): Promise<T>;
+  readonly holds: {
+    set(hold: {
+      kind: 'rate-limit' | 'sign-in';
+      owner: string;
+      reason: string;
+      forMs?: number | null;
+    }): Promise<unknown>;
+    release(kind: 'sign-in', by: { owner: string; reason: string }): Promise<unknown>;
+  };
+};
+
+/** What this app needs of a `Sealer`: encrypts personal data that is kept in Redis. */
+export type Sealer = { seal(plain: string): string; open(sealed: string): string };
+
+export type WorkContext<P extends Permit = Permit> = {
+  readonly upstream: string;
+  readonly workerId: string;
+  /** The definition's operations with this installation's settings applied. */
+  readonly operations: Readonly<Record<string, OperationDefinition>>;
+  readonly client: UpstreamClient;
+  readonly breaker: Breaker<P>;
+  readonly sealer: Sealer;
+  /** Whether the queue is paused now, as BullMQ sees it. */
+  readonly isQueuePaused: () => Promise<boolean>;
+  /** The work list of calls that a person must settle. */
+  readonly inDoubt: {
+    add(callId: string, atMs: number): Promise<unknown>;
+    remove(callId: string): Promise<unknown>;
+  };
+  readonly metrics: WorkerMetrics;
+  readonly log: Logger;
+  readonly stop: StopSwitch;
+  readonly room: Room;
+  readonly timings: Timings;
+};
+
+/** A call that was read and understood and can be worked on. */
+export type Call = {
+  readonly job: CallJob;
+  readonly id: string;
+  /** Proves that this worker holds the call's lock. */
+  readonly token: string;
+  readonly envelope: Envelope;
+  readonly operation: OperationDefinition;
+  /** The operation's input with its sealed fields opened. Never logged, never stored. */
+  readonly input: unknown;
+  /** Aborted when the lock is lost: another worker has the call, or will. */
+  readonly signal: AbortSignal;
+};
+
+/**
+ * What shall become of a call now. `settle-call` carries it out.
+ * - `succeeded`: finished with this result; `entry` is the exchange that showed it.
+ * - `charge`: the exchange cost one attempt; again after the backoff, or failed if it was the last.
+ * - `give-back`: nothing is charged. `held`: next in line once the queue runs again. `now`: somebody else may
+ *   take it at once. A number: milliseconds from now, behind those that wait.
+ * - `final`: finished without success.
+ */
+export type Judgement =
+  | { readonly kind: 'succeeded'; readonly result: unknown; readonly entry: HistoryEntry }
+  | { readonly kind: 'charge'; readonly envelope: Envelope; readonly reason: Reason }
+  | {
+      readonly kind: 'give-back';
+      readonly envelope: Envelope;
+      readonly when: 'held' | 'now' | number;
+      /** Short and from a fixed set: it is a metric's label. */
+      readonly why: GiveBackReason;
+      readonly hold?: {
+        readonly kind: 'rate-limit' | 'sign-in';
+        readonly reason: string;
+        readonly forMs: number | null;
+      };
+    }
+  | { readonly kind: 'final'; readonly envelope: Envelope; readonly settled: Settled };
+
+export type GiveBackReason =
+  | 'hold'
+  | 'no_permit'
+  | 'trial'
+  | 'read_back'
+  | 'shutdown'
+  | 'not_run'
+  | 'suspect'
+  | 'fault';
+
+export type Reason = { readonly code: string; readonly message: string; readonly status?: number };
+
+export type Settled = NonNullable<Envelope['settled']>;
