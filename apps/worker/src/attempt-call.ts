@@ -6,7 +6,13 @@
  * judges the answer.
  */
 import type { Envelope } from '@recloser/calls/envelope';
-import type { AttemptContext, Health, Outcome, Verification } from '@recloser/upstreams/upstream';
+import type {
+  AttemptContext,
+  Health,
+  OperationDefinition,
+  Outcome,
+  Verification,
+} from '@recloser/upstreams/upstream';
 import { unmarked } from './envelope-changes.ts';
 import { save } from './settle-call.ts';
 import type { Call, Permit, WorkContext } from './work-context.ts';
@@ -44,6 +50,7 @@ export function attemptCall<P extends Permit>(
   const run: Exchange<Outcome> = (attempt) => context.client.run(call.operation.name, call.input, attempt);
   return exchange(context, call, permit, {
     run,
+    timeoutMs: call.operation.timeoutMs,
     standsWhenCut: ({ kind }) => kind !== 'retry' && kind !== 'in_doubt',
     provesNothingDone: ({ kind }) => kind === 'retry',
     shows: (outcome) => outcome,
@@ -61,6 +68,7 @@ export function verifyCall<P extends Permit>(
     context.client.verify(call.operation.name, call.input, attempt);
   return exchange(context, call, permit, {
     run,
+    timeoutMs: verifyTimeoutMs(call.operation),
     standsWhenCut: ({ kind }) => kind !== 'unreadable',
     provesNothingDone: () => false,
     shows: (verification) => (verification.kind === 'unreadable' ? verification.outcome : verification),
@@ -68,8 +76,14 @@ export function verifyCall<P extends Permit>(
   });
 }
 
+/** Time limit of a read-back, in ms: it may have to sign in and to read several pages. */
+export function verifyTimeoutMs({ timeoutMs }: Pick<OperationDefinition, 'timeoutMs'>): number {
+  return 3 * timeoutMs;
+}
+
 type ExchangeKind<Answer> = {
   readonly run: Exchange<Answer>;
+  readonly timeoutMs: number;
   /** Whether this answer counts although the exchange was being cut short. */
   readonly standsWhenCut: (answer: Answer) => boolean;
   /** Whether it is certain that the upstream did nothing: the mark may go. */
@@ -93,7 +107,7 @@ async function exchange<P extends Permit, Answer extends { readonly kind: string
   const startedMs = Date.now();
   const at = new Date(startedMs).toISOString();
   const ends = AbortSignal.any([context.stop.signal, call.signal]);
-  const mark = new SendingMark(context, call, ends);
+  const mark = new SendingMark(context, call, ends, kind.timeoutMs);
   let begun = false;
   // Without what telling the breaker takes.
   let durationMs = 0;
@@ -129,10 +143,10 @@ class SendingMark {
   readonly attempt: AttemptContext;
   #envelope: Envelope;
 
-  constructor(context: WorkContext, call: Call, ends: AbortSignal) {
+  constructor(context: WorkContext, call: Call, ends: AbortSignal, timeoutMs: number) {
     const { envelope, operation } = call;
     this.#envelope = envelope;
-    const signal = AbortSignal.any([ends, AbortSignal.timeout(operation.timeoutMs)]);
+    const signal = AbortSignal.any([ends, AbortSignal.timeout(timeoutMs)]);
     // Repeating an idempotent operation needs no proof; where there is one to be had, it is better than a repeat.
     const needed = operation.effect === 'unsafe' || context.client.canVerify(operation.name);
     this.attempt = {

@@ -7,7 +7,7 @@
  */
 import type { Envelope } from '@recloser/calls/envelope';
 import type { Verification } from '@recloser/upstreams/upstream';
-import { type Exchanged, verifyCall } from './attempt-call.ts';
+import { type Exchanged, verifyCall, verifyTimeoutMs } from './attempt-call.ts';
 import { backoffMs } from './backoff.ts';
 import { historyEntry, isExpired, remember, unmarked } from './envelope-changes.ts';
 import { inDoubt, snooze } from './judge-attempt.ts';
@@ -32,7 +32,7 @@ export async function readBack<P extends Permit>(context: WorkContext<P>, call: 
   const { readBackWaitsMs } = context.timings;
   const dueMs = Date.parse(progress.firstAt) + (readBackWaitsMs[progress.reads] ?? 0);
   if (Date.now() < dueMs) return { kind: 'give-back', envelope, when: dueMs - Date.now(), why: 'read_back' };
-  const admission = await context.breaker.admit(call.id, call.operation.timeoutMs);
+  const admission = await context.breaker.admit(call.id, verifyTimeoutMs(call.operation));
   if (admission.kind === 'wait') return { kind: 'give-back', envelope, when: 'held', why: 'no_permit' };
   const exchanged = await verifyCall(context, { ...call, envelope }, admission.permit);
   return judgeReadBack(context, call, progress, exchanged);

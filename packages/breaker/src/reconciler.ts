@@ -51,10 +51,7 @@ export class Reconciler {
       try {
         this.#watchExpiry(await this.#holds.apply());
       } catch (error) {
-        this.#log.warn(
-          { code: (error as { code?: string }).code },
-          'could not apply the holds; will try again',
-        );
+        this.#log.warn({ err: error }, 'could not apply the holds; will try again');
       }
     });
     return this.#running;
@@ -73,10 +70,7 @@ export class Reconciler {
         }
       }
     } catch (error) {
-      this.#log.warn(
-        { code: (error as { code?: string }).code },
-        'could not compare the holds with the queue; will try again',
-      );
+      this.#log.warn({ err: error }, 'could not compare the holds with the queue; will try again');
     }
     await this.apply();
   }

@@ -68,10 +68,7 @@ export class TrialRunner {
     this.#busy = true;
     this.#step = this.#act(reply, aside)
       .catch((error) => {
-        this.#options.log.warn(
-          { code: (error as { code?: string }).code },
-          'a look at the breaker failed; will try again',
-        );
+        this.#options.log.warn({ err: error }, 'a look at the breaker failed; will try again');
         return undefined;
       })
       .then((after) => {

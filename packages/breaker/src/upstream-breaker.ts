@@ -208,10 +208,7 @@ export class UpstreamBreaker {
     try {
       this.#learn(await script());
     } catch (error) {
-      this.#options.log.warn(
-        { code: (error as { code?: string }).code },
-        'could not report to the fleet breaker',
-      );
+      this.#options.log.warn({ err: error }, 'could not report to the fleet breaker');
     }
   }
 
