@@ -27,7 +27,7 @@ export type UpstreamStateView = {
   readonly nowMs: number;
   readonly breaker: BreakerRecord;
   readonly holds: readonly Hold[];
-  readonly workers: readonly unknown[];
+  readonly workers: readonly { readonly setAside: boolean }[];
 };
 
 export type WebDeps = {

@@ -1,0 +1,70 @@
+/**
+ * A TCP proxy that a test or a drill can break: one worker's way to an upstream, or everybody's way to Redis.
+ * Always true: while broken it refuses nobody at the door but resets every connection, old and new.
+ */
+import { createConnection, createServer, type Server, type Socket } from 'node:net';
+
+export type TcpProxy = {
+  readonly port: number;
+  /** Resets all connections and every new one, until `mend`. */
+  break(): void;
+  /** Keeps connections open and passes nothing on, as a lost route does, until `mend`. */
+  freeze(): void;
+  mend(): void;
+  [Symbol.asyncDispose](): Promise<void>;
+};
+
+type Mode = 'pass' | 'broken' | 'frozen';
+
+/** @param targetPort on this machine */
+export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
+  const sockets = new Set<Socket>();
+  let mode: Mode = 'pass';
+  const server: Server = createServer((client) => {
+    if (mode === 'broken') {
+      client.resetAndDestroy();
+      return;
+    }
+    const target = createConnection(targetPort, '127.0.0.1');
+    for (const socket of [client, target]) {
+      sockets.add(socket);
+      socket.on('error', () => {});
+      socket.on('close', () => {
+        sockets.delete(socket);
+        (socket === client ? target : client).destroy();
+      });
+      if (mode === 'frozen') socket.pause();
+    }
+    client.pipe(target);
+    target.pipe(client);
+    if (mode === 'frozen') for (const socket of [client, target]) socket.unpipe();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  const dropAll = () => {
+    for (const socket of sockets) socket.resetAndDestroy();
+  };
+  return {
+    port,
+    break() {
+      mode = 'broken';
+      dropAll();
+    },
+    freeze() {
+      mode = 'frozen';
+      for (const socket of sockets) {
+        socket.unpipe();
+        socket.pause();
+      }
+    },
+    mend() {
+      // What was frozen is dropped: a route that comes back does not bring old connections with it.
+      if (mode === 'frozen') dropAll();
+      mode = 'pass';
+    },
+    async [Symbol.asyncDispose]() {
+      dropAll();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}

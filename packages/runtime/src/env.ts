@@ -1,0 +1,100 @@
+/**
+ * Turns environment variables into one frozen, typed object. Pure: takes the environment as an argument.
+ *
+ * Always true: an empty variable counts as unset, and no message ever repeats a value (it may be a secret).
+ */
+import { z } from 'zod';
+import { parseRedisUrl } from './redis-url.ts';
+
+/** The process cannot run with this configuration. The message names each variable and what to do. */
+export class ConfigError extends Error {
+  readonly code = 'config_invalid';
+  override readonly name = 'ConfigError';
+}
+
+/** The environment as Node gives it. */
+export type Env = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Parses `env` with a zod shape (or any zod type over an object) and freezes the result deeply.
+ * Throws {@link ConfigError} that lists every bad variable at once.
+ */
+export function parseEnv<Shape extends z.ZodRawShape>(
+  shape: Shape,
+  env: Env,
+): Readonly<z.output<z.ZodObject<Shape>>>;
+export function parseEnv<Type extends z.ZodType>(type: Type, env: Env): Readonly<z.output<Type>>;
+export function parseEnv(shapeOrType: z.ZodRawShape | z.ZodType, env: Env): unknown {
+  const type = shapeOrType instanceof z.ZodType ? shapeOrType : z.object(shapeOrType);
+  const given = Object.fromEntries(
+    Object.entries(env).filter(([, value]) => value !== undefined && value.trim() !== ''),
+  );
+  const parsed = type.safeParse(given);
+  if (parsed.success) return freezeDeep(parsed.data);
+  const lines = parsed.error.issues.map((issue) => `  ${describe(issue, given)}`);
+  throw new ConfigError(
+    `The configuration is not valid:\n${[...new Set(lines)].join('\n')}\nEvery variable is explained in .env.example.`,
+  );
+}
+
+function describe(issue: z.core.$ZodIssue, given: Readonly<Record<string, unknown>>): string {
+  const variable = issue.path.length > 0 ? String(issue.path[0]) : '(environment)';
+  if (issue.path.length > 0 && !(variable in given) && issue.code !== 'custom')
+    return `${variable}: is required, please set it`;
+  return `${variable}: ${issue.message}`;
+}
+
+function freezeDeep<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value;
+  for (const inner of Object.values(value)) freezeDeep(inner);
+  return Object.freeze(value);
+}
+
+/** A whole number between `min` and `max`, with a default. */
+export function intField(fallback: number, range: { readonly min: number; readonly max: number }) {
+  const message = `must be a whole number from ${range.min} to ${range.max}`;
+  return z
+    .string()
+    .trim()
+    .regex(/^-?\d{1,15}$/, message)
+    .transform(Number)
+    .refine((value) => value >= range.min && value <= range.max, message)
+    .default(fallback);
+}
+
+/** A TCP port; 0 asks the system for any free one. */
+export function portField(fallback: number) {
+  return intField(fallback, { min: 0, max: 65_535 });
+}
+
+const redisUrlField = z
+  .string()
+  .trim()
+  .superRefine((url, context) => {
+    const parsed = parseRedisUrl(url);
+    if (!parsed.ok) context.addIssue({ code: 'custom', message: parsed.problem });
+  })
+  .default('redis://127.0.0.1:6379');
+
+/** The variables every process reads; spread them into an app's own shape. */
+export const envFields = {
+  NODE_ENV: z
+    .enum(['development', 'test', 'production'], 'must be development, test or production')
+    .default('development'),
+  REDIS_URL: redisUrlField,
+  /** Braces are refused: they would move the hash tag that keeps an upstream's keys in one slot. */
+  REDIS_PREFIX: z
+    .string()
+    .trim()
+    .regex(/^[\w.:-]{1,64}$/, 'must be 1 to 64 letters, digits or . : _ -')
+    .default('recloser'),
+  HOST: z.string().trim().default('127.0.0.1'),
+  LOG_LEVEL: z
+    .enum(
+      ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
+      'must be fatal, error, warn, info, debug, trace or silent',
+    )
+    .default('info'),
+  /** Unset: readable lines on a terminal in development, JSON everywhere else. */
+  LOG_PRETTY: z.stringbool('must be true or false').optional(),
+};

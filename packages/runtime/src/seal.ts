@@ -1,0 +1,108 @@
+/**
+ * Encrypts the little that must be kept and must not be read: upstream sessions, personal input fields.
+ *
+ * Always true: AES-256-GCM, a fresh random nonce each time, and a version in front so that the format can change.
+ */
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ConfigError } from './env.ts';
+
+/** A sealed text was changed, cut, sealed with another key, or is not one. */
+export class SealError extends Error {
+  readonly code = 'seal_broken';
+  override readonly name = 'SealError';
+}
+
+/** Seals text and opens it again; `open` throws {@link SealError}. */
+export type Sealer = { seal(plain: string): string; open(sealed: string): string };
+
+const version = 's1.';
+const nonceBytes = 12;
+const tagBytes = 16;
+const keyBytes = 32;
+
+/** A sealer over a 32-byte key. */
+export function createSealer(key: Buffer): Sealer {
+  if (key.length !== keyBytes)
+    throw new RangeError(`a sealing key has ${keyBytes} bytes, this one ${key.length}`);
+  return {
+    seal(plain) {
+      const nonce = randomBytes(nonceBytes);
+      const cipher = createCipheriv('aes-256-gcm', key, nonce);
+      const body = Buffer.concat([cipher.update(plain, 'utf8'), cipher.final()]);
+      return version + Buffer.concat([nonce, body, cipher.getAuthTag()]).toString('base64url');
+    },
+    open(sealed) {
+      const bytes = Buffer.from(sealed.slice(version.length), 'base64url');
+      if (!sealed.startsWith(version) || bytes.length < nonceBytes + tagBytes)
+        throw new SealError('not a sealed text');
+      const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, nonceBytes), {
+        authTagLength: tagBytes,
+      });
+      decipher.setAuthTag(bytes.subarray(-tagBytes));
+      try {
+        const body = decipher.update(bytes.subarray(nonceBytes, -tagBytes));
+        return Buffer.concat([body, decipher.final()]).toString('utf8');
+      } catch (cause) {
+        throw new SealError('the sealed text was changed, or SESSION_KEY is not the one it was sealed with', {
+          cause,
+        });
+      }
+    },
+  };
+}
+
+/**
+ * The 32 bytes of `SESSION_KEY` (base64 or hex). Without it, outside production, a key is made once and kept in
+ * `<dataDir>/session-key` (mode 0600), so that all processes of one machine share it. Throws {@link ConfigError}.
+ */
+export function loadSessionKey(options: {
+  readonly SESSION_KEY?: string | undefined;
+  readonly NODE_ENV: string;
+  readonly dataDir: string;
+}): Buffer {
+  if (options.SESSION_KEY) return decodeKey(options.SESSION_KEY, 'SESSION_KEY');
+  if (options.NODE_ENV === 'production') {
+    throw new ConfigError(
+      'The configuration is not valid:\n  SESSION_KEY: is required in production; make one with `openssl rand -base64 32`',
+    );
+  }
+  const path = join(options.dataDir, 'session-key');
+  return readKey(path) ?? createKey(options.dataDir, path);
+}
+
+function decodeKey(text: string, source: string): Buffer {
+  const trimmed = text.trim();
+  const key = Buffer.from(trimmed, /^[0-9a-fA-F]{64}$/.test(trimmed) ? 'hex' : 'base64');
+  if (key.length === keyBytes) return key;
+  throw new ConfigError(
+    `The configuration is not valid:\n  ${source}: must be 32 bytes as base64 or as 64 hex digits`,
+  );
+}
+
+function readKey(path: string): Buffer | undefined {
+  try {
+    return decodeKey(readFileSync(path, 'utf8'), path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Written aside and linked into place: two processes that start at once end up with the same, whole key. */
+function createKey(dataDir: string, path: string): Buffer {
+  mkdirSync(dataDir, { recursive: true });
+  const draft = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
+  writeFileSync(draft, `${randomBytes(keyBytes).toString('base64')}\n`, { mode: 0o600, flag: 'wx' });
+  try {
+    linkSync(draft, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    unlinkSync(draft);
+  }
+  const key = readKey(path);
+  if (!key) throw new ConfigError(`could not keep a session key in ${path}: set SESSION_KEY`);
+  return key;
+}
