@@ -132,7 +132,7 @@ function install() {
     .filter((folder) => !folder.startsWith(modules))
     .join(delimiter);
   const include = production ? ['--omit=dev'] : ['--include=dev', '--include=optional'];
-  const { status, error } = spawnSync(file, [...args, 'ci', '--no-audit', '--no-fund', ...include], {
+  const { status, error } = spawnSync(file, [...args, 'ci', '--no-audit', '--no-fund', '--loglevel=error', ...include], {
     cwd: root,
     env: childEnv,
     stdio: 'inherit',

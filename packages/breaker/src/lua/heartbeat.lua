@@ -2,4 +2,10 @@
 local worker = cjson.decode(ARGV[2])
 worker.seenAt = NOW
 redis.call('HSET', WORKERS, ARGV[1], cjson.encode(worker))
-return reply(load())
+local record = load()
+if record.since == 0 then
+  -- A new record, or one that was deleted: closed since a worker first looked.
+  record.since = NOW
+  save(record)
+end
+return reply(record)
