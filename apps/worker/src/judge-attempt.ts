@@ -85,7 +85,8 @@ export function snooze(
   requested: Extract<Outcome, { kind: 'snooze' }>['hold'],
 ): Judgement {
   const { kind, reason } = requested;
-  const forMs = kind === 'rate-limit' ? rateLimitMs(timings, requested.delayMs) : null;
+  const forMs =
+    requested.kind === 'rate-limit' ? rateLimitMs(timings, requested.delayMs) : (requested.forMs ?? null);
   return { kind: 'give-back', envelope, when: 'held', why: 'hold', hold: { kind, reason, forMs } };
 }
 

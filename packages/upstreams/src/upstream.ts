@@ -15,7 +15,8 @@ export type Health = 'up' | 'down' | 'unknown';
 /** A pause an attempt asks for on behalf of its whole upstream. */
 export type RequestedHold =
   | { readonly kind: 'rate-limit'; readonly delayMs: number; readonly reason: string }
-  | { readonly kind: 'sign-in'; readonly reason: string };
+  /** `forMs` absent: until a person has done something. */
+  | { readonly kind: 'sign-in'; readonly reason: string; readonly forMs?: number };
 
 /** What one attempt showed. `code` is stable and safe to show; `message` never carries secrets or names. */
 export type Outcome =

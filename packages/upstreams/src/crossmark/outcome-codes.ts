@@ -58,9 +58,14 @@ export function rateLimitOutcome(delayMs: number, facts: Facts): FailedOutcome {
   return { kind: 'snooze', health: 'unknown', hold, ...described(facts) };
 }
 
-/** Come again when a person has mended the sign-in. */
-export function signInHoldOutcome(reason: string, facts: Facts): FailedOutcome {
-  return { kind: 'snooze', health: 'unknown', hold: { kind: 'sign-in', reason }, ...described(facts) };
+/** Come again when a person has mended the sign-in, or after `forMs` if it may mend itself. */
+export function signInHoldOutcome(reason: string, facts: Facts, forMs?: number): FailedOutcome {
+  return {
+    kind: 'snooze',
+    health: 'unknown',
+    hold: { kind: 'sign-in', reason, ...(forMs !== undefined && { forMs }) },
+    ...described(facts),
+  };
 }
 
 function described({ code, status }: Facts) {

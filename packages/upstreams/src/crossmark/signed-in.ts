@@ -18,6 +18,9 @@ import { type CrossmarkSession, signIn } from './sign-in.ts';
 /** An ended session may be replaced by one of the fleet's that has ended too; then by a fresh one. */
 const MAX_SENDS = 3;
 
+/** A sign-in that worked and is not honoured may be a passing fault: one new try every 30 s is no storm. */
+const SIGNED_OUT_AGAIN_MS = 30_000;
+
 const sessionData = z.object({ cookies: z.string() });
 
 type Jar = { readonly id: string; readonly revision: number; readonly cookies: CookieJar };
@@ -55,7 +58,8 @@ export class SignedIn {
         const answer = await this.#send(session, jar, send);
         if (!isSignedOut(answer)) return answer;
         if (fresh || sends === MAX_SENDS) {
-          return signInHoldOutcome(signedOutAgain, { code: 'signed_out_again', status: answer.status });
+          const facts = { code: 'signed_out_again', status: answer.status } as const;
+          return signInHoldOutcome(signedOutAgain, facts, SIGNED_OUT_AGAIN_MS);
         }
       }
       const renewal = await this.#renew(session, signal);
@@ -132,7 +136,7 @@ const checkCredentials =
   'Crossmark refused the user name or password. Set CROSSMARK_USERNAME and CROSSMARK_PASSWORD, restart the workers, then release this hold.';
 
 const signedOutAgain =
-  'Crossmark answers "signed out" right after a sign-in that it accepted. Check that the account may use scheduling, then release this hold.';
+  'Crossmark answers "signed out" right after a sign-in that it accepted. The next try is made when this hold ends; if it comes back, check that the account may use scheduling.';
 
 function isSignedOut(answer: { kind: string }): answer is SignedOut {
   return answer.kind === 'signed_out';
