@@ -1,15 +1,47 @@
 import { defineConfig } from 'vitest/config';
 
-const node = { environment: 'node' as const, retry: 0, globalSetup: ['test/support/global-setup.ts'] };
+/** Seconds in ms. */
+const s = (seconds: number): number => seconds * 1_000;
+
+/**
+ * One kind of tests. They run kind after kind; those that start whole systems run file after file, because each of
+ * them already uses every core there is.
+ */
+const kind = (
+  name: string,
+  groupOrder: number,
+  include: string[],
+  timeoutMs: number,
+  oneAtATime = false,
+) => ({
+  test: {
+    name,
+    include,
+    environment: 'node' as const,
+    retry: 0,
+    testTimeout: timeoutMs,
+    hookTimeout: s(60),
+    sequence: { groupOrder },
+    ...(oneAtATime && { maxWorkers: 1 }),
+  },
+});
+
+const besideTheCode = [
+  'apps/*/src/**/*.test.ts',
+  'packages/*/src/**/*.test.ts',
+  'test/repository/**/*.test.ts',
+];
 
 export default defineConfig({
   test: {
+    // Of the whole run, not of each project: one Redis for all.
+    globalSetup: ['test/support/global-setup.ts'],
     projects: [
-      { test: { ...node, name: 'unit', include: ['apps/*/src/**/*.test.ts', 'packages/*/src/**/*.test.ts', 'test/repository/**/*.test.ts'], testTimeout: 20_000, hookTimeout: 20_000 } },
-      { test: { ...node, name: 'contract', include: ['test/contract/**/*.test.ts'], testTimeout: 30_000 } },
-      { test: { ...node, name: 'integration', include: ['test/integration/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 } },
-      { test: { ...node, name: 'chaos', include: ['test/chaos/**/*.test.ts'], testTimeout: 180_000, hookTimeout: 60_000 } },
-      { test: { ...node, name: 'browser', include: ['test/browser/**/*.test.ts'], testTimeout: 120_000, hookTimeout: 60_000 } },
+      kind('unit', 0, besideTheCode, s(20)),
+      kind('contract', 1, ['test/contract/**/*.test.ts'], s(30)),
+      kind('integration', 2, ['test/integration/**/*.test.ts'], s(90), true),
+      kind('chaos', 3, ['test/chaos/**/*.test.ts'], s(180), true),
+      kind('browser', 4, ['test/browser/**/*.test.ts'], s(120), true),
     ],
   },
 });

@@ -132,12 +132,16 @@ function install() {
     .filter((folder) => !folder.startsWith(modules))
     .join(delimiter);
   const include = production ? ['--omit=dev'] : ['--include=dev', '--include=optional'];
-  const { status, error } = spawnSync(file, [...args, 'ci', '--no-audit', '--no-fund', '--loglevel=error', ...include], {
-    cwd: root,
-    env: childEnv,
-    stdio: 'inherit',
-    shell: process.platform === 'win32' && file === 'npm',
-  });
+  const { status, error } = spawnSync(
+    file,
+    [...args, 'ci', '--no-audit', '--no-fund', '--loglevel=error', ...include],
+    {
+      cwd: root,
+      env: childEnv,
+      stdio: 'inherit',
+      shell: process.platform === 'win32' && file === 'npm',
+    },
+  );
   if (error)
     throw new Error(
       `npm could not be started (${error.message}): install npm, then run \`npm ci\` in ${root}`,

@@ -1,0 +1,63 @@
+/** Holds the sources to the house rules that the linter has no rule for. */
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+
+const root = join(import.meta.dirname, '../..');
+const maxLines = 300;
+const product = globSync(['{apps,packages}/*/src/**/*.{ts,lua}', 'scripts/*.mjs', 'docker/*.mjs'], {
+  cwd: root,
+}).filter((path) => !path.endsWith('.test.ts'));
+const tests = globSync(['{apps,packages}/*/src/**/*.test.ts', 'test/**/*.test.ts'], {
+  cwd: root,
+  exclude: ['**/node_modules/**'],
+});
+
+function read(path: string): string {
+  return readFileSync(join(root, path), 'utf8');
+}
+
+describe('sources', () => {
+  test('are found', () => {
+    expect(product.length).toBeGreaterThan(100);
+    expect(tests.length).toBeGreaterThan(20);
+  });
+
+  test(`have at most ${maxLines} lines each`, () => {
+    const long = product.map((path) => ({ path, lines: read(path).trimEnd().split('\n').length }));
+    expect(long.filter(({ lines }) => lines > maxLines)).toEqual([]);
+  });
+
+  test('say at the top what they are for', () => {
+    const silent = product.filter((path) => !/^(#!.*\n)?(\/\*\*|--)/.test(read(path)));
+    expect(silent).toEqual([]);
+  });
+
+  test('leave nothing for later', () => {
+    const mark = new RegExp(
+      `\\b(${['TO', 'FIX'].map((word) => `${word}${word === 'TO' ? 'DO' : 'ME'}`).join('|')})\\b`,
+    );
+    expect([...product, ...tests].filter((path) => mark.test(read(path)))).toEqual([]);
+  });
+});
+
+describe('tests', () => {
+  test('are never left out, alone or put off', () => {
+    const leftOut = /\b(test|it|describe|suite)(\.\w+)*\.(skip|only|todo|fails)\b/;
+    expect(tests.filter((path) => leftOut.test(read(path)))).toEqual([]);
+  });
+
+  test('mock no module', () => {
+    expect(tests.filter((path) => /\bvi\.(mock|doMock|hoisted)\(/.test(read(path)))).toEqual([]);
+  });
+});
+
+describe('biome.jsonc', () => {
+  test('gives a reason beside every rule that is switched off', () => {
+    const lines = read('biome.jsonc').split('\n');
+    const off = lines.flatMap((line, index) => (/:\s*"off"/.test(line) ? [index] : []));
+    expect(off.length).toBeGreaterThan(0);
+    const unexplained = off.filter((index) => !lines[index - 1]?.trim().startsWith('//'));
+    expect(unexplained.map((index) => lines[index])).toEqual([]);
+  });
+});
