@@ -96,7 +96,9 @@ describe('scripts/install.mjs', () => {
     const { code, output } = await run(folder);
     expect(code).toBe(0);
     expect(output).toMatch(new RegExp(`^recloser: .*${reason}.*running npm ci.*\n$`));
-    expect(asked(folder)).toEqual(['ci --no-audit --no-fund --loglevel=error --include=dev --include=optional']);
+    expect(asked(folder)).toEqual([
+      'ci --no-audit --no-fund --loglevel=error --include=dev --include=optional',
+    ]);
     expect(await run(folder)).toEqual({ code: 0, output: '' });
   });
 

@@ -35,6 +35,7 @@ describe('GET /v1/upstreams', () => {
         oldestWaitingSeconds: expect.any(Number),
       },
       workers: 0,
+      setAside: 0,
     });
   });
 
