@@ -9,6 +9,12 @@ import { createScripts, type RedisConnection, type Scripts } from './scripts.ts'
 /** So long after the ramp a limit is still taken for ours: one that a slow worker set late is undone. */
 const LATE_APPLY_MS = 30_000;
 
+/** A mismatch younger than this may be somebody's change that is just being applied. */
+export const graceMs = 300;
+
+/** What stands after an `apply`, and what was out of step without any change of the holds to explain it. */
+export type Applied = FleetReply & { readonly mended: string | null };
+
 /** What is needed of a BullMQ queue. */
 export type PausableQueue = {
   pause(): Promise<void>;
@@ -33,6 +39,8 @@ export type NewHold = {
 export class Holds {
   readonly #scripts: Scripts;
   readonly #queue: PausableQueue;
+  /** What this process last saw agree, and since when by `performance.now()`. */
+  #agreed: { readonly reply: FleetReply; readonly sinceMs: number } | undefined;
 
   constructor({
     redis,
@@ -65,15 +73,27 @@ export class Holds {
    * Makes the paused flag and the global concurrency agree with what stands; reads again afterwards, so
    * that two who apply at the same time do not leave the older one's picture.
    */
-  async apply(): Promise<FleetReply> {
+  async apply(): Promise<Applied> {
     let limited: FleetReply | undefined;
+    let mended: string | null = null;
     for (let turn = 0; ; turn += 1) {
       const before = await this.#scripts.run('read');
       if (before.breaker.state === 'half_open') limited = before;
-      await this.#agree(before, limited);
+      const flipped = await this.#agree(before, limited);
+      if (turn === 0 && this.#stood(before)) mended = flipped;
       const after = await this.#scripts.run('read');
-      if (turn >= 4 || sameWish(before, after)) return after;
+      if (turn < 4 && !sameWish(before, after)) continue;
+      if (!this.#agreed || !sameWish(this.#agreed.reply, after)) {
+        this.#agreed = { reply: after, sinceMs: performance.now() };
+      }
+      return { ...after, mended };
     }
+  }
+
+  /** Whether nothing has changed for so long that nobody can still be applying a change. */
+  #stood(reply: FleetReply): boolean {
+    if (!this.#agreed || !sameWish(this.#agreed.reply, reply)) return false;
+    return performance.now() - this.#agreed.sinceMs > graceMs;
   }
 
   /** What is out of step right now; empty when all agrees. */
@@ -84,12 +104,8 @@ export class Holds {
       this.#queue.getGlobalConcurrency(),
     ]);
     const found: string[] = [];
-    const held = reply.holds.length > 0;
-    if (paused && !held) found.push('the queue was paused and no hold says why');
-    if (!paused && held)
-      found.push(
-        `the queue ran behind the back of a hold (${reply.holds.map((hold) => hold.kind).join(', ')})`,
-      );
+    const flag = wrongFlag(reply, paused);
+    if (flag !== null) found.push(flag);
     const limit = wantedConcurrency(reply);
     if (limit !== undefined && limit !== concurrency) {
       found.push(
@@ -104,8 +120,11 @@ export class Holds {
     await this.#scripts.run('note-repair', found);
   }
 
-  /** @param limited what stood when this very `apply` last set a limit, so that it can take it back itself */
-  async #agree(reply: FleetReply, limited: FleetReply | undefined): Promise<void> {
+  /**
+   * Returns what was wrong with the paused flag, if anything.
+   * @param limited what stood when this very `apply` last set a limit, so that it can take it back itself
+   */
+  async #agree(reply: FleetReply, limited: FleetReply | undefined): Promise<string | null> {
     const held = reply.holds.length > 0;
     const paused = await this.#queue.isPaused();
     if (held && !paused) await this.#queue.pause();
@@ -116,6 +135,7 @@ export class Holds {
     if (reply.breaker.limited && reply.breaker.state !== 'half_open') {
       await this.#scripts.run('unlimit', reply.breaker.generation, LATE_APPLY_MS);
     }
+    return wrongFlag(reply, paused);
   }
 
   async #limit(wanted: number | null | undefined): Promise<void> {
@@ -123,6 +143,13 @@ export class Holds {
     if (wanted === null) await this.#queue.removeGlobalConcurrency();
     else await this.#queue.setGlobalConcurrency(wanted);
   }
+}
+
+/** What is wrong with the paused flag, in words. */
+function wrongFlag({ holds }: FleetReply, paused: boolean): string | null {
+  if (paused && holds.length === 0) return 'the queue was paused and no hold says why';
+  if (paused || holds.length === 0) return null;
+  return `the queue ran behind the back of a hold (${holds.map(({ kind }) => kind).join(', ')})`;
 }
 
 /** The limit that must stand: the permits while half-open, then the operator's own again; undefined: not ours. */

@@ -3,7 +3,7 @@
  * resume behind a hold's back is undone. Runs on start, every 5 s (jittered), at every change of the record,
  * and when the next hold runs out.
  */
-import type { Holds } from './holds.ts';
+import { graceMs, type Holds } from './holds.ts';
 import type { FleetReply } from './record.ts';
 
 export type ReconcilerLog = {
@@ -12,8 +12,6 @@ export type ReconcilerLog = {
 };
 
 const SWEEP_MS = 5_000;
-/** A mismatch younger than this may be somebody's change that is just being applied. */
-const GRACE_MS = 300;
 
 export class Reconciler {
   readonly #holds: Holds;
@@ -24,6 +22,8 @@ export class Reconciler {
   #running: Promise<void> = Promise.resolve();
   #pending = false;
   #stopped = false;
+  /** What a sweep has told of and the apply after it mends. */
+  #told: readonly string[] = [];
 
   constructor({ holds, log, sweepMs = SWEEP_MS }: { holds: Holds; log: ReconcilerLog; sweepMs?: number }) {
     this.#holds = holds;
@@ -49,7 +49,12 @@ export class Reconciler {
     this.#running = this.#running.then(async () => {
       this.#pending = false;
       try {
-        this.#watchExpiry(await this.#holds.apply());
+        const applied = await this.#holds.apply();
+        this.#watchExpiry(applied);
+        if (applied.mended !== null && !this.#told.includes(applied.mended)) {
+          await this.#tell([applied.mended]);
+        }
+        this.#told = [];
       } catch (error) {
         this.#log.warn({ err: error }, 'could not apply the holds; will try again');
       }
@@ -62,17 +67,21 @@ export class Reconciler {
     try {
       const first = await this.#holds.disagreements();
       if (first.length > 0) {
-        await new Promise((resolve) => setTimeout(resolve, GRACE_MS));
+        await new Promise((resolve) => setTimeout(resolve, graceMs));
         const still = (await this.#holds.disagreements()).filter((text) => first.includes(text));
-        if (still.length > 0) {
-          this.#log.warn({ found: still }, `put right: ${still.join('; ')}`);
-          await this.#holds.noteRepair(still.join('; '));
-        }
+        if (still.length > 0) await this.#tell(still);
+        this.#told = still;
       }
     } catch (error) {
       this.#log.warn({ err: error }, 'could not compare the holds with the queue; will try again');
     }
     await this.apply();
+  }
+
+  async #tell(found: readonly string[]): Promise<void> {
+    const text = found.join('; ');
+    this.#log.warn({ found }, `put right: ${text}`);
+    await this.#holds.noteRepair(text);
   }
 
   #scheduleSweep(): void {

@@ -58,7 +58,7 @@ export type UpstreamBreakerOptions = {
   readonly sweepMs?: number;
 };
 
-const HEARTBEAT_MS = 2_000;
+export const HEARTBEAT_MS = 2_000;
 const LEASE_MARGIN_MS = 5_000;
 const DEFAULT_PROBE_TIMEOUT_MS = 10_000;
 const DEFAULT_ROLLING: RollingPolicy = { errorPercent: 50, minimum: 20, windowMs: 10_000 };

@@ -22,6 +22,18 @@ export type Transition = {
   readonly reason: string;
   readonly worker: string | null;
   readonly hold: string | null;
+  /** When the breaker opened: until when, in ms; null for everything else. */
+  readonly retryAt: number | null;
+  /** What the failing workers had seen when the breaker moved; empty for everything else. */
+  readonly evidence: readonly Evidence[];
+};
+
+/** What one worker saw of an upstream's trouble since it last worked. `at` in ms: the latest failure. */
+export type Evidence = {
+  readonly worker: string;
+  readonly failures: number;
+  readonly lastError: string | null;
+  readonly at: number | null;
 };
 
 /** Breaker, holds and workers of one upstream at one instant. */
@@ -59,6 +71,31 @@ export async function readTransitions({
       reason: fields.get('reason') ?? '',
       worker: fields.get('worker') ?? null,
       hold: fields.get('hold') ?? null,
+      retryAt: Number(fields.get('retryAt')) || null,
+      evidence: parseEvidence(JSON.parse(fields.get('evidence') ?? '[]')),
     };
   });
+}
+
+/** The evidence as it stands now, of workers that are gone by now as well. */
+export async function readEvidence({
+  redis,
+  root,
+}: {
+  redis: RedisConnection;
+  root: string;
+}): Promise<Evidence[]> {
+  return parseEvidence(Object.entries(await redis.hgetall(`${root}:evidence`)).flat());
+}
+
+/** @param flat worker ids and their JSON in turn, as Redis keeps a hash; Lua writes an empty list as `{}` */
+function parseEvidence(flat: unknown): Evidence[] {
+  if (!Array.isArray(flat)) return [];
+  const found: Evidence[] = [];
+  for (let i = 0; i + 1 < flat.length; i += 2) {
+    const seen = JSON.parse(String(flat[i + 1])) as Partial<Evidence> & { rateAt?: number };
+    const { failures = 0, lastError = null, at, rateAt } = seen;
+    found.push({ worker: String(flat[i]), failures, lastError, at: at ?? rateAt ?? null });
+  }
+  return found;
 }

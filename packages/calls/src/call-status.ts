@@ -2,17 +2,21 @@
 import type { Envelope } from './envelope.ts';
 import type { Placement } from './placement.ts';
 
-export type CallStatus =
-  | 'scheduled'
-  | 'queued'
-  | 'deferred'
-  | 'running'
-  | 'retrying'
-  | 'succeeded'
-  | 'failed'
-  | 'expired'
-  | 'cancelled'
-  | 'in_doubt';
+/** Every status a call can have. */
+export const callStatuses = [
+  'scheduled',
+  'queued',
+  'deferred',
+  'running',
+  'retrying',
+  'succeeded',
+  'failed',
+  'expired',
+  'cancelled',
+  'in_doubt',
+] as const;
+
+export type CallStatus = (typeof callStatuses)[number];
 
 /** A reason why an upstream's queue must not run now. Times in ms since 1970; `until` null: no end known. */
 export type ActiveHold = {

@@ -2,9 +2,11 @@
 import type { Job, Queue } from 'bullmq';
 import { type ActiveHold, type CallStatus, callStatus, isFinished, nextAttemptMs } from './call-status.ts';
 import { type Envelope, type HistoryEntry, parseEnvelope, returnValueSchema } from './envelope.ts';
+import { type Estimate, estimateOf } from './estimate.ts';
 import type { RedisClient } from './keys.ts';
 import { type Placement, readPlacement } from './placement.ts';
 import { isSealed, maskInput, openValue, type Sealer } from './seal-input.ts';
+import type { Throughput } from './throughput.ts';
 
 /** A hold as the API shows it. */
 export type HoldView = {
@@ -30,6 +32,8 @@ export type CallView = {
   readonly nextAttemptAt: string | null;
   readonly holds: readonly HoldView[];
   readonly position: number | null;
+  /** Null unless it waits. */
+  readonly estimate: Estimate | null;
   readonly result: unknown;
   readonly error: { code: string; message: string; status: number | null } | null;
   readonly links: { readonly self: string; readonly upstream: string };
@@ -77,6 +81,8 @@ export function callView(options: {
   holds: readonly ActiveHold[];
   nowMs: number;
   sealer?: Sealer;
+  /** Without it the estimate has no times. */
+  throughput?: Throughput;
 }): CallView {
   const { upstream, call, nowMs, sealer } = options;
   const { job, placement } = call;
@@ -86,7 +92,12 @@ export function callView(options: {
   const status = callStatus(facts);
   const success = status === 'succeeded' ? returnValueSchema.safeParse(job.returnvalue).data : undefined;
   const history = success ? [...envelope.history, success.attempt] : envelope.history;
+  // A list does not read the only attempt of a call that went through at once. A waiting call may have been taken and
+  // given back without an attempt.
+  const begun = placement.state === 'active' || status === 'succeeded';
   const waiting = placement.state === 'waiting' || placement.state === 'delayed';
+  const nextMs = nextAttemptMs(facts);
+  const position = placement.state === 'waiting' ? placement.position : null;
   return {
     id,
     upstream,
@@ -95,7 +106,7 @@ export function callView(options: {
     input: maskInput(envelope.input),
     options: envelope.options,
     createdAt: envelope.createdAt,
-    startedAt: history[0]?.at ?? (placement.state === 'active' ? isoTime(job.processedOn) : null),
+    startedAt: history[0]?.at ?? (begun ? isoTime(job.processedOn) : null),
     finishedAt: isFinished(status) ? isoTime(job.finishedOn) : null,
     attempts: {
       made: attemptsCharged(envelope, job.attemptsMade, status),
@@ -104,9 +115,18 @@ export function callView(options: {
       stalls: job.stalledCounter ?? 0,
     },
     history: history.map(publicEntry),
-    nextAttemptAt: isoTime(nextAttemptMs(facts)),
+    nextAttemptAt: isoTime(nextMs),
     holds: waiting ? options.holds.map(holdView) : [],
-    position: placement.state === 'waiting' ? placement.position : null,
+    position,
+    estimate: estimateOf({
+      status,
+      holds: options.holds,
+      position,
+      nextAttemptMs: nextMs,
+      nowMs,
+      ...(envelope.handedBack && { handedBack: envelope.handedBack.reason }),
+      ...(options.throughput && { throughput: options.throughput }),
+    }),
     result: success ? resultOf(success.result, sealer) : null,
     error: errorOf(envelope, status),
     links: { self: `/v1/calls/${id}`, upstream: `/v1/upstreams/${upstream}` },

@@ -4,7 +4,8 @@ import { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { timeOfCallId, upstreamOfCallId } from './call-id.ts';
 import { callView, readCall } from './call-view.ts';
-import { canonicalJson, type EnqueueRequest, enqueueCall, requestFingerprint } from './enqueue.ts';
+import { canonicalJson } from './canonical-json.ts';
+import { type EnqueueRequest, enqueueCall, requestFingerprint } from './enqueue.ts';
 import { inDoubtKey, queueOptions, upstreamRoot } from './keys.ts';
 import { callOptions } from './options.ts';
 import { readQueueDepth } from './queue-depth.ts';
@@ -232,6 +233,7 @@ describe('callView', () => {
       nextAttemptAt: null,
       holds: [],
       position: 1,
+      estimate: { reason: 'It is next in line.', nextProbeAt: null, position: 1, finishBetween: null },
       result: null,
       error: null,
       links: { self: `/v1/calls/${id}`, upstream: '/v1/upstreams/crossmark' },

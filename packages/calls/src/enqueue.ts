@@ -7,14 +7,17 @@
  * is never added again: its call may have run and been trimmed since.
  */
 import { createHash } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { JobsOptions, Queue } from 'bullmq';
 import { newCallId, timeOfCallId } from './call-id.ts';
 import type { StoredJob } from './call-view.ts';
+import { noteCallbacks } from './callback-queue.ts';
+import { canonicalJson } from './canonical-json.ts';
+import { noteDeadline } from './deadlines.ts';
 import type { Envelope } from './envelope.ts';
-import { idempotencyKey, type RedisClient } from './keys.ts';
+import { idempotencyKey, type RedisClient, upstreamRoot } from './keys.ts';
+import { resultKeyOf } from './last-good.ts';
 import type { CallOptions } from './options.ts';
-import { succeededRetention } from './retention.ts';
+import { type SucceededRetention, succeededRetention } from './retention.ts';
 import { type Sealer, sealInput } from './seal-input.ts';
 import { classifyStoreError } from './store-error.ts';
 
@@ -28,6 +31,8 @@ const resumableMs = 10 * 60 * 1000;
 export type EnqueuedOperation = {
   readonly name: string;
   readonly retry: { readonly maxAttempts: number };
+  /** The results of a `read` can be found again by its input. */
+  readonly effect?: string;
   readonly sealedInput?: readonly string[];
 };
 
@@ -45,8 +50,14 @@ export type EnqueueRequest = {
   readonly requestId: string;
   readonly submittedBy?: string;
   readonly trace?: Readonly<Record<string, string>>;
+  /** How long the call is kept once it has succeeded. */
+  readonly retention?: SucceededRetention;
   /** Longest time until the result, in ms; what is under way then is `unknown`. */
   readonly timeoutMs?: number;
+  /** Whether enough replicas have the job by now; absent: nobody is asked. Never rejects. */
+  readonly confirmWritten?: (written: { readonly root: string; readonly key: string }) => Promise<boolean>;
+  /** Told the call's id while the command that stores it leaves: what is sent from the next turn on comes after it. */
+  readonly onSending?: (id: string) => void;
   /** `scope` keeps the keys of different clients apart; `fingerprint` is `requestFingerprint` of the request. */
   readonly idempotency?: IdempotencyClaim;
 };
@@ -80,13 +91,10 @@ export async function enqueueCall(request: EnqueueRequest): Promise<EnqueueResul
     ? storeOnce(request, request.idempotency, known)
     : addJob(request, known.id, false);
   if (request.timeoutMs === undefined) return storing;
-  const timer = new AbortController();
-  const late = delay(request.timeoutMs, undefined, { signal: timer.signal }).then(
-    (): EnqueueResult => ({ kind: 'unknown', id: known.id, error: new Error('Redis took too long') }),
-    // The timer was stopped: the other one has won.
-    () => storing,
-  );
-  return Promise.race([storing, late]).finally(() => timer.abort());
+  const { promise: late, resolve } = Promise.withResolvers<EnqueueResult>();
+  const giveUp = () => resolve({ kind: 'unknown', id: known.id, error: new Error('Redis took too long') });
+  const timer = setTimeout(giveUp, request.timeoutMs);
+  return Promise.race([storing, late]).finally(() => clearTimeout(timer));
 }
 
 /** True when a request with this key and fingerprint was seen before. Rejects when Redis cannot be read. */
@@ -133,22 +141,13 @@ export function requestFingerprint(upstream: string, operation: string, body: un
     .digest('hex');
 }
 
-/** JSON with the fields of every object in alphabetical order. */
-export function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item ?? null)).join(',')}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value ?? null);
-  const fields = Object.entries(value)
-    .filter(([, field]) => field !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${fields.map(([name, field]) => `${JSON.stringify(name)}:${canonicalJson(field)}`).join(',')}}`;
-}
-
 /** The job options of a call. The worker owns the backoff strategy named `custom`. */
 export function jobOptions(
   id: string,
   options: CallOptions,
   maxAttempts: number,
   nowMs: number,
+  retention: SucceededRetention = succeededRetention,
 ): JobsOptions {
   const delay = options.runAt === undefined ? 0 : Math.max(0, Date.parse(options.runAt) - nowMs);
   return {
@@ -159,7 +158,7 @@ export function jobOptions(
     priority: options.priority,
     delay,
     timestamp: nowMs,
-    removeOnComplete: { age: succeededRetention.ageSeconds, count: succeededRetention.count },
+    removeOnComplete: { age: retention.ageSeconds, count: retention.count },
     // Calls in doubt are among BullMQ's failed ones and must stay: see retention.ts.
     removeOnFail: false,
     stackTraceLimit: 0,
@@ -170,20 +169,40 @@ async function addJob(request: EnqueueRequest, id: string, replayed: boolean): P
   const nowMs = Date.now();
   const maxAttempts = request.options.maxAttempts ?? request.operation.retry.maxAttempts;
   const envelope = createEnvelope(request, maxAttempts, nowMs);
-  const options = jobOptions(id, request.options, maxAttempts, nowMs);
+  const options = jobOptions(id, request.options, maxAttempts, nowMs, request.retention);
+  const root = upstreamRoot(request.prefix, request.upstream);
+  const { callback, expiresAt } = envelope.options;
   try {
-    const job = await request.queue.add(request.operation.name, envelope, options);
-    return { kind: 'stored', id, replayed, added: job };
+    // First: a call without these notes could end unannounced, or wait beyond its time.
+    if (callback) await noteCallbacks(request.redis, root, [id]);
+    if (expiresAt) await noteDeadline({ redis: request.redis, root, id, expiresAt });
+    const adding = request.queue.add(request.operation.name, envelope, options);
+    request.onSending?.(id);
+    const job = await adding;
+    if (await confirmed(request, root, id)) return { kind: 'stored', id, replayed, added: job };
+    return { kind: 'unknown', id, error: new Error('too few replicas have it') };
   } catch (error) {
     return failed(error, id);
   }
 }
 
+/** A master that dies takes what no replica has along: then it was not stored, whatever it said. */
+async function confirmed(
+  { confirmWritten, queue }: EnqueueRequest,
+  root: string,
+  id: string,
+): Promise<boolean> {
+  return confirmWritten === undefined || (await confirmWritten({ root, key: queue.toKey(id) }));
+}
+
 function createEnvelope(request: EnqueueRequest, maxAttempts: number, nowMs: number): Envelope {
-  const { ifOpen, priority, runAt, expiresAt, metadata } = request.options;
+  const { ifOpen, priority, runAt, expiresAt, metadata, callback } = request.options;
   return {
     v: 1,
     operation: request.operation.name,
+    ...(request.operation.effect === 'read' && {
+      resultKey: resultKeyOf(request.operation.name, request.input),
+    }),
     input: sealInput(request.input, request.operation.sealedInput ?? [], request.sealer),
     options: {
       ifOpen,
@@ -192,6 +211,7 @@ function createEnvelope(request: EnqueueRequest, maxAttempts: number, nowMs: num
       ...(runAt === undefined ? {} : { runAt }),
       ...(expiresAt === undefined ? {} : { expiresAt }),
       ...(metadata === undefined ? {} : { metadata }),
+      ...(callback === undefined ? {} : { callback }),
     },
     createdAt: new Date(nowMs).toISOString(),
     requestId: request.requestId,

@@ -38,12 +38,15 @@ export const storedOptionsSchema = z.looseObject({
   runAt: z.string().optional(),
   expiresAt: z.string().optional(),
   metadata: z.record(z.string(), z.unknown()).optional(),
+  callback: z.looseObject({ url: z.string() }).optional(),
 });
 
 /** Data of a call's job, version 1. */
 export const envelopeSchema = z.looseObject({
   v: z.literal(1),
   operation: z.string(),
+  /** Of a read: names operation and input, see `last-good.ts`. */
+  resultKey: z.string().optional(),
   /** The validated input; a personal field is `{sealed: string}`, see `seal-input.ts`. */
   input: z.record(z.string(), z.unknown()),
   options: storedOptionsSchema,

@@ -26,3 +26,13 @@ export function inDoubtKey(root: string): string {
 export function idempotencyKey(prefix: string, digest: string): string {
   return `${prefix}:idempotency:{${digest}}`;
 }
+
+/** Sorted set of the calls that must not wait for ever: call id → `expiresAt` in ms. */
+export function deadlinesKey(root: string): string {
+  return `${root}:deadlines`;
+}
+
+/** Up to which time of their end, in ms, failed calls were removed last. */
+export function failedTrimmedKey(root: string): string {
+  return `${root}:failed-trimmed`;
+}

@@ -5,10 +5,13 @@
  */
 import type { Queue } from 'bullmq';
 import { parseEnvelope } from './envelope.ts';
-import { inDoubtKey, type RedisClient } from './keys.ts';
+import { failedTrimmedKey, inDoubtKey, type RedisClient } from './keys.ts';
 
 /** How long, and how many, succeeded calls are kept per upstream. */
-export const succeededRetention = { ageSeconds: 24 * 60 * 60, count: 10_000 } as const;
+export type SucceededRetention = { readonly ageSeconds: number; readonly count: number };
+
+/** What is kept of succeeded calls unless configured otherwise. */
+export const succeededRetention: SucceededRetention = { ageSeconds: 24 * 60 * 60, count: 10_000 };
 
 /** How long, and how many, failed calls are kept per upstream. */
 export const failedRetention = { maxAgeMs: 14 * 24 * 60 * 60 * 1000, maxCount: 50_000 } as const;
@@ -36,9 +39,13 @@ export async function trimFailed(options: {
     const excess = last < spared ? [] : await redis.zrange(failed, spared, String(last));
     if (excess.length === 0) return { removed };
     for (const id of excess) {
+      const endedMs = await redis.zscore(failed, id);
       const gone = !(await isInDoubt({ ...options, id })) && (await queue.remove(id)) === 1;
-      if (gone) removed += 1;
-      else spared += 1;
+      if (gone) {
+        removed += 1;
+        // Whoever asks for a call made before this moment is told that it is no longer kept.
+        if (endedMs !== null) await redis.set(failedTrimmedKey(options.root), endedMs);
+      } else spared += 1;
     }
   }
 }

@@ -89,8 +89,8 @@ describe('findRedis', () => {
 describe('checkServer', () => {
   test.each([
     ['7.0.15', undefined],
-    ['6.2.0', undefined],
-    ['6.0.16', 'version 6.0 is too old, 6.2 is needed'],
+    ['7.0.0', undefined],
+    ['6.2.7', 'version 6.2 is too old, 7.0 is needed'],
   ])('%s', async (number, problem) => {
     expect(await checkServer(program(join(folder(), 'r'), version(number)), {})).toBe(problem);
   });

@@ -39,8 +39,8 @@ export type FindRedisOptions = {
 };
 
 const dockerImage = 'redis:7';
-/** Oldest version with everything BullMQ and our scripts use. */
-const oldest = [6, 2] as const;
+/** Oldest version with everything we use: `SET … NX GET`, which the idempotency keys need, came with it. */
+const oldest = [7, 0] as const;
 
 /** Finds a Redis. Throws {@link RedisNotFoundError}. */
 export async function findRedis(options: FindRedisOptions): Promise<RedisSource> {

@@ -58,6 +58,7 @@ export type SimulatorLedger = {
   readonly visits: readonly Readonly<Record<string, unknown>>[];
   readonly visitsMade: number;
   readonly visitsByItem: Readonly<Record<string, number>>;
+  readonly pendingWorkByItem: Readonly<Record<string, number>>;
   readonly logins: number;
   readonly smsSent: number;
   readonly maxInFlight: number;

@@ -106,6 +106,8 @@ class StackBuilder {
     const urls = { web: urlOf(port.web), admin: urlOf(port.admin), simulator: urlOf(port.simulator) };
     const redisUrl = await this.#startRedis();
     this.#env = {
+      // Apps start twice as fast from the second time on.
+      NODE_COMPILE_CACHE: `${projectDir}.cache/compiled`,
       DATA_DIR: dataDir,
       HOST: '127.0.0.1',
       ...simulatedUpstreams(urls.simulator),

@@ -14,10 +14,21 @@ describe('parseEnv', () => {
       NODE_ENV: 'development',
       REDIS_URL: 'redis://127.0.0.1:6379',
       REDIS_PREFIX: 'recloser',
+      REDIS_WAIT_FOR: 'memory',
+      REDIS_WAIT_REPLICAS: 0,
       HOST: '127.0.0.1',
       LOG_LEVEL: 'info',
+      OTEL_TRACES_SAMPLER_ARG: 1,
       WEB_PORT: 3000,
       WORKER_CONCURRENCY: 10,
+    });
+  });
+
+  test('refuses an address for traces that is none, and a share above 1', () => {
+    const env = { OTEL_EXPORTER_OTLP_ENDPOINT: 'collector:4318', OTEL_TRACES_SAMPLER_ARG: '1.5' };
+    expect(() => parseEnv(shape, env)).toThrow(/OTLP_ENDPOINT: must be .*\n.*SAMPLER_ARG: must be a number/);
+    expect(parseEnv(shape, { OTEL_TRACES_SAMPLER_ARG: '0.25' })).toMatchObject({
+      OTEL_TRACES_SAMPLER_ARG: 0.25,
     });
   });
 

@@ -82,6 +82,15 @@ export const envFields = {
     .enum(['development', 'test', 'production'], 'must be development, test or production')
     .default('development'),
   REDIS_URL: redisUrlField,
+  /** PEM files for `rediss://`: the authority behind Redis' certificate, and a certificate of ours if Redis wants one. */
+  REDIS_CA_FILE: z.string().trim().optional(),
+  REDIS_CERT_FILE: z.string().trim().optional(),
+  REDIS_KEY_FILE: z.string().trim().optional(),
+  REDIS_SENTINEL_PASSWORD: z.string().optional(),
+  /** So many replicas must have a call before it is accepted, and the mark of a write before it is sent; 0: none. */
+  REDIS_WAIT_REPLICAS: intField(0, { min: 0, max: 5 }),
+  /** Whether a replica must have it in memory or on disk. */
+  REDIS_WAIT_FOR: z.enum(['memory', 'disk'], 'must be memory or disk').default('memory'),
   /** Braces are refused: they would move the hash tag that keeps an upstream's keys in one slot. */
   REDIS_PREFIX: z
     .string()
@@ -95,6 +104,18 @@ export const envFields = {
       'must be fatal, error, warn, info, debug, trace or silent',
     )
     .default('info'),
+  /** Where traces are sent to (OTLP over HTTP); unset: nothing is traced. */
+  OTEL_EXPORTER_OTLP_ENDPOINT: z
+    .url({ protocol: /^https?$/, error: 'must be an http:// or https:// address' })
+    .optional(),
+  /** Read by the exporter itself. */
+  OTEL_EXPORTER_OTLP_HEADERS: z.string().optional(),
+  /** Share of the traces begun here that are kept. */
+  OTEL_TRACES_SAMPLER_ARG: z
+    .string()
+    .regex(/^(0(\.\d+)?|1(\.0+)?)$/, 'must be a number from 0 to 1')
+    .transform(Number)
+    .default(1),
   /** Unset: readable lines on a terminal in development, JSON everywhere else. */
   LOG_PRETTY: z.stringbool('must be true or false').optional(),
 };

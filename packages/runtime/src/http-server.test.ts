@@ -12,6 +12,12 @@ describe('listen', () => {
     expect(await (await fetch(server.url)).text()).toBe('hello');
   });
 
+  test('keeps an idle connection longer than a proxy does, so that no request is sent into its end', async () => {
+    await using server = await listen((_request, response) => response.end(), local);
+    const { headers } = await fetch(server.url);
+    expect(Number(/timeout=(\d+)/.exec(headers.get('keep-alive') ?? '')?.[1])).toBeGreaterThan(60);
+  });
+
   test('shows a wildcard host as loopback', async () => {
     await using server = await listen(() => {}, { host: '0.0.0.0', port: 0 });
     expect(server.url).toBe(`http://127.0.0.1:${server.port}`);

@@ -26,9 +26,15 @@ export type HttpServer = {
 /** Where to listen. `portVariable` is named when the port is busy, e.g. `WEB_PORT`. */
 export type ListenOptions = { readonly host: string; readonly port: number; readonly portVariable?: string };
 
+/**
+ * Longer than proxies keep an idle connection (60 s as a rule): who closes first must not be us, or a request that was
+ * just being sent on it gets no answer.
+ */
+const keepAliveMs = 65_000;
+
 /** Listens with `app` (an Express app or any request listener). Throws {@link ListenError}. */
 export async function listen(app: RequestListener, options: ListenOptions): Promise<HttpServer> {
-  const server = createServer(app);
+  const server = createServer({ keepAliveTimeout: keepAliveMs }, app);
   const running = new Set<ServerResponse>();
   let closing: Promise<void> | undefined;
   server.prependListener('request', (_request, response: ServerResponse) => {

@@ -25,7 +25,7 @@ export type LoggerOptions = {
 /** Makes the process's logger. Children (`log.child`) are redacted too. */
 export function createLogger(options: LoggerOptions): Logger {
   const pretty = options.pretty ?? (options.environment === 'development' && process.stdout.isTTY === true);
-  const destination = options.destination ?? (pretty ? prettyStream() : undefined);
+  const destination = options.destination ?? (pretty ? prettyStream() : standardOutput());
   const settings: pino.LoggerOptions = {
     name: options.name,
     level: options.level,
@@ -47,7 +47,7 @@ export function createLogger(options: LoggerOptions): Logger {
       },
     },
   };
-  const log = destination ? pino(settings, destination) : pino(settings);
+  const log = pino(settings, destination);
   // pino offers no hook for a child's own bindings; children inherit this `child`.
   const child = log.child;
   log.child = function (this: Logger, bindings: pino.Bindings, childOptions?: object) {
@@ -61,6 +61,14 @@ function borrowedMessage(first: unknown): string | undefined {
   if (first instanceof Error) return first.message;
   if (typeof first !== 'object' || first === null || 'msg' in first) return undefined;
   return 'err' in first && first.err instanceof Error ? first.err.message : undefined;
+}
+
+/**
+ * Written at once: what pino would take instead gathers lines and writes them out at the end, and there it waits for
+ * ever when nobody reads them any more, so that SIGTERM would not end the process.
+ */
+function standardOutput(): pino.DestinationStream {
+  return pino.destination({ dest: 1, sync: true });
 }
 
 /** Loaded only when wanted: production does not pay for it. Synchronous, so nothing is lost on exit. */

@@ -26,6 +26,8 @@ const clockSkewLimitMs = 1000;
 export async function checkRedisSafety(redis: Redis): Promise<RedisSafety> {
   const cluster = redis as unknown as Cluster;
   try {
+    // A cluster knows its nodes only once it has been asked something.
+    if (cluster.isCluster) await cluster.ping();
     const nodes = cluster.isCluster ? cluster.nodes('master') : [redis];
     if (nodes.length === 0) return unreachable('no node of the Redis cluster is connected');
     return combine(await Promise.all(nodes.map(checkNode)));

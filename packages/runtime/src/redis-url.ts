@@ -4,6 +4,8 @@
  *   redis://[user:password@]host[:port][/db]            one server (rediss:// with TLS)
  *   redis-sentinel://[user:password@]host[:port],host…/master-name[/db]
  *   redis-cluster://[user:password@]host[:port],host…   (rediss-sentinel://, rediss-cluster:// with TLS)
+ *
+ * `redis+sentinel://` and `redis+cluster://`, as other tools write them, mean the same.
  */
 
 /** One `host:port`. */
@@ -31,13 +33,14 @@ export type ParsedRedisUrl =
 
 const expected =
   'must look like redis://host:6379, rediss://…, redis-sentinel://host:26379,host:26379/master or redis-cluster://host:7000,host:7001';
-const pattern = /^(rediss?)(-sentinel|-cluster)?:\/\/(?:([^@/]*)@)?([^/?#@]+)(?:\/([^?#]*))?$/;
+const pattern = /^(rediss?)([-+](?:sentinel|cluster))?:\/\/(?:([^@/]*)@)?([^/?#@]+)(?:\/([^?#]*))?$/;
 
 /** Parses an address; see the top of this file for the forms. */
 export function parseRedisUrl(url: string): ParsedRedisUrl {
   const match = pattern.exec(url.trim());
   if (!match) return { ok: false, problem: expected };
-  const [, scheme, form = '', login = '', hosts = '', path = ''] = match;
+  const [, scheme, written = '', login = '', hosts = '', path = ''] = match;
+  const form = written.replace('+', '-');
   const nodes = hosts.split(',').map((host) => parseNode(host.trim(), form === '-sentinel' ? 26_379 : 6379));
   const credentials = parseLogin(login);
   if (nodes.some((node) => node === undefined) || !credentials) return { ok: false, problem: expected };

@@ -11,6 +11,8 @@
  */
 import { Cluster, Redis as IoRedis, type RedisOptions } from 'ioredis';
 import { ConfigError } from './env.ts';
+import { redisAdvice } from './redis-advice.ts';
+import type { RedisSecurity } from './redis-security.ts';
 import { parseRedisUrl, type RedisTarget } from './redis-url.ts';
 
 /**
@@ -25,12 +27,21 @@ export type RedisRole = 'fast' | 'worker' | 'subscriber';
 type Log = Record<'info' | 'warn', (object: object, message: string) => void>;
 
 /** Who connects, and as what. `name` is shown by `CLIENT LIST`. */
-export type ConnectOptions = { readonly role: RedisRole; readonly name: string; readonly log: Log };
+export type ConnectOptions = {
+  readonly role: RedisRole;
+  readonly name: string;
+  readonly log: Log;
+  /** See `redisSecurity`. */
+  readonly security?: RedisSecurity;
+};
 
 type SharedOptions = Omit<RedisOptions, 'replyMapping'> & { readonly replyMapping?: 'legacy' };
 
 /** Longest time, in ms, a command of a `fast` connection takes to settle (1.5 s with the event loop's own delay). */
 export const fastCommandMs = 1400;
+
+/** Time for a sentinel's answer before the next one is asked, in ms. */
+const sentinelMs = 1000;
 
 /** Opens a connection; it connects by itself and stays at it. Throws {@link ConfigError} on a malformed address. */
 export function connectRedis(url: string, options: ConnectOptions): Redis {
@@ -47,7 +58,8 @@ export function connectRedis(url: string, options: ConnectOptions): Redis {
   return redis;
 }
 
-function open(target: RedisTarget, { role, name }: ConnectOptions): Redis {
+function open(target: RedisTarget, { role, name, security = {} }: ConnectOptions): Redis {
+  const tls = target.tls ? { ...security.tls } : undefined;
   const shared: SharedOptions = {
     ...roleOptions(role),
     connectionName: name,
@@ -56,7 +68,7 @@ function open(target: RedisTarget, { role, name }: ConnectOptions): Redis {
     connectTimeout: 5000,
     ...(target.username && { username: target.username }),
     ...(target.password && { password: target.password }),
-    ...(target.tls && { tls: {} }),
+    ...(tls && { tls }),
   };
   switch (target.kind) {
     case 'single':
@@ -74,7 +86,11 @@ function open(target: RedisTarget, { role, name }: ConnectOptions): Redis {
         name: target.master,
         db: target.db,
         enableTLSForSentinelMode: target.tls,
+        ...(tls && { sentinelTLS: tls }),
+        ...(security.sentinelPassword && { sentinelPassword: security.sentinelPassword }),
         sentinelRetryStrategy: retryStrategy,
+        // A frozen sentinel would keep us from asking the next one.
+        sentinelCommandTimeout: sentinelMs,
         // Without it a client may stay with a demoted master until its connection breaks.
         failoverDetector: true,
         retryStrategy,
@@ -147,10 +163,14 @@ function report(redis: Redis, target: RedisTarget, { role, name, log }: ConnectO
     connection: `${name}/${role}`,
   };
   let lost = false;
+  let said: string | undefined;
   redis.on('error', (err) => {
-    if (lost) return;
-    lost = true;
-    log.warn({ ...about, err }, 'Redis is not reachable; trying again until it is');
+    const advice = redisAdvice(err);
+    // Another cause than the one that was told asks for something else.
+    if (lost && (advice === undefined || advice === said)) return;
+    [lost, said] = [true, advice];
+    const what = advice ? `Redis is not reachable: ${advice}` : 'Redis is not reachable';
+    log.warn({ ...about, err }, `${what}; trying again until it is`);
   });
   redis.on('close', () => {
     if (lost || redis.status === 'end') return;
@@ -159,6 +179,6 @@ function report(redis: Redis, target: RedisTarget, { role, name, log }: ConnectO
   });
   redis.on('ready', () => {
     if (lost) log.info(about, 'connected to Redis again');
-    lost = false;
+    [lost, said] = [false, undefined];
   });
 }

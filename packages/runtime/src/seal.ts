@@ -22,54 +22,77 @@ const nonceBytes = 12;
 const tagBytes = 16;
 const keyBytes = 32;
 
-/** A sealer over a 32-byte key. */
-export function createSealer(key: Buffer): Sealer {
-  if (key.length !== keyBytes)
-    throw new RangeError(`a sealing key has ${keyBytes} bytes, this one ${key.length}`);
+/** Keys of 32 bytes. The first seals; all of them open, so that a key can be replaced while its texts are about. */
+export type SessionKeys = readonly [Buffer, ...Buffer[]];
+
+/** A sealer over one key or several, see {@link SessionKeys}. */
+export function createSealer(...keys: SessionKeys): Sealer {
+  for (const key of keys) {
+    if (key.length !== keyBytes)
+      throw new RangeError(`a sealing key has ${keyBytes} bytes, this one ${key.length}`);
+  }
   return {
-    seal(plain) {
-      const nonce = randomBytes(nonceBytes);
-      const cipher = createCipheriv('aes-256-gcm', key, nonce);
-      const body = Buffer.concat([cipher.update(plain, 'utf8'), cipher.final()]);
-      return version + Buffer.concat([nonce, body, cipher.getAuthTag()]).toString('base64url');
-    },
+    seal: (plain) => sealWith(keys[0], plain),
     open(sealed) {
       const bytes = Buffer.from(sealed.slice(version.length), 'base64url');
       if (!sealed.startsWith(version) || bytes.length < nonceBytes + tagBytes)
         throw new SealError('not a sealed text');
-      const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, nonceBytes), {
-        authTagLength: tagBytes,
-      });
-      decipher.setAuthTag(bytes.subarray(-tagBytes));
-      try {
-        const body = decipher.update(bytes.subarray(nonceBytes, -tagBytes));
-        return Buffer.concat([body, decipher.final()]).toString('utf8');
-      } catch (cause) {
-        throw new SealError('the sealed text was changed, or SESSION_KEY is not the one it was sealed with', {
-          cause,
-        });
+      let cause: unknown;
+      for (const key of keys) {
+        try {
+          return openWith(key, bytes);
+        } catch (error) {
+          cause = error;
+        }
       }
+      throw new SealError(
+        'the sealed text was changed, or no key of SESSION_KEY is the one it was sealed with',
+        {
+          cause,
+        },
+      );
     },
   };
 }
 
+function sealWith(key: Buffer, plain: string): string {
+  const nonce = randomBytes(nonceBytes);
+  const cipher = createCipheriv('aes-256-gcm', key, nonce);
+  const body = Buffer.concat([cipher.update(plain, 'utf8'), cipher.final()]);
+  return version + Buffer.concat([nonce, body, cipher.getAuthTag()]).toString('base64url');
+}
+
+function openWith(key: Buffer, bytes: Buffer): string {
+  const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, nonceBytes), {
+    authTagLength: tagBytes,
+  });
+  decipher.setAuthTag(bytes.subarray(-tagBytes));
+  const body = decipher.update(bytes.subarray(nonceBytes, -tagBytes));
+  return Buffer.concat([body, decipher.final()]).toString('utf8');
+}
+
 /**
- * The 32 bytes of `SESSION_KEY` (base64 or hex). Without it, outside production, a key is made once and kept in
- * `<dataDir>/session-key` (mode 0600), so that all processes of one machine share it. Throws {@link ConfigError}.
+ * The keys of `SESSION_KEY`: 32 bytes each (base64 or hex), several separated by commas while one is replaced. Without
+ * it, outside production, a key is made once and kept in `<dataDir>/session-key` (mode 0600), so that all processes of
+ * one machine share it. Throws {@link ConfigError}.
  */
-export function loadSessionKey(options: {
+export function loadSessionKeys(options: {
   readonly SESSION_KEY?: string | undefined;
   readonly NODE_ENV: string;
   readonly dataDir: string;
-}): Buffer {
-  if (options.SESSION_KEY) return decodeKey(options.SESSION_KEY, 'SESSION_KEY');
+}): SessionKeys {
+  if (options.SESSION_KEY) {
+    const [first = '', ...older] = options.SESSION_KEY.split(',');
+    const decode = (text: string): Buffer => decodeKey(text, 'SESSION_KEY');
+    return [decode(first), ...older.map(decode)];
+  }
   if (options.NODE_ENV === 'production') {
     throw new ConfigError(
       'The configuration is not valid:\n  SESSION_KEY: is required in production; make one with `openssl rand -base64 32`',
     );
   }
   const path = join(options.dataDir, 'session-key');
-  return readKey(path) ?? createKey(options.dataDir, path);
+  return [readKey(path) ?? createKey(options.dataDir, path)];
 }
 
 function decodeKey(text: string, source: string): Buffer {

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { runUntilSignal } from './shutdown.ts';
@@ -79,5 +80,29 @@ describe('runUntilSignal', () => {
     release();
     expect(target.eventNames()).not.toContain('SIGTERM');
     expect(target.listenerCount('uncaughtException')).toBe(0);
+  });
+});
+
+describe('a process whose output nobody reads any more', () => {
+  test('still ends on SIGTERM', async () => {
+    const at = (file: string) => JSON.stringify(new URL(file, import.meta.url).href);
+    const script = `
+      import { createLogger } from ${at('./logger.ts')};
+      import { runUntilSignal } from ${at('./shutdown.ts')};
+      const log = createLogger({ name: 'test', level: 'info', environment: 'production' });
+      setInterval(() => {}, 1_000);
+      runUntilSignal({ stop: async () => {}, deadlineMs: 5_000, log });
+      log.info('ready');
+    `;
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const exited = once(child, 'exit');
+    await once(child.stdout, 'data');
+    child.stdout.destroy();
+    child.kill('SIGTERM');
+    const impatience = setTimeout(() => child.kill('SIGKILL'), 10_000);
+    expect(await exited).toEqual([0, null]);
+    clearTimeout(impatience);
   });
 });

@@ -35,6 +35,25 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
 
 const patient = () => AbortSignal.timeout(5_000);
 
+describe('a request that may leave only until a moment', () => {
+  it('does not leave later, on a new connection and on one that is open already', async () => {
+    let requests = 0;
+    const { url } = await serve((_request, response) => {
+      requests += 1;
+      response.end('ok');
+    });
+    const client = http();
+    const write = { method: 'POST', url, form: { a: '1' } } as const;
+    const late = { kind: 'not_sent', code: 'ERR_TOO_LATE' };
+    const passed = () => performance.now() - 1;
+    expect(await client.send({ ...write, signal: patient(), sendBy: passed() })).toMatchObject(late);
+    const inTime = { ...write, signal: patient(), sendBy: performance.now() + 5_000 };
+    expect(await client.send(inTime)).toMatchObject({ kind: 'answer', body: 'ok' });
+    expect(await client.send({ ...write, signal: patient(), sendBy: passed() })).toMatchObject(late);
+    expect(requests).toBe(1);
+  });
+});
+
 describe('createHttp', () => {
   it('gives an answer whatever its status, decompressed, redirects not followed', async () => {
     let requests = 0;

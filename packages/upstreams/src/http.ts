@@ -64,6 +64,8 @@ export type HttpRequest = {
    * time being up; any other reason counts as the caller giving up, which says nothing about the upstream.
    */
   readonly signal: AbortSignal;
+  /** Until when, by `performance.now()`, it may leave; later it is `not_sent` with `ERR_TOO_LATE`. */
+  readonly sendBy?: number;
 };
 
 export type Http = {
@@ -129,7 +131,7 @@ export function cookieState(jar: CookieJar): string {
 }
 
 async function exchange(instance: Got, request: HttpRequest, maxBodyBytes: number): Promise<Exchange> {
-  const connection = new ConnectionWatch();
+  const connection = new ConnectionWatch(request.sendBy);
   const tooLarge = new AbortController();
   let answered: Pick<Response, 'statusCode' | 'headers'> | undefined;
   try {
@@ -197,7 +199,13 @@ function answer(response: Pick<Response, 'statusCode' | 'headers'>, body: string
 
 function withoutAnswer(code: string, signal: AbortSignal, connection: ConnectionWatch): NotSent | NoAnswer {
   const cause = signal.aborted ? abortCause(signal) : code === 'ETIMEDOUT' ? 'timeout' : 'reset';
-  const stableCode = signal.aborted ? (cause === 'timeout' ? 'ETIMEDOUT' : 'ERR_ABORTED') : code;
+  const stableCode = connection.tooLate
+    ? 'ERR_TOO_LATE'
+    : signal.aborted
+      ? cause === 'timeout'
+        ? 'ETIMEDOUT'
+        : 'ERR_ABORTED'
+      : code;
   if (!connection.mayHaveSent) {
     return { kind: 'not_sent', code: stableCode, message: `No connection was made (${stableCode}).` };
   }
@@ -213,6 +221,12 @@ const noAnswerText: Readonly<Record<NoAnswerCause, string>> = {
 /** Knows whether a request can have left: it has once its socket was open, or was open already. */
 class ConnectionWatch {
   mayHaveSent = false;
+  tooLate = false;
+  readonly #sendBy: number;
+
+  constructor(sendBy = Number.POSITIVE_INFINITY) {
+    this.#sendBy = sendBy;
+  }
 
   watch(request: ClientRequest): void {
     if (request.socket) this.#watchSocket(request, request.socket);
@@ -221,8 +235,16 @@ class ConnectionWatch {
 
   #watchSocket(request: ClientRequest, socket: Socket): void {
     const sent = () => {
-      this.mayHaveSent = true;
+      this.mayHaveSent = !this.tooLate;
     };
+    // Runs before Node writes the request, in the same turn: a process that was frozen meanwhile is caught here.
+    const check = () => {
+      if (performance.now() <= this.#sendBy) return;
+      this.tooLate = true;
+      request.destroy(new Error('too late to send'));
+    };
+    if (socket.connecting) socket.once('connect', check);
+    else check();
     // With TLS nothing of the request is sent before the handshake is complete.
     if (request.reusedSocket) sent();
     else if (socket instanceof TLSSocket) socket.once('secureConnect', sent);

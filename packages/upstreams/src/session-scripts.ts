@@ -6,7 +6,7 @@
  *
  * Keys: `session` hash {id, revision, sealed, signedInAt} · `lock` string = flight number, expires with the
  * lease · `flight` counter, the fencing token · `refusal` hash {fingerprint, code, message, at} · `failure`
- * hash {flight, outcome}, expires.
+ * hash {flight, outcome}, expires · `code-claim` string = ticket of the one who may have a code sent, expires.
  */
 import { createHash } from 'node:crypto';
 import type { Cluster, Redis } from 'ioredis';
@@ -40,7 +40,8 @@ function script(keys: number, source: string): Script {
 /**
  * Decides what a caller without a usable session does. Keys: session, lock, flight, refusal, failure. Args: stale id,
  * stale revision, credentials fingerprint, lease ms, flight number waited for ('' = none).
- * A session other than the stale one wins over everything. The leader's claim drops the stale session.
+ * A session other than the stale one wins over everything. The stale one stays until the flight has ended: should
+ * the leader die, the next one still has what is left of it, which may spare a person a sign-in.
  */
 export const claimScript = script(
   5,
@@ -65,7 +66,6 @@ if holder then
 end
 local flight = redis.call('INCR', KEYS[3])
 redis.call('SET', KEYS[2], flight, 'PX', ARGV[4])
-redis.call('DEL', KEYS[1])
 return {'lead', tostring(flight)}
 `,
 );
@@ -81,13 +81,17 @@ return 1
 `,
 );
 
-/** Ends a flight with "these credentials are wrong". Keys: lock, refusal. Args: flight, fingerprint, code, message, at. */
+/**
+ * Ends a flight with "these credentials are wrong", and the session it was to replace. Keys: session, lock, refusal.
+ * Args: flight, fingerprint, code, message, at, stale id.
+ */
 export const refuseScript = script(
-  2,
+  3,
   `
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[2], 'fingerprint', ARGV[2], 'code', ARGV[3], 'message', ARGV[4], 'at', ARGV[5])
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[2])
+if redis.call('HGET', KEYS[1], 'id') == ARGV[6] then redis.call('DEL', KEYS[1]) end
+redis.call('HSET', KEYS[3], 'fingerprint', ARGV[2], 'code', ARGV[3], 'message', ARGV[4], 'at', ARGV[5])
 return 1
 `,
 );
@@ -104,21 +108,28 @@ return 1
 `,
 );
 
-/** Saves changed data of the current session; returns the new revision, 0 when another session is current. Keys: session. Args: id, sealed. */
+/**
+ * Saves changed data of the current session; returns the new revision, 0 when another session is current or a
+ * flight is replacing this one: an ended session must not look new. Keys: session, lock. Args: id, sealed.
+ */
 export const rotateScript = script(
-  1,
+  2,
   `
+if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
 if redis.call('HGET', KEYS[1], 'id') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'sealed', ARGV[2])
 return redis.call('HINCRBY', KEYS[1], 'revision', 1)
 `,
 );
 
-/** Puts a session made by a person in place of any other. Keys: session, refusal, pending. Args: id, sealed, signedInAt. */
+/**
+ * Puts a session made by a person in place of any other; a flight under way has lost its lock and changes nothing.
+ * Keys: session, refusal, pending, lock. Args: id, sealed, signedInAt.
+ */
 export const storeScript = script(
-  3,
+  4,
   `
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
 redis.call('HSET', KEYS[1], 'id', ARGV[1], 'revision', '1', 'sealed', ARGV[2], 'signedInAt', ARGV[3])
 return 1
 `,
@@ -129,6 +140,29 @@ export const clearScript = script(
   1,
   `
 if ARGV[1] ~= '' and redis.call('HGET', KEYS[1], 'id') ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+`,
+);
+
+/**
+ * Lets one ticket at a time have a code sent; the holder's own claim is given its new time. Returns 0, or the ms
+ * that another's claim lasts. Keys: code-claim. Args: ticket, ms.
+ */
+export const claimCodeScript = script(
+  1,
+  `
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return math.max(redis.call('PTTL', KEYS[1]), 1) end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 0
+`,
+);
+
+/** Gives a claim back, if it is still this ticket's. Keys: code-claim. Args: ticket. */
+export const releaseCodeScript = script(
+  1,
+  `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
 `,
 );

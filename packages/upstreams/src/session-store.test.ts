@@ -2,7 +2,8 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { credentialsFingerprint } from './credentials.ts';
-import { type SessionSealer, SessionStore, type SignInAnswer } from './session-store.ts';
+import type { SessionSealer } from './sealed-json.ts';
+import { SessionStore, type SignInAnswer } from './session-store.ts';
 
 const redis = new Redis(inject('redisUrl'));
 const others: Redis[] = [];
@@ -166,6 +167,48 @@ describe('load and renew', () => {
     expect(await store('w3').load()).toMatchObject({ data: 'of the living' });
   });
 
+  it('keeps the stale session while it is renewed, so that a leader that dies costs nothing', async () => {
+    const dying = elsewhere('w1', 60);
+    const stale = await dying.store({ cookies: 'worth renewing' });
+    const begun = Promise.withResolvers<void>();
+    // Never heard of again.
+    void dying.renew(stale, prints, () => {
+      begun.resolve();
+      return new Promise(() => {});
+    });
+    await begun.promise;
+    const heir = elsewhere('w2');
+    const left = await heir.load();
+    expect(left).toMatchObject({ id: stale.id, data: { cookies: 'worth renewing' } });
+    const { calls, signIn } = signInWith('renewed');
+    expect(await heir.renew(left, prints, signIn)).toMatchObject({ session: { data: 'renewed' } });
+    expect(calls.count).toBe(1);
+  });
+
+  it('ends the stale session with a refusal, and keeps it after a failure', async () => {
+    const one = store();
+    const stale = await one.store('old');
+    await one.renew(stale, prints, async () => failing);
+    expect(await elsewhere('w2').load()).toMatchObject({ id: stale.id, data: 'old' });
+    await one.renew(stale, prints, async () => refusing);
+    expect(await elsewhere('w3').load()).toBeNull();
+  });
+
+  it('does not save changes of a session that is being renewed: it would look new', async () => {
+    const one = store('w1');
+    const stale = await one.store('old');
+    const slow = Promise.withResolvers<SignInAnswer>();
+    const begun = Promise.withResolvers<void>();
+    const renewal = one.renew(stale, prints, () => {
+      begun.resolve();
+      return slow.promise;
+    });
+    await begun.promise;
+    expect(await elsewhere('w2').rotate(stale.id, 'late cookies')).toBe(false);
+    slow.resolve({ kind: 'signed-in', data: 'new' });
+    expect(await renewal).toMatchObject({ session: { data: 'new' } });
+  });
+
   it('ends the waiting of a caller that is aborted, not the sign-in', async () => {
     const one = store();
     const slow = Promise.withResolvers<SignInAnswer>();
@@ -244,13 +287,36 @@ describe('changes by hand', () => {
   it('stores an interactive sign-in and ends what was pending', async () => {
     const one = store('w1');
     await one.renew(null, prints, async () => refusing);
-    await one.savePending({ step: 'code sent' }, 60_000);
-    expect(await elsewhere('w2').loadPending()).toEqual({ step: 'code sent' });
+    await one.pending.save({ step: 'code sent' }, 60_000);
+    expect(await elsewhere('w2').pending.load()).toEqual({ step: 'code sent' });
     expect(await redis.get(`${root}:session:pending`)).not.toContain('code sent');
     await one.store({ token: 'by hand' });
     expect(await elsewhere('w3').load()).toMatchObject({ revision: 1, data: { token: 'by hand' } });
-    expect(await one.loadPending()).toBeNull();
+    expect(await one.pending.load()).toBeNull();
     expect(await one.refusal()).toBeNull();
+  });
+
+  it.each<[string, SignInAnswer]>([
+    ['signed in', { kind: 'signed-in', data: 'by machine' }],
+    ['was refused', refusing],
+    ['failed', failing],
+  ])('lets a person who signs in win over a renewal that then %s', async (_how, answer) => {
+    const renewing = store('w1');
+    const stale = await renewing.store('old');
+    const slow = Promise.withResolvers<SignInAnswer>();
+    const begun = Promise.withResolvers<void>();
+    const renewal = renewing.renew(stale, prints, () => {
+      begun.resolve();
+      return slow.promise;
+    });
+    await begun.promise;
+    const waiting = elsewhere('w2').renew(stale, prints, never);
+    const person = await elsewhere('w3').store('by hand');
+    expect(await waiting).toMatchObject({ kind: 'session', session: { id: person.id } });
+    slow.resolve(answer);
+    expect(await renewal).toMatchObject({ kind: 'session', session: { id: person.id } });
+    expect(await store('w4').load()).toMatchObject({ id: person.id, data: 'by hand' });
+    expect(await store('w4').refusal()).toBeNull();
   });
 
   it('clears the session, with an id only that one', async () => {
@@ -267,11 +333,42 @@ describe('changes by hand', () => {
     await one.renew(null, prints, async () => failing);
     await one.renew(null, prints, async () => refusing);
     await one.store('data');
-    await one.savePending('pending', 60_000);
+    await one.pending.save('pending', 60_000);
+    await one.pending.claimCode('ticket', 60_000);
     const keys = await redis.keys('test-*');
     expect(keys.filter((key) => key.includes(root)).every((key) => key.startsWith(`${root}:session`))).toBe(
       true,
     );
+  });
+});
+
+describe('the claim to a code', () => {
+  it('is given to one of many who ask at once', async () => {
+    const stores = Array.from({ length: 8 }, (_, index) => elsewhere(`w${index}`));
+    const waits = await Promise.all(stores.map((each, index) => each.pending.claimCode(`${index}`, 60_000)));
+    expect(waits.filter((waitMs) => waitMs === 0)).toHaveLength(1);
+    for (const waitMs of waits.filter((each) => each !== 0)) {
+      expect(waitMs).toBeGreaterThan(0);
+      expect(waitMs).toBeLessThanOrEqual(60_000);
+    }
+  });
+
+  it('may be given another end, or back, by its holder only', async () => {
+    const { pending } = store();
+    const other = elsewhere('w2').pending;
+    expect(await pending.claimCode('mine', 60_000)).toBe(0);
+    expect(await pending.claimCode('mine', 1_000)).toBe(0);
+    expect(await other.claimCode('yours', 60_000)).toBeLessThanOrEqual(1_000);
+    await other.releaseCode('yours');
+    expect(await other.claimCode('yours', 60_000)).toBeGreaterThan(0);
+    await pending.releaseCode('mine');
+    expect(await other.claimCode('yours', 60_000)).toBe(0);
+  });
+
+  it('ends by itself', async () => {
+    const { pending } = store();
+    await pending.claimCode('dead', 30);
+    await expect.poll(() => pending.claimCode('living', 30)).toBe(0);
   });
 });
 

@@ -5,7 +5,8 @@
  * - reading the cached session costs no Redis command; a stale cache is found out by the upstream's
  *   signed-out answer, and `renew` then hands over whatever newer session the fleet has;
  * - at most one sign-in runs in the fleet (a leased lock with a fencing number); a holder that died delays the
- *   next one by at most the lease, and one that wakes up after its lease changes nothing;
+ *   next one by at most the lease and loses nothing of the session, and one that wakes up after its lease, or
+ *   after a person has signed in, changes nothing;
  * - credentials that were refused are not tried again by anyone until they change or a person says so: too
  *   many wrong tries lock accounts;
  * - only the sealed form of session data ever reaches Redis, and of credentials only a fingerprint.
@@ -13,6 +14,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { unlessAborted } from './abort.ts';
+import { PendingSignIn } from './pending-sign-in.ts';
+import { openJson, type SessionSealer, sealJson } from './sealed-json.ts';
 import {
   claimScript,
   clearScript,
@@ -61,9 +64,6 @@ export type Renewal =
     }
   | { readonly kind: 'failed'; readonly outcome: FailedOutcome };
 
-/** Encrypts text and opens it again; `open` throws for anything it did not seal. */
-export type SessionSealer = { seal(plain: string): string; open(sealed: string): string };
-
 export type SessionStoreOptions = {
   readonly redis: SessionRedis;
   /** `<prefix>:{<upstream>}`: every key starts with it. */
@@ -75,21 +75,28 @@ export type SessionStoreOptions = {
   readonly leaseMs?: number;
   /** How often a waiter looks for the leader's session. Default 100 ms. */
   readonly pollMs?: number;
+  /** Told when this process has signed in and the session stands. Must not throw. */
+  readonly onSignedIn?: () => void;
 };
 
 type Known = Pick<Session, 'id' | 'revision'>;
+type Flight = { readonly number: string; readonly staleId: string; readonly fingerprint: string };
 
 const NOBODY: Known = { id: '', revision: 0 };
 const FAILURE_KEPT_MS = 60_000;
 
 export class SessionStore {
-  readonly #options: Required<SessionStoreOptions>;
+  /** What lies between two steps of an interactive sign-in. */
+  readonly pending: PendingSignIn;
+  readonly #options: SessionStoreOptions & Required<Pick<SessionStoreOptions, 'leaseMs' | 'pollMs'>>;
   #cached: Session | null = null;
   /** Sign-ins this process leads or waits for, by what they replace. */
   readonly #flights = new Map<string, Promise<Renewal>>();
 
   constructor(options: SessionStoreOptions) {
     this.#options = { leaseMs: 15_000, pollMs: 100, ...options };
+    const { redis, sealer } = options;
+    this.pending = new PendingSignIn({ redis, sealer, key: this.#key() });
   }
 
   /** The fleet's session as this process knows it; asks Redis only while it knows none. */
@@ -132,9 +139,9 @@ export class SessionStore {
     return signal ? unlessAborted(flight, signal) : flight;
   }
 
-  /** Saves changed data of session `id`. False: another session is current by now, and nothing was saved. */
+  /** Saves changed data of session `id`. False: it has ended or is being renewed, and nothing was saved. */
   async rotate(id: string, data: unknown): Promise<boolean> {
-    const revision = Number(await this.#run(rotateScript, [''], [id, this.#seal(data)]));
+    const revision = Number(await this.#run(rotateScript, ['', ':lock'], [id, this.#seal(data)]));
     if (revision === 0) {
       if (this.#cached?.id === id) this.#cached = null;
       return false;
@@ -143,11 +150,11 @@ export class SessionStore {
     return true;
   }
 
-  /** Puts in place a session that a person has signed in; a remembered refusal and a pending step are over. */
+  /** Puts in place a session that a person has signed in; refusals, pending steps and renewals under way are over. */
   async store(data: unknown): Promise<Session> {
     const session = this.#newSession(data);
     const args = [session.id, this.#seal(data), session.signedInAt];
-    await this.#run(storeScript, ['', ':refusal', ':pending'], args);
+    await this.#run(storeScript, ['', ':refusal', ':pending', ':lock'], args);
     this.#cached = session;
     return session;
   }
@@ -156,22 +163,6 @@ export class SessionStore {
   async clear(id = ''): Promise<void> {
     if (id === '' || this.#cached?.id === id) this.#cached = null;
     await this.#run(clearScript, [''], [id]);
-  }
-
-  /** Keeps what lies between two steps of an interactive sign-in, for `ttlMs`. */
-  async savePending(data: unknown, ttlMs: number): Promise<void> {
-    await this.#options.redis.set(this.#key(':pending'), this.#seal(data), 'PX', ttlMs);
-  }
-
-  /** What `savePending` kept; null when it is over. */
-  async loadPending(): Promise<unknown> {
-    const sealed = await this.#options.redis.get(this.#key(':pending'));
-    return sealed === null ? null : this.#unseal(sealed);
-  }
-
-  /** Ends an interactive sign-in without a session. */
-  async clearPending(): Promise<void> {
-    await this.#options.redis.del(this.#key(':pending'));
   }
 
   /** The remembered refusal of credentials; null when there is none. For display. */
@@ -185,9 +176,15 @@ export class SessionStore {
     return code ? { code, message: message ?? '', at: Number(at) } : null;
   }
 
+  /** True when credentials were refused, and they were others than these. */
+  async refusedOthers(fingerprint: string): Promise<boolean> {
+    const refused = await this.#options.redis.hget(this.#key(':refusal'), 'fingerprint');
+    return refused !== null && refused !== fingerprint;
+  }
+
   /** Lets refused credentials be tried once more: the account was unlocked, say. */
   async forgetRefusal(): Promise<void> {
-    await this.#options.redis.del(this.#key(':refusal'));
+    await forgetRefusal(this.#options);
   }
 
   async #fly(
@@ -214,7 +211,8 @@ export class SessionStore {
       } else if (verdict === 'failed') {
         return { kind: 'failed', outcome: JSON.parse(rest[0] ?? '') as FailedOutcome };
       } else if (verdict === 'lead') {
-        const renewal = await this.#lead(rest[0] ?? '', fingerprint, signIn);
+        const flight = { number: rest[0] ?? '', staleId: stale.id, fingerprint };
+        const renewal = await this.#lead(flight, signIn);
         if (renewal) return renewal;
       } else {
         waitedFor ||= rest[0] ?? '';
@@ -223,10 +221,9 @@ export class SessionStore {
     }
   }
 
-  /** Signs in as the fleet's only one. Null: it took longer than the lease, so another's result counts. */
+  /** Signs in as the fleet's only one. Null: the lease ran out or a person signed in, so another's result counts. */
   async #lead(
-    flight: string,
-    fingerprint: string,
+    { number: flight, staleId, fingerprint }: Flight,
     signIn: (signal: AbortSignal) => Promise<SignInAnswer>,
   ): Promise<Renewal | null> {
     let answer: SignInAnswer;
@@ -238,14 +235,15 @@ export class SessionStore {
     }
     if (answer.kind === 'failed') return (await this.#fail(flight, answer.outcome)) ? answer : null;
     if (answer.kind === 'refused') {
-      const args = [flight, fingerprint, answer.code, answer.message, Date.now()];
-      const ours = await this.#run(refuseScript, [':lock', ':refusal'], args);
+      const args = [flight, fingerprint, answer.code, answer.message, Date.now(), staleId];
+      const ours = await this.#run(refuseScript, ['', ':lock', ':refusal'], args);
       return ours === 1 ? { ...answer, remembered: false } : null;
     }
     const session = this.#newSession(answer.data);
     const args = [flight, session.id, this.#seal(session.data), session.signedInAt];
     if ((await this.#run(completeScript, ['', ':lock', ':refusal'], args)) !== 1) return null;
     this.#cached = session;
+    this.#options.onSignedIn?.();
     return { kind: 'session', session, fresh: true };
   }
 
@@ -260,20 +258,12 @@ export class SessionStore {
 
   #open([id, revision, sealed, signedInAt]: readonly (string | null | undefined)[]): Session | null {
     if (!id || !sealed) return null;
-    const data = this.#unseal(sealed);
+    const data = openJson(this.#options.sealer, sealed);
     return data === null ? null : { id, revision: Number(revision), signedInAt: Number(signedInAt), data };
   }
 
   #seal(data: unknown): string {
-    return this.#options.sealer.seal(JSON.stringify(data));
-  }
-
-  #unseal(sealed: string): unknown {
-    try {
-      return JSON.parse(this.#options.sealer.open(sealed));
-    } catch {
-      return null;
-    }
+    return sealJson(this.#options.sealer, data);
   }
 
   #key(suffix = ''): string {
@@ -288,6 +278,14 @@ export class SessionStore {
       args,
     );
   }
+}
+
+/** Lets refused credentials be tried once more; for who has no session to keep. `root` as in the store's options. */
+export async function forgetRefusal({
+  redis,
+  root,
+}: Pick<SessionStoreOptions, 'redis' | 'root'>): Promise<void> {
+  await redis.del(`${root}:session:refusal`);
 }
 
 const signInBroke: FailedOutcome = {

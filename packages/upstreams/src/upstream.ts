@@ -15,8 +15,16 @@ export type Health = 'up' | 'down' | 'unknown';
 /** A pause an attempt asks for on behalf of its whole upstream. */
 export type RequestedHold =
   | { readonly kind: 'rate-limit'; readonly delayMs: number; readonly reason: string }
-  /** `forMs` absent: until a person has done something. */
-  | { readonly kind: 'sign-in'; readonly reason: string; readonly forMs?: number };
+  /**
+   * `forMs` absent: until a person has done something. `session`: id of the session that was found to be over,
+   * absent if there was none; a hold about a session that has been replaced by now is not wanted.
+   */
+  | {
+      readonly kind: 'sign-in';
+      readonly reason: string;
+      readonly forMs?: number;
+      readonly session?: string;
+    };
 
 /** What one attempt showed. `code` is stable and safe to show; `message` never carries secrets or names. */
 export type Outcome =
@@ -91,6 +99,11 @@ export type AttemptContext = {
    * If it rejects, nothing may be sent.
    */
   readonly onSending: () => Promise<void>;
+  /**
+   * Until when, by `performance.now()`, the *sending* mark is known to be ours: what has not left by then must not
+   * leave any more. Asked after `onSending`.
+   */
+  readonly sendBy?: () => number;
   /** W3C trace headers and request id to pass on, if any. */
   readonly headers?: Readonly<Record<string, string>>;
 };
@@ -113,5 +126,13 @@ export type UpstreamClient = {
   probe?(context: AttemptContext): Promise<{ verdict: 'pass' | 'fail' | 'inconclusive'; reason: string }>;
   /** One step of an interactive sign-in (upstreams with `signIn: 'text-message'`). */
   signInStep?(step: SignInStep, signal: AbortSignal): Promise<SignInResult>;
+  /**
+   * Signs in with this process's own credentials unless the fleet has a session (upstreams with
+   * `signIn: 'password'`). `others`: only if it was other credentials that were refused; else `no`. `no`: refused, now
+   * or before. `later`: the upstream could not be asked. Rejects for what Redis did, and when `signal` aborts.
+   */
+  signInAnew?(when: 'always' | 'others', signal: AbortSignal): Promise<'signed-in' | 'no' | 'later'>;
+  /** Id of the session that the fleet has now, null for none. Rejects only for what Redis did. */
+  currentSession?(): Promise<string | null>;
   close(): Promise<void>;
 };

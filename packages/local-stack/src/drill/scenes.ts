@@ -11,7 +11,11 @@ export type Scene = {
   play(stage: Stage): Promise<void>;
 };
 
-const short = { CROSSMARK_BREAKER_RESET_MS: '3000', CROSSMARK_BACKOFF_BASE_MS: '300' };
+const short = {
+  CROSSMARK_BREAKER_RESET_MS: '3000',
+  CROSSMARK_BACKOFF_BASE_MS: '300',
+  READ_BACK_WAITS_MS: '1000,3000,6000',
+};
 
 export const scenes: readonly Scene[] = [
   {

@@ -9,6 +9,7 @@
  */
 import type { z } from 'zod';
 import type { Answer, Exchange, NoAnswer, NotSent } from '../http.ts';
+import { retryAfterMs } from '../retry-after.ts';
 import type { FailedOutcome } from '../session-store.ts';
 import type { Health, Outcome } from '../upstream.ts';
 import type { CrossmarkInput, CrossmarkResult } from './definition.ts';
@@ -19,7 +20,6 @@ import {
   rejectOutcome,
   retryOutcome,
 } from './outcome-codes.ts';
-import { retryAfterMs } from './retry-after.ts';
 import { scheduleAnswer, verdictAnswer } from './wire.ts';
 
 /** The session is over. The client signs in and makes the same attempt again. */
@@ -116,6 +116,7 @@ const localCodes = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS', 'ENO
 
 function judgeNotSent({ code }: NotSent): FailedOutcome {
   if (code === 'ERR_ABORTED') return retryOutcome('unknown', { code: 'aborted' });
+  if (code === 'ERR_TOO_LATE') return retryOutcome('unknown', { code: 'too_late' });
   if (localCodes.has(code)) return retryOutcome('unknown', { code: 'local_network' });
   return retryOutcome('down', { code: 'unreachable' });
 }

@@ -1,7 +1,7 @@
 /**
  * Crossmark's client: one attempt of an operation, the read-back after an ambiguous write, and the breaker's probe.
  *
- * Always true: `onSending` is awaited, once, after the sign-in and before the first byte of a write; a write goes
+ * Always true: `onSending` is awaited after the sign-in and before the first byte of a write; a write goes
  * out again in the same attempt only after an answer that said "signed out"; nothing is thrown for what Crossmark
  * or the network did.
  */
@@ -60,9 +60,11 @@ class CrossmarkClient implements UpstreamClient {
   readonly #http: Http = createHttp();
   readonly #session: SignedIn;
   readonly #place: Place;
+  readonly #sessions: ClientOptions['sessions'];
 
   constructor(options: ClientOptions) {
     this.#place = options.settings;
+    this.#sessions = options.sessions;
     this.#session = new SignedIn(this.#http, options);
   }
 
@@ -109,6 +111,14 @@ class CrossmarkClient implements UpstreamClient {
       return { verdict: 'fail', reason: answer.message };
     }
     return { verdict: 'inconclusive', reason: answer.message };
+  }
+
+  signInAnew(when: 'always' | 'others', signal: AbortSignal): Promise<'signed-in' | 'no' | 'later'> {
+    return this.#session.signInAnew(when, signal);
+  }
+
+  async currentSession(): Promise<string | null> {
+    return (await this.#sessions.refresh())?.id ?? null;
   }
 
   async close(): Promise<void> {
@@ -183,10 +193,12 @@ class CrossmarkClient implements UpstreamClient {
     classify: (exchange: Exchange) => Outcome | SignedOut,
   ): Promise<Outcome> {
     let marked = false;
+    const sendBy = () => context.sendBy?.() ?? Number.POSITIVE_INFINITY;
     return this.#session.run<Outcome>(context.signal, async (cookies) => {
-      if (!marked) await context.onSending();
+      // A long sign-in in between may have used up the time that the mark was good for.
+      if (!marked || performance.now() > sendBy()) await context.onSending();
       marked = true;
-      return classify(await this.#http.send(this.#request(draft, context, cookies)));
+      return classify(await this.#http.send({ ...this.#request(draft, context, cookies), sendBy: sendBy() }));
     });
   }
 

@@ -9,6 +9,7 @@ import type { Health } from '../upstream.ts';
 export const outcomeMessages = {
   unreachable: 'Crossmark could not be reached; nothing was sent.',
   local_network: 'This machine could not open a connection; nothing was sent.',
+  too_late: 'The worker was held up before the request left; nothing was sent.',
   timeout: 'Crossmark did not answer in time.',
   connection_lost: 'The connection broke before Crossmark answered.',
   aborted: 'The attempt was given up before Crossmark answered.',

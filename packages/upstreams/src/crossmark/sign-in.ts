@@ -6,11 +6,11 @@
  */
 import type { CookieJar } from 'tough-cookie';
 import { type Exchange, type Http, newCookies, serializeCookies } from '../http.ts';
+import { retryAfterMs } from '../retry-after.ts';
 import type { FailedOutcome, SignInAnswer } from '../session-store.ts';
 import type { UpstreamSettings } from '../settings.ts';
 import { outcomeMessages, rateLimitOutcome, retryOutcome, signInHoldOutcome } from './outcome-codes.ts';
 import { signInRequest } from './requests.ts';
-import { retryAfterMs } from './retry-after.ts';
 import { signInAnswer } from './wire.ts';
 
 /** What a Crossmark session keeps. */
@@ -90,7 +90,7 @@ const refused: SignInAnswer = {
 };
 
 const checkAddress =
-  'Crossmark refused the sign-in request itself. Check CROSSMARK_BASE_URL, restart the workers, then release this hold.';
+  'Crossmark refused the sign-in request itself. Check CROSSMARK_BASE_URL and restart the workers: they sign in and go on by themselves. Or release this hold: the sign-in is then tried once more.';
 
 function down(status: number): SignInAnswer {
   return failed(retryOutcome('down', { code: 'sign_in_failed', status }));

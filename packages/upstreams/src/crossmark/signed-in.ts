@@ -59,13 +59,25 @@ export class SignedIn {
         if (!isSignedOut(answer)) return answer;
         if (fresh || sends === MAX_SENDS) {
           const facts = { code: 'signed_out_again', status: answer.status } as const;
-          return signInHoldOutcome(signedOutAgain, facts, SIGNED_OUT_AGAIN_MS);
+          return about(session, signInHoldOutcome(signedOutAgain, facts, SIGNED_OUT_AGAIN_MS));
         }
       }
       const renewal = await this.#renew(session, signal);
-      if (renewal.kind !== 'session') return renewal.outcome;
+      if (renewal.kind !== 'session') return about(session, renewal.outcome);
       ({ session, fresh } = renewal);
     }
+  }
+
+  /** See `UpstreamClient.signInAnew`. */
+  async signInAnew(when: 'always' | 'others', signal: AbortSignal): Promise<'signed-in' | 'no' | 'later'> {
+    const { sessions } = this.#options;
+    if (when === 'others' && !(await sessions.refusedOthers(this.#fingerprint))) return 'no';
+    // What this process remembers may be the session that is over.
+    await sessions.refresh();
+    const renewal = await this.#renew(null, signal);
+    if (renewal.kind === 'session') return 'signed-in';
+    const { outcome } = renewal;
+    return outcome.kind === 'snooze' && outcome.hold.kind === 'sign-in' ? 'no' : 'later';
   }
 
   async #send<T extends { kind: string }>(
@@ -133,10 +145,16 @@ export class SignedIn {
 }
 
 const checkCredentials =
-  'Crossmark refused the user name or password. Set CROSSMARK_USERNAME and CROSSMARK_PASSWORD, restart the workers, then release this hold.';
+  'Crossmark refused the user name or password. Set CROSSMARK_USERNAME and CROSSMARK_PASSWORD and restart the workers: they sign in and go on by themselves. If it was the account that was mended, release this hold: the same password is then tried once more.';
 
 const signedOutAgain =
   'Crossmark answers "signed out" right after a sign-in that it accepted. The next try is made when this hold ends; if it comes back, check that the account may use scheduling.';
+
+/** A sign-in hold says which session it is about, so that it is not set over a newer one. */
+function about(session: Session | null, outcome: FailedOutcome): FailedOutcome {
+  if (!session || outcome.kind !== 'snooze' || outcome.hold.kind !== 'sign-in') return outcome;
+  return { ...outcome, hold: { ...outcome.hold, session: session.id } };
+}
 
 function isSignedOut(answer: { kind: string }): answer is SignedOut {
   return answer.kind === 'signed_out';

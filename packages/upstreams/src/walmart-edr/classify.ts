@@ -6,6 +6,7 @@
  * after its body parsed as JSON and passed a schema; no body text ever reaches a message.
  */
 import type { Answer, Exchange } from '../http.ts';
+import { retryAfterMs } from '../retry-after.ts';
 import type { Failure, Health, Outcome } from '../upstream.ts';
 import type { walmartEdr } from './definition.ts';
 import { browseData, edrReport, saysUnknownEvent } from './wire.ts';
@@ -33,8 +34,6 @@ export type Question = {
   readonly nowMs: number;
 };
 
-const minHoldMs = 1_000;
-const maxHoldMs = 600_000;
 const defaultHoldMs = 5_000;
 
 /** Judges one exchange made for an operation. */
@@ -61,7 +60,9 @@ export function judgeFault(
   if (exchange.kind !== 'answer') return outcome(withoutAnswer(exchange));
   const { status } = exchange;
   if (status === 429 || status === 503) {
-    const delayMs = retryAfterMs(exchange, question.nowMs) ?? (status === 429 ? defaultHoldMs : null);
+    const delayMs =
+      retryAfterMs(exchange.headers['retry-after'], question.nowMs) ??
+      (status === 429 ? defaultHoldMs : null);
     if (delayMs !== null) return outcome(rateLimited(status, delayMs));
   }
   if (status === 401) return { kind: 'signed_out', status };
@@ -182,15 +183,6 @@ function rateLimited(status: number, delayMs: number): Outcome {
     status,
     hold: { kind: 'rate-limit', delayMs, reason: message },
   };
-}
-
-/** `Retry-After` in ms, given in seconds or as a date, held between 1 s and 10 min; null without one. */
-export function retryAfterMs(answer: Answer, nowMs: number): number | null {
-  const header = answer.headers['retry-after'];
-  const value = (typeof header === 'string' ? header : (header?.[0] ?? '')).trim();
-  if (value === '') return null;
-  const delayMs = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - nowMs;
-  return Number.isNaN(delayMs) ? null : Math.min(Math.max(delayMs, minHoldMs), maxHoldMs);
 }
 
 /** A body as JSON, without exceptions. */

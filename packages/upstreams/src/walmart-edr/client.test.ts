@@ -83,7 +83,7 @@ async function signIn(by: { client: UpstreamClient }): Promise<void> {
 
 /** As if the last message had been sent long enough ago. */
 async function forgetSpacing(): Promise<void> {
-  await redis.del(`${root}:session:pending`);
+  await redis.del(`${root}:session:code-claim`);
 }
 
 describe('sign-in', () => {
@@ -143,6 +143,28 @@ describe('sign-in', () => {
     const results = await Promise.all([signInStep(worker('one')), signInStep(worker('two'))]);
     expect(results.map((result) => result?.kind).sort()).toEqual(['code-sent', 'refused']);
     expect(walmart.smsSent).toBe(1);
+  });
+
+  it('logs in once and texts once when many ask in the same moment', async () => {
+    const asking = Array.from({ length: 6 }, (_, index) => signInStep(worker(`w${index}`)));
+    const results = await Promise.all(asking);
+    expect(results.filter((result) => result?.kind === 'code-sent')).toHaveLength(1);
+    expect(results.filter((result) => result?.kind === 'refused' && result.code === 'too_soon')).toHaveLength(
+      5,
+    );
+    expect(walmart.to('/api/login')).toHaveLength(1);
+    expect(walmart.smsSent).toBe(1);
+  });
+
+  it('texts nothing when its claim ended while it logged in and somebody else has one', async () => {
+    const one = worker('one');
+    walmart.overrides.set('POST /api/login', () => {
+      // As if the login had taken longer than the claim lasts.
+      void redis.set(`${root}:session:code-claim`, 'another', 'PX', 30_000);
+      return undefined;
+    });
+    expect(await signInStep(one)).toMatchObject({ kind: 'refused', code: 'too_soon' });
+    expect(walmart.smsSent).toBe(0);
   });
 
   it('says when the credentials are refused, and does not hurry to try them again', async () => {
@@ -397,6 +419,38 @@ describe('run', () => {
     expect(outcomes.map(({ kind }) => kind)).toEqual(Array(6).fill('done'));
     expect(walmart.to(authenticate)).toHaveLength(1);
     expect(walmart.smsSent).toBe(1);
+  });
+
+  it('needs no text message when the worker that renewed the token died over it', async () => {
+    await signIn(worker('one'));
+    walmart.token = null;
+    // A leader that is killed between its claim and its answer: it never comes back to its lock.
+    const dying = new SessionStore({ redis, root, sealer, worker: 'dying', pollMs: 5, leaseMs: 200 });
+    const claimed = Promise.withResolvers<void>();
+    void dying.renew(await dying.load(), 'fingerprint', () => {
+      claimed.resolve();
+      return new Promise(() => {});
+    });
+    await claimed.promise;
+    expect(await getReport(worker('heir'))).toMatchObject({ kind: 'done' });
+    expect(walmart.to(authenticate)).toHaveLength(1);
+    expect(walmart.smsSent).toBe(1);
+  });
+
+  it('says which session a sign-in hold is about, and which there is now', async () => {
+    const one = worker('one');
+    expect(await one.client.currentSession?.()).toBeNull();
+    await signIn(one);
+    const id = await one.client.currentSession?.();
+    expect(id).toEqual(expect.any(String));
+    walmart.token = null;
+    walmart.cookiesAlive = false;
+    expect(await getReport(one)).toMatchObject({ kind: 'snooze', hold: { kind: 'sign-in', session: id } });
+    expect(await one.client.currentSession?.()).toBeNull();
+    walmart.cookiesAlive = true;
+    await forgetSpacing();
+    await signIn(one);
+    expect(await one.client.currentSession?.()).not.toBe(id);
   });
 
   it('does not ask with a token that is known to be over', async () => {

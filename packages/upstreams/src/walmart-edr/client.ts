@@ -52,6 +52,7 @@ export function createWalmartEdrClient(parts: ClientOptions): UpstreamClient {
       parts.log.info({ step: step.step, result: result.kind, reason: code }, 'Walmart EDR sign-in step');
       return result;
     },
+    currentSession: async () => (await parts.sessions.refresh())?.id ?? null,
     async close() {
       http.close();
     },
@@ -131,7 +132,7 @@ class WalmartEdrCalls {
     return this.#end(renewed.held, judged);
   }
 
-  /** The session in use; while a neighbour renews it there is none, and then that is waited for. */
+  /** The session in use, which a neighbour may be renewing; with none, a renewal tells what a person has to do. */
   async #current(signal: AbortSignal): Promise<Found> {
     const held = holdSession(await this.#sessions.load());
     return held ? { kind: 'session', held, confirmed: false } : this.#renew(null, signal);
@@ -178,18 +179,20 @@ class WalmartEdrCalls {
       const subject = stale;
       const signIn = (ends: AbortSignal) => this.#renewToken(subject, ends);
       const renewal = await this.#sessions.renew(known, this.#fingerprint, signIn, signal);
-      const found = this.#found(renewal);
+      const found = this.#found(renewal, stale);
       if (found.kind === 'outcome' || found.held.id !== stale?.id || turn === maxRenewals) return found;
       stale = found.held;
     }
   }
 
-  #found(renewal: Renewal): Found {
+  #found(renewal: Renewal, stale: HeldSession | null): Found {
     if (renewal.kind === 'failed') return { kind: 'outcome', outcome: renewal.outcome };
-    if (renewal.kind === 'refused') return { kind: 'outcome', outcome: needsSignIn(renewal.code) };
+    if (renewal.kind === 'refused') {
+      return { kind: 'outcome', outcome: needsSignIn(renewal.code, { session: stale?.id }) };
+    }
     const { session, fresh } = renewal;
     const held = holdSession(session);
-    if (!held) return { kind: 'outcome', outcome: needsSignIn(signInCode) };
+    if (!held) return { kind: 'outcome', outcome: needsSignIn(signInCode, { session: session.id }) };
     if (fresh && held.data.renewal) return { kind: 'outcome', outcome: held.data.renewal };
     return { kind: 'session', held, confirmed: fresh };
   }
@@ -221,7 +224,7 @@ class WalmartEdrCalls {
     await this.#sessions.clear(id);
     if (await this.#sessions.refresh()) return signedInMeanwhile;
     this.#log.warn({ finding: kind, status }, 'Walmart EDR session is over: a person must sign in');
-    return needsSignIn(kind === 'challenged' ? challengedCode : signInCode, status);
+    return needsSignIn(kind === 'challenged' ? challengedCode : signInCode, { session: id, status });
   }
 
   /** One at a time, so that replies which arrive together build on each other's cookies. */

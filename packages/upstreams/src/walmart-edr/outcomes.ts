@@ -17,8 +17,11 @@ const signInReason =
 const challengedReason =
   "The login to Walmart EDR was challenged by its bot defence, so a person is needed: an operator opens the admin app's page /sign-in/walmart-edr and enters the code.";
 
-/** Waits, with the whole queue, for a person to sign in. Spends no attempt. */
-export function needsSignIn(code: string, status?: number): Snooze {
+/** Waits, with the whole queue, for a person to sign in. Spends no attempt. `session`: the one that is over. */
+export function needsSignIn(
+  code: string,
+  { session, status }: { readonly session?: string; readonly status?: number },
+): Snooze {
   const known = code === challengedCode ? challengedCode : signInCode;
   const reason = known === challengedCode ? challengedReason : signInReason;
   return {
@@ -27,7 +30,7 @@ export function needsSignIn(code: string, status?: number): Snooze {
     code: known,
     message: reason,
     ...(status !== undefined && { status }),
-    hold: { kind: 'sign-in', reason },
+    hold: { kind: 'sign-in', reason, ...(session !== undefined && { session }) },
   };
 }
 

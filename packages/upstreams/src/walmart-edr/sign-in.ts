@@ -1,8 +1,8 @@
 /**
  * The interactive sign-in, in two steps with a person in between: send a code to the phone, verify it.
  *
- * Always true: one `send-code` texts the phone at most once and is never repeated by us; a second one within
- * 30 s is refused for the whole fleet; what lies between the steps is kept sealed for 10 minutes; a session
+ * Always true: one `send-code` texts the phone at most once and is never repeated by us; a second one beside it
+ * or within 30 s is refused for the whole fleet; what lies between the steps is kept sealed for 10 minutes; a session
  * is stored only after the app handed out its token. Messages are for the person on the sign-in page.
  */
 import { randomUUID } from 'node:crypto';
@@ -16,16 +16,19 @@ import {
   parseCookies,
   serializeCookies,
 } from '../http.ts';
+import { retryAfterMs } from '../retry-after.ts';
 import type { SessionStore } from '../session-store.ts';
 import type { UpstreamSettings } from '../settings.ts';
 import type { SignInResult } from '../upstream.ts';
-import { judgeFault, pageOf, retryAfterMs } from './classify.ts';
+import { judgeFault, pageOf } from './classify.ts';
 import { addresses, appHeaders, visit } from './portal.ts';
 import { isExpired, newSessionData, tokenFrom } from './session.ts';
 import type { AppToken } from './wire.ts';
 
 const pendingTtlMs = 600_000;
 const resendAfterMs = 30_000;
+/** Longer than the steps before the message can take, so that a claim does not end under its holder. */
+const claimMs = 60_000;
 const stepTimeoutMs = 10_000;
 
 type Refused = Extract<SignInResult, { kind: 'refused' }>;
@@ -34,8 +37,8 @@ const pendingSchema = z.object({
   /** Tells one `send-code` from another that began at the same moment. */
   ticket: z.string(),
   at: z.number(),
-  /** The jar that the code is bound to; null: no code was sent, or it has been used up. */
-  cookies: z.string().nullable(),
+  /** The jar that the code is bound to. */
+  cookies: z.string(),
 });
 type Pending = z.infer<typeof pendingSchema>;
 
@@ -45,7 +48,7 @@ export type SignInParts = {
     UpstreamSettings,
     'baseUrl' | 'loginBaseUrl' | 'username' | 'password' | 'mfaCredentialId'
   >;
-  readonly sessions: Pick<SessionStore, 'loadPending' | 'savePending' | 'clearPending' | 'store'>;
+  readonly sessions: Pick<SessionStore, 'pending' | 'store'>;
   readonly http: Http;
 };
 
@@ -53,22 +56,17 @@ export type SignInParts = {
 export async function sendCode(parts: SignInParts, signal: AbortSignal): Promise<SignInResult> {
   const { settings, sessions } = parts;
   if (!settings.username || !settings.password || !settings.mfaCredentialId) return notConfigured;
-  const last = await loadPending(sessions);
-  const waitMs = last ? last.at + resendAfterMs - Date.now() : 0;
-  if (waitMs > 0) return tooSoon(waitMs);
+  const ticket = randomUUID();
+  const waitMs = await sessions.pending.claimCode(ticket, claimMs);
+  if (waitMs > 0) return tooSoon(Math.min(waitMs, resendAfterMs));
 
   const jar = newCookies();
-  const pending: Pending = { ticket: randomUUID(), at: Date.now(), cookies: null };
-  await sessions.savePending(pending, pendingTtlMs);
   const refused = await logIn(parts, jar, signal);
-  // Two that began at the same moment: the one that wrote last goes on, so the phone gets one message.
-  if ((await loadPending(sessions))?.ticket !== pending.ticket) return tooSoon(resendAfterMs);
-  if (refused) {
-    // Refused credentials keep their 30 s too: wrong passwords in quick succession lock accounts.
-    if (refused.code !== 'credentials_refused') await sessions.clearPending();
-    return refused;
-  }
-  return textCode(parts, pending, jar, signal);
+  if (!refused) return textCode(parts, ticket, jar, signal);
+  // Refused credentials keep their 30 s too: wrong passwords in quick succession lock accounts.
+  if (refused.code === 'credentials_refused') await sessions.pending.claimCode(ticket, resendAfterMs);
+  else await sessions.pending.releaseCode(ticket);
+  return refused;
 }
 
 /** Steps 4 to 7: the code, the portal, the app's token; then the session is everybody's. */
@@ -81,7 +79,7 @@ export async function verifyCode(
   const typed = code.trim();
   if (!/^\d{6}$/.test(typed)) return refuse('code_malformed', 'The code has 6 digits. Enter it again.');
   const pending = await loadPending(sessions);
-  if (!pending?.cookies) return noPending;
+  if (!pending) return noPending;
   const jar = parseCookies(pending.cookies);
   const answer = await post(parts, jar, signal, addresses(settings).validateCode, {
     type: 'SMS_OTP',
@@ -97,11 +95,10 @@ export async function verifyCode(
   // The code works once. From here on a failure needs a new one.
   const token = await openApp(parts, jar, signal);
   if (!token) {
-    await keepSpacing(sessions, pending);
+    await forget(sessions, pending);
     return noToken;
   }
   await sessions.store(newSessionData(jar, token));
-  await keepSpacing(sessions, pending);
   return { kind: 'signed-in' };
 }
 
@@ -117,25 +114,29 @@ async function logIn(parts: SignInParts, jar: CookieJar, signal: AbortSignal): P
 
 async function textCode(
   parts: SignInParts,
-  pending: Pending,
+  ticket: string,
   jar: CookieJar,
   signal: AbortSignal,
 ): Promise<SignInResult> {
   const { settings, sessions } = parts;
-  const sent = { ...pending, at: Date.now(), cookies: serializeCookies(jar) };
+  // From here on the 30 s count; and should our claim have ended meanwhile, another's message is on its way.
+  const waitMs = await sessions.pending.claimCode(ticket, resendAfterMs);
+  if (waitMs > 0) return tooSoon(Math.min(waitMs, resendAfterMs));
+  const sent: Pending = { ticket, at: Date.now(), cookies: serializeCookies(jar) };
   // Before the message: a worker that dies right after it must not make the code worthless.
-  await sessions.savePending(sent, pendingTtlMs);
+  await sessions.pending.save(sent, pendingTtlMs);
   const answer = await post(parts, jar, signal, addresses(settings).sendCode, {
     type: 'SMS_OTP',
     credid: settings.mfaCredentialId,
   });
   if (answer.kind === 'no_answer') return maybeSent;
   const refused = judgeStep(answer, sendRefusal);
-  await sessions.savePending(
-    { ...sent, cookies: refused ? null : serializeCookies(jar) },
-    refused ? resendAfterMs : pendingTtlMs,
-  );
-  return refused ?? { kind: 'code-sent' };
+  if (refused) {
+    await forget(sessions, sent);
+    return refused;
+  }
+  await sessions.pending.save({ ...sent, cookies: serializeCookies(jar) }, pendingTtlMs);
+  return { kind: 'code-sent' };
 }
 
 /** Steps 5 to 7. The portal pages only set cookies; whether they worked shows in the last step. */
@@ -187,7 +188,7 @@ function judgeStep(exchange: Exchange, refusal: (answer: Answer) => Refused): Re
   if (exchange.kind === 'not_sent') return unreachable;
   if (exchange.kind === 'no_answer') return silent;
   const { status } = exchange;
-  if (status === 429) return tooManyRequests(retryAfterMs(exchange, Date.now()));
+  if (status === 429) return tooManyRequests(retryAfterMs(exchange.headers['retry-after'], Date.now()));
   if (status >= 500 || status === 408 || status === 425) return broken(status);
   const page = pageOf(exchange);
   if (page === 'challenge' || (page !== null && (status === 403 || status < 300))) return challenged;
@@ -220,7 +221,7 @@ function codeRefusal({ status, body }: Answer): Refused {
 }
 
 async function loadPending(sessions: SignInParts['sessions']): Promise<Pending | null> {
-  const pending = pendingSchema.safeParse(await sessions.loadPending());
+  const pending = pendingSchema.safeParse(await sessions.pending.load());
   return pending.success ? pending.data : null;
 }
 
@@ -229,16 +230,13 @@ async function keepForAnotherTry(sessions: SignInParts['sessions'], pending: Pen
   const leftMs = pending.at + pendingTtlMs - Date.now();
   const current = await loadPending(sessions);
   if (leftMs <= 0 || current?.ticket !== pending.ticket) return;
-  await sessions.savePending({ ...pending, cookies: serializeCookies(jar) }, leftMs);
+  await sessions.pending.save({ ...pending, cookies: serializeCookies(jar) }, leftMs);
 }
 
-/** The code is used up, but the 30 s between two messages still hold. */
-async function keepSpacing(sessions: SignInParts['sessions'], pending: Pending): Promise<void> {
+/** The code is of no use any more, unless a newer one has been sent. The 30 s between two messages still hold. */
+async function forget(sessions: SignInParts['sessions'], pending: Pending): Promise<void> {
   const current = await loadPending(sessions);
-  if (current && current.ticket !== pending.ticket) return;
-  const leftMs = pending.at + resendAfterMs - Date.now();
-  if (leftMs > 0) await sessions.savePending({ ...pending, cookies: null }, leftMs);
-  else await sessions.clearPending();
+  if (current?.ticket === pending.ticket) await sessions.pending.clear();
 }
 
 function tooSoon(waitMs: number): Refused {

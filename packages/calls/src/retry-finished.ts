@@ -1,0 +1,40 @@
+/**
+ * Makes a call that ended without success wait again, with a fresh count of attempts. Its history stays.
+ *
+ * Always true: a call that may have been done is never put back from here; the verdict stays in the envelope
+ * until a worker takes the call, which then sees that a person asked for it.
+ */
+import type { Job } from 'bullmq';
+import { noteDeadline } from './deadlines.ts';
+import { type Envelope, parseEnvelope } from './envelope.ts';
+import type { RedisClient } from './keys.ts';
+
+/** `busy`: it is no longer among the finished ones; somebody else was faster. */
+export type RetryEnd = 'waiting' | 'busy' | 'in_doubt' | 'unreadable';
+
+/** Puts a failed, expired or cancelled call back. A limit in the past is lifted, or it would expire at once. */
+export async function retryFinished(options: {
+  readonly redis: RedisClient;
+  readonly root: string;
+  readonly job: Job;
+  readonly nowMs: number;
+}): Promise<RetryEnd> {
+  const { redis, root, job, nowMs } = options;
+  const parsed = parseEnvelope(job.data);
+  if (!parsed.ok) return 'unreadable';
+  const { envelope } = parsed;
+  if (envelope.settled ? envelope.settled.status === 'in_doubt' : envelope.sending) return 'in_doubt';
+  const { expiresAt, ...rest } = envelope.options;
+  if (expiresAt !== undefined) {
+    const passed = Date.parse(expiresAt) <= nowMs;
+    if (passed) await job.updateData({ ...envelope, options: rest } as Envelope);
+    else await noteDeadline({ redis, root, id: job.id ?? '', expiresAt });
+  }
+  try {
+    await job.retry('failed', { resetAttemptsMade: true });
+    return 'waiting';
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && (error.code === -3 || error.code === -1)) return 'busy';
+    throw error;
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * Traces through OpenTelemetry's SDK to an OTLP receiver, as protobuf over HTTP. Loaded by `tracing.ts` when an endpoint
+ * is configured; headers, certificates and time limits of the export are the exporter's own standard variables.
+ *
+ * Always true: nothing global is set and no context is kept in the background: what a span belongs to is said when it
+ * begins. A receiver that is away costs spans, never a call.
+ */
+import {
+  type Attributes,
+  type Context,
+  createTraceState,
+  DiagLogLevel,
+  diag,
+  isSpanContextValid,
+  type Span as OtelSpan,
+  ROOT_CONTEXT,
+  type SpanContext,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+} from '@opentelemetry/api';
+import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
+import { resourceFromAttributes } from '@opentelemetry/resources';
+import {
+  BatchSpanProcessor,
+  ParentBasedSampler,
+  TraceIdRatioBasedSampler,
+  TracerProvider,
+} from '@opentelemetry/sdk-trace';
+import type { Logger } from './logger.ts';
+import type { Span, SpanAttributes, SpanOptions, TraceHeaders, Tracing } from './tracing.ts';
+
+const delayMs = 1_000;
+const stopMs = 3_000;
+const sayAgainMs = 60_000;
+
+const kinds = {
+  server: SpanKind.SERVER,
+  producer: SpanKind.PRODUCER,
+  consumer: SpanKind.CONSUMER,
+  client: SpanKind.CLIENT,
+} as const;
+
+/** `ratio`: share of the traces begun here that are kept; one that came in is kept if its sender keeps it. */
+export function createTracing(options: {
+  readonly endpoint: string;
+  readonly ratio: number;
+  readonly service: string;
+  readonly log: Logger;
+}): Tracing {
+  const { endpoint, ratio, service, log } = options;
+  reportTrouble(log);
+  const exporter = new OTLPTraceExporter({ url: `${endpoint.replace(/\/+$/, '')}/v1/traces` });
+  const provider = new TracerProvider({
+    resource: resourceFromAttributes({ 'service.name': service, 'service.namespace': 'recloser' }),
+    sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(ratio) }),
+    spanProcessors: [new BatchSpanProcessor({ exporter, scheduledDelayMillis: delayMs })],
+  });
+  const tracer = provider.getTracer('recloser');
+  let stopped: Promise<void> | undefined;
+  return {
+    span({ name, kind, parent, link, attributes = {} }: SpanOptions): Span {
+      const linked = contextOf(link);
+      const settings = {
+        kind: kinds[kind],
+        attributes: defined(attributes),
+        ...(linked && { links: [{ context: linked }] }),
+      };
+      return wrap(tracer.startSpan(name, settings, under(parent)));
+    },
+    stop() {
+      stopped ??= within(stopMs, provider.shutdown());
+      return stopped;
+    },
+  };
+}
+
+function wrap(span: OtelSpan): Span {
+  const { traceId, spanId, traceFlags, traceState } = span.spanContext();
+  const state = traceState?.serialize();
+  const flags = traceFlags.toString(16).padStart(2, '0');
+  let ended = false;
+  return {
+    headers: {
+      traceparent: `00-${traceId}-${spanId}-${flags}`,
+      ...(state && { tracestate: state }),
+    },
+    ids: { trace_id: traceId, span_id: spanId },
+    set: (attributes) => void span.setAttributes(defined(attributes)),
+    fail(type) {
+      span.setAttribute('error.type', type);
+      span.setStatus({ code: SpanStatusCode.ERROR });
+    },
+    end() {
+      if (!ended) span.end();
+      ended = true;
+    },
+  };
+}
+
+function under(parent: TraceHeaders | undefined): Context {
+  const context = contextOf(parent);
+  return context ? trace.setSpanContext(ROOT_CONTEXT, context) : ROOT_CONTEXT;
+}
+
+function contextOf(headers: TraceHeaders | undefined): SpanContext | undefined {
+  const [, version, traceId = '', spanId = '', flags = '0'] =
+    /^(\w\w)-(\w{32})-(\w{16})-(\w\w)/.exec(headers?.traceparent ?? '') ?? [];
+  const traceFlags = Number.parseInt(flags, 16) & 1;
+  const state = headers?.tracestate;
+  const context = {
+    ...{ traceId, spanId, traceFlags, isRemote: true },
+    ...(state !== undefined && { traceState: createTraceState(state) }),
+  };
+  return version !== 'ff' && isSpanContextValid(context) ? context : undefined;
+}
+
+function defined(attributes: SpanAttributes): Attributes {
+  return Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== undefined));
+}
+
+/** The SDK tells of its trouble through one logger per process; a receiver that is away would fill the log. */
+function reportTrouble(log: Logger): void {
+  let saidAt = Number.NEGATIVE_INFINITY;
+  const warn = (problem: string): void => {
+    if (performance.now() - saidAt < sayAgainMs) return;
+    saidAt = performance.now();
+    log.warn({ problem }, 'traces cannot be sent');
+  };
+  const silent = (): void => {};
+  const suppressOverrideMessage = true;
+  const logger = { error: warn, warn, info: silent, debug: silent, verbose: silent };
+  diag.setLogger(logger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage });
+}
+
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  await Promise.race([work.catch(() => undefined), promise]);
+  clearTimeout(timer);
+}
