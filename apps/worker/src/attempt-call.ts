@@ -6,6 +6,7 @@
  * judges the answer.
  */
 import type { Envelope } from '@recloser/calls/envelope';
+import type { TraceHeaders } from '@recloser/runtime/tracing';
 import type {
   AttemptContext,
   Health,
@@ -14,7 +15,9 @@ import type {
   Verification,
 } from '@recloser/upstreams/upstream';
 import { unmarked } from './envelope-changes.ts';
+import { ReplicasBehind } from './redis-trouble.ts';
 import { save } from './settle-call.ts';
+import { endExchange, traceExchange } from './trace-call.ts';
 import type { Call, Permit, WorkContext } from './work-context.ts';
 
 /** What an exchange came to. */
@@ -107,7 +110,8 @@ async function exchange<P extends Permit, Answer extends { readonly kind: string
   const startedMs = Date.now();
   const at = new Date(startedMs).toISOString();
   const ends = AbortSignal.any([context.stop.signal, call.signal]);
-  const mark = new SendingMark(context, call, ends, kind.timeoutMs);
+  const span = traceExchange(context, call, { permit, label: kind.label });
+  const mark = new SendingMark(context, call, ends, kind.timeoutMs, span.headers);
   let begun = false;
   // Without what telling the breaker takes.
   let durationMs = 0;
@@ -122,14 +126,23 @@ async function exchange<P extends Permit, Answer extends { readonly kind: string
     });
     const shown = cut ? 'cut' : kind.label + answer.kind;
     context.metrics.attempt(call.operation.name, shown, durationMs);
-    const { status, code: reason } = kind.shows(answer);
-    context.log.info({ ...about(call, permit), outcome: shown, reason, status, durationMs }, 'exchange');
+    if (permit.trial) context.metrics.trial(shown);
+    const { status, code: reason, health } = kind.shows(answer);
+    endExchange(span, { outcome: shown, health, code: reason, status });
+    context.log.info(
+      { ...about(call, permit), ...span.ids, outcome: shown, reason, status, durationMs },
+      'exchange',
+    );
     const { envelope } = mark;
     if (!cut) return { kind: 'answered', answer, envelope, at, durationMs };
     return { kind: 'cut', envelope: kind.provesNothingDone(answer) ? unmarked(envelope) : envelope };
   } catch (error) {
+    endExchange(span, { outcome: ends.aborted ? 'cut' : 'broken', health: 'unknown', code: 'worker_error' });
     if (ends.aborted) return { kind: 'cut', envelope: mark.envelope };
-    context.log.warn({ ...about(call, permit), begun, err: error }, 'an exchange broke on our side');
+    context.log.warn(
+      { ...about(call, permit), ...span.ids, begun, err: error },
+      'an exchange broke on our side',
+    );
     return { kind: 'broken', error, begun, envelope: mark.envelope, at, durationMs: Date.now() - startedMs };
   }
 }
@@ -142,8 +155,15 @@ function about(call: Call, { generation, trial }: Permit) {
 class SendingMark {
   readonly attempt: AttemptContext;
   #envelope: Envelope;
+  #sendBy = Number.POSITIVE_INFINITY;
 
-  constructor(context: WorkContext, call: Call, ends: AbortSignal, timeoutMs: number) {
+  constructor(
+    context: WorkContext,
+    call: Call,
+    ends: AbortSignal,
+    timeoutMs: number,
+    trace: TraceHeaders | undefined,
+  ) {
     const { envelope, operation } = call;
     this.#envelope = envelope;
     const signal = AbortSignal.any([ends, AbortSignal.timeout(timeoutMs)]);
@@ -151,18 +171,24 @@ class SendingMark {
     const needed = operation.effect === 'unsafe' || context.client.canVerify(operation.name);
     this.attempt = {
       signal,
-      headers: { ...envelope.trace, 'x-request-id': envelope.requestId },
+      headers: { ...trace, 'x-request-id': envelope.requestId },
       onSending: async () => {
         // Too late to begin: the mark would outlive an exchange that never was.
         ends.throwIfAborted();
         if (!needed) return;
         const sending = { at: new Date().toISOString(), worker: context.workerId };
         const marked = { ...this.#envelope, sending };
+        const askedAt = performance.now();
         await save(context, call, marked);
+        // A master that dies would take the mark along, and the write would be made twice.
+        if (!(await context.confirmWritten(call.id, JSON.stringify(sending)))) throw new ReplicasBehind();
+        this.#sendBy = askedAt + context.timings.lockMs;
         // Redis took so long that the attempt is over: nothing is sent, and what is stored next has no mark.
         signal.throwIfAborted();
         this.#envelope = marked;
       },
+      // A worker that is frozen after the mark wakes up in the middle of sending, when the call may be another's.
+      sendBy: () => this.#sendBy,
     };
   }
 

@@ -1,9 +1,12 @@
 /** The worker's configuration: a pure function of the environment, frozen, with every mistake named at once. */
+import { type CallbackHosts, parseCallbackHosts } from '@recloser/calls/callback-hosts';
+import { staleTtlDefaultSeconds } from '@recloser/calls/last-good';
 import { failedRetention } from '@recloser/calls/retention';
 import { ConfigError, type Env, envFields, intField, parseEnv, portField } from '@recloser/runtime/env';
 import { definitions, type UpstreamName, upstreamNames } from '@recloser/upstreams/definitions';
 import { type UpstreamSettings, upstreamSettings } from '@recloser/upstreams/settings';
 import { z } from 'zod';
+import { defaultTimings } from './timings.ts';
 
 const dayMs = 86_400_000;
 
@@ -20,6 +23,32 @@ const upstreamsField = z
   })
   .optional();
 
+/** The pauses of Standard Webhooks: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h. */
+const retryField = z
+  .string()
+  .transform((text) => text.split(/[\s,]+/).filter((part) => part !== ''))
+  .refine(
+    (parts) => parts.length >= 1 && parts.length <= 50 && parts.every((part) => /^\d{1,6}$/.test(part)),
+    'must be 1 to 50 whole numbers of seconds, separated by commas',
+  )
+  .transform((parts): readonly number[] => parts.map(Number))
+  .default([5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]);
+
+/** See `Timings.readBackWaitsMs`. */
+const readBackField = z
+  .string()
+  .transform((text) => text.split(/[\s,]+/).filter((part) => part !== ''))
+  .refine(
+    (parts) => parts.length >= 2 && parts.length <= 20 && parts.every((part) => /^\d{1,7}$/.test(part)),
+    'must be 2 to 20 whole numbers of ms, separated by commas',
+  )
+  .transform((parts): readonly number[] => parts.map(Number))
+  .refine(
+    (waits) => waits.every((ms, index) => index === 0 || ms > (waits[index - 1] ?? 0)),
+    'must be longer from one to the next',
+  )
+  .default(defaultTimings.readBackWaitsMs);
+
 const shape = {
   ...envFields,
   /** Which upstreams this process works for; all when unset. */
@@ -29,23 +58,42 @@ const shape = {
   WORKER_HEALTH_PORT: portField(3003),
   /** How long running calls may go on after SIGTERM before they are given back. */
   WORKER_STOP_MS: intField(20_000, { min: 0, max: 600_000 }),
+  /** When a write without proof is looked for, counted from the moment it became doubtful. */
+  READ_BACK_WAITS_MS: readBackField,
   SESSION_KEY: z.string().optional(),
   /** Where the development's own session key is kept. */
   DATA_DIR: z.string().trim().default('.data'),
+  /** Where finished calls are pushed to; none when unset. */
+  CALLBACK_HOSTS: z.string().optional(),
+  /** Sign callbacks; see `callback-secrets`. Never logged. */
+  CALLBACK_SECRETS: z.string().optional(),
+  CALLBACK_TIMEOUT_MS: intField(20_000, { min: 100, max: 60_000 }),
+  CALLBACK_RETRY_SECONDS: retryField,
+  /** The breaker that every receiving host has. */
+  CALLBACK_BREAKER_FAIL_MAX: intField(5, { min: 1, max: 1000 }),
+  CALLBACK_BREAKER_RESET_MS: intField(30_000, { min: 100, max: 3_600_000 }),
+  /** How long results are kept for those who ask for a stale one. */
+  STALE_TTL_SECONDS: intField(staleTtlDefaultSeconds, { min: 1, max: 365 * 24 * 3600 }),
   KEEP_FAILED_DAYS: intField(failedRetention.maxAgeMs / dayMs, { min: 1, max: 3650 }),
   KEEP_FAILED_CALLS: intField(failedRetention.maxCount, { min: 1, max: 10_000_000 }),
 };
 
 /** What the worker is configured with. `settings` hold credentials: never log them. */
-export type WorkerConfig = Readonly<Omit<z.output<z.ZodObject<typeof shape>>, 'WORKER_UPSTREAMS'>> & {
+export type WorkerConfig = Readonly<
+  Omit<z.output<z.ZodObject<typeof shape>>, 'WORKER_UPSTREAMS' | 'CALLBACK_HOSTS'>
+> & {
+  /** Null: this process delivers no callbacks. */
+  readonly callbackHosts: CallbackHosts | null;
   readonly upstreams: readonly { readonly name: UpstreamName; readonly settings: UpstreamSettings }[];
   readonly retention: { readonly maxAgeMs: number; readonly maxCount: number };
 };
 
 /** Parses the environment. Throws `ConfigError`, which names each bad variable and repeats no value. */
 export function parseConfig(env: Env): WorkerConfig {
-  const { WORKER_UPSTREAMS, ...rest } = parseEnv(shape, env);
+  const { WORKER_UPSTREAMS, CALLBACK_HOSTS, ...rest } = parseEnv(shape, env);
   const problems: string[] = [];
+  const hosts = CALLBACK_HOSTS === undefined ? undefined : parseCallbackHosts(CALLBACK_HOSTS);
+  if (hosts?.ok === false) problems.push(`CALLBACK_HOSTS: ${hosts.problem}`);
   const upstreams = (WORKER_UPSTREAMS ?? upstreamNames).flatMap((name) => {
     try {
       return [Object.freeze({ name, settings: upstreamSettings(definitions[name], env) })];
@@ -56,7 +104,12 @@ export function parseConfig(env: Env): WorkerConfig {
   });
   if (problems.length > 0) throw new ConfigError(problems.join('\n'));
   const retention = { maxAgeMs: rest.KEEP_FAILED_DAYS * dayMs, maxCount: rest.KEEP_FAILED_CALLS };
-  return Object.freeze({ ...rest, upstreams: Object.freeze(upstreams), retention: Object.freeze(retention) });
+  return Object.freeze({
+    ...rest,
+    callbackHosts: hosts?.ok ? hosts.value : null,
+    upstreams: Object.freeze(upstreams),
+    retention: Object.freeze(retention),
+  });
 }
 
 function isUpstreamName(text: string): text is UpstreamName {

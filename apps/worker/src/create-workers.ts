@@ -10,22 +10,30 @@ import { upstreamRoot } from '@recloser/calls/keys';
 import type { Logger } from '@recloser/runtime/logger';
 import type { Metrics } from '@recloser/runtime/metrics';
 import type { Sealer } from '@recloser/runtime/seal';
+import type { Tracing } from '@recloser/runtime/tracing';
 import { createClient } from '@recloser/upstreams/clients';
 import { definitions } from '@recloser/upstreams/definitions';
 import { SessionStore } from '@recloser/upstreams/session-store';
+import type { CallbackWorker } from './callback-worker.ts';
 import type { WorkerConfig } from './config.ts';
+import type { Housekeeper } from './housekeeper.ts';
 import type { StopSwitch } from './stop-switch.ts';
 import { UpstreamWorker, type UpstreamWorkerOptions } from './upstream-worker.ts';
 import { createWorkerMetrics } from './worker-metrics.ts';
 
 export type WorkersOptions = {
-  readonly config: Pick<WorkerConfig, 'upstreams' | 'REDIS_PREFIX' | 'WORKER_CONCURRENCY'>;
+  readonly config: Pick<WorkerConfig, 'upstreams' | 'REDIS_PREFIX' | 'WORKER_CONCURRENCY'> &
+    Partial<Pick<WorkerConfig, 'READ_BACK_WAITS_MS'>>;
   readonly connections: UpstreamWorkerOptions['connections'];
   readonly worker: UpstreamWorkerOptions['worker'];
   readonly sealer: Sealer;
   readonly metrics: Metrics;
+  readonly tracing?: Tracing;
   readonly log: Logger;
   readonly stop: StopSwitch;
+  readonly confirmWritten?: UpstreamWorkerOptions['confirmWritten'];
+  readonly callbacks?: Pick<CallbackWorker, 'announce'> | undefined;
+  readonly housekeeper?: Pick<Housekeeper, 'watch' | 'ended'>;
 };
 
 /** Makes, but does not start, one worker per configured upstream. */
@@ -35,20 +43,36 @@ export function createWorkers(options: WorkersOptions): readonly UpstreamWorker[
   return config.upstreams.map(({ name, settings }) => {
     const log = options.log.child({ upstream: name, worker: worker.id });
     const root = upstreamRoot(config.REDIS_PREFIX, name);
-    const sessions = new SessionStore({ redis: connections.fast, root, sealer, worker: worker.id });
-    return new UpstreamWorker({
+    const sessions = new SessionStore({
+      redis: connections.fast,
+      root,
+      sealer,
+      worker: worker.id,
+      onSignedIn: () => made.signedIn(),
+    });
+    const metrics = metricsOf(name);
+    const made: UpstreamWorker = new UpstreamWorker({
       definition: definitions[name],
       settings,
       client: createClient(name, { settings, sessions, log }),
       prefix: config.REDIS_PREFIX,
       connections,
+      confirmWritten: options.confirmWritten,
       worker,
       concurrency: config.WORKER_CONCURRENCY,
       sealer,
-      metrics: metricsOf(name),
+      metrics,
+      tracing: options.tracing,
       log,
       stop: options.stop,
+      timings: config.READ_BACK_WAITS_MS ? { readBackWaitsMs: config.READ_BACK_WAITS_MS } : {},
+      onEnded: (job) => {
+        options.callbacks?.announce(name, job);
+        options.housekeeper?.ended(root, job);
+      },
     });
+    options.housekeeper?.watch({ root, queue: made.queue, metrics });
+    return made;
   });
 }
 

@@ -31,7 +31,10 @@ export function remember(envelope: Envelope, entry: HistoryEntry): Envelope {
   return { ...envelope, history: appendHistory(envelope.history, entry) };
 }
 
-/** The envelope after a definite outcome: nothing is under way any more. */
+/**
+ * The envelope after a definite outcome: nothing is under way any more. That it was in doubt once (`doubted`) stays:
+ * what the upstream does late may still come.
+ */
 export function unmarked(envelope: Envelope): Envelope {
   const { sending: _sending, readBack: _readBack, ...rest } = envelope;
   return rest as Envelope;

@@ -29,7 +29,7 @@ export function judgeAttempt(
   const known = remember(envelope, entry);
   switch (answer.kind) {
     case 'done':
-      return { kind: 'succeeded', result: answer.result, entry };
+      return { kind: 'succeeded', result: answer.result, entry, marked: envelope.sending !== undefined };
     case 'retry':
       return judgeRetry(context, permit, answer, unmarked(known));
     case 'snooze':
@@ -87,7 +87,9 @@ export function snooze(
   const { kind, reason } = requested;
   const forMs =
     requested.kind === 'rate-limit' ? rateLimitMs(timings, requested.delayMs) : (requested.forMs ?? null);
-  return { kind: 'give-back', envelope, when: 'held', why: 'hold', hold: { kind, reason, forMs } };
+  const session = requested.kind === 'sign-in' ? requested.session : undefined;
+  const hold = { kind, reason, forMs, ...(session !== undefined && { session }) };
+  return { kind: 'give-back', envelope, when: 'held', why: 'hold', hold };
 }
 
 /** Clamped, then lengthened a little at random, so that a fleet's upstreams do not all wake at once. */

@@ -6,14 +6,19 @@ import type { HealthCheck } from '@recloser/runtime/health';
 import { ListenError, listen } from '@recloser/runtime/http-server';
 import { createLogger, type Logger } from '@recloser/runtime/logger';
 import { createMetrics } from '@recloser/runtime/metrics';
-import { connectRedis, type Redis } from '@recloser/runtime/redis';
+import { connectRedis, type RedisRole } from '@recloser/runtime/redis';
+import { createReplicaConfirmation } from '@recloser/runtime/redis-replicas';
 import { watchRedisSafety } from '@recloser/runtime/redis-safety';
-import { createSealer, loadSessionKey } from '@recloser/runtime/seal';
+import { redisSecurity } from '@recloser/runtime/redis-security';
+import { createSealer, loadSessionKeys } from '@recloser/runtime/seal';
 import { runUntilSignal } from '@recloser/runtime/shutdown';
+import { startTracing } from '@recloser/runtime/tracing';
+import { createCallbacks } from './callback-start.ts';
 import { parseConfig, type WorkerConfig } from './config.ts';
 import { createWorkers, stopWorkers } from './create-workers.ts';
 import { breakerCheck, redisCheck } from './health-checks.ts';
 import { createHealthApp } from './health-server.ts';
+import { Housekeeper } from './housekeeper.ts';
 import { Janitor } from './janitor.ts';
 import { StopSwitch } from './stop-switch.ts';
 
@@ -22,24 +27,20 @@ const janitorIntervalMs = 3_600_000;
 const stopMarginMs = 10_000;
 
 async function start(config: WorkerConfig): Promise<void> {
-  const log = createLogger({
-    name: 'worker',
-    level: config.LOG_LEVEL,
-    pretty: config.LOG_PRETTY,
-    environment: config.NODE_ENV,
-  });
-  const sealer = createSealer(loadSessionKey({ ...config, dataDir: config.DATA_DIR }));
-  const worker = {
-    id: `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`,
-    host: hostname(),
-    pid: process.pid,
-  };
-  const connections = connect(config.REDIS_URL, log);
+  const log = openLog(config);
+  const sealer = createSealer(...loadSessionKeys({ ...config, dataDir: config.DATA_DIR }));
+  const worker = identity();
+  const { connections, replicas } = connect(config, log);
   // Says so when Redis may lose calls, and when this machine's clock is off: delays use it.
   const safety = watchRedisSafety({ redis: connections.fast, log });
   const stop = new StopSwitch();
   const metrics = createMetrics('worker');
-  const workers = createWorkers({ config, connections, worker, sealer, metrics, log, stop });
+  const tracing = await startTracing(config, { service: 'recloser-worker', log });
+  const callbacks = createCallbacks({ config, connections, workerId: worker.id, sealer, metrics, log, stop });
+  const { STALE_TTL_SECONDS: staleTtlSeconds, WORKER_STOP_MS: deadlineMs } = config;
+  const housekeeper = new Housekeeper({ redis: connections.fast, staleTtlSeconds, log });
+  const parts = { config, connections, worker, sealer, metrics, tracing, log, stop };
+  const workers = createWorkers({ ...parts, confirmWritten: replicas.confirm, callbacks, housekeeper });
   const janitor = new Janitor({
     redis: connections.worker,
     upstreams: workers,
@@ -50,6 +51,7 @@ async function start(config: WorkerConfig): Promise<void> {
   const readiness = async (): Promise<readonly HealthCheck[]> => [
     await redisCheck(connections.fast, safety.current()),
     ...workers.flatMap((one) => one.checks()),
+    ...(callbacks?.checks() ?? []),
   ];
   const details = () => workers.map((one) => breakerCheck(one.name, one.breaker.view));
   const server = await listen(createHealthApp({ metrics, readiness, details, stop }), {
@@ -57,13 +59,17 @@ async function start(config: WorkerConfig): Promise<void> {
     port: config.WORKER_HEALTH_PORT,
     portVariable: 'WORKER_HEALTH_PORT',
   });
-  const deadlineMs = config.WORKER_STOP_MS;
   runUntilSignal({
     stop: async () => {
-      await stopWorkers(workers, { stop, deadlineMs, log });
-      await janitor.stop();
+      // Deliveries end with the calls; what the calls ended meanwhile is still announced.
+      const deliveries = callbacks ? [callbacks.deliveries] : [];
+      await stopWorkers([...workers, ...deliveries], { stop, deadlineMs, log });
+      await callbacks?.close();
+      await Promise.all([janitor.stop(), housekeeper.stop()]);
       safety.stop();
       await server.close(1_000);
+      await tracing.stop();
+      replicas.close();
       for (const redis of Object.values(connections)) redis.disconnect();
     },
     deadlineMs: deadlineMs + stopMarginMs,
@@ -73,17 +79,30 @@ async function start(config: WorkerConfig): Promise<void> {
   // Waits for Redis, however long: until then the process lives and is not ready.
   await connections.worker.ping();
   await Promise.all(workers.map((one) => one.start()));
+  callbacks?.start();
   janitor.start();
-  log.info(
-    { upstreams: workers.map(({ name }) => name), concurrency: config.WORKER_CONCURRENCY },
-    'taking calls',
-  );
+  housekeeper.start();
+  const upstreams = workers.map(({ name }) => name);
+  log.info({ upstreams, concurrency: config.WORKER_CONCURRENCY }, 'taking calls');
 }
 
-function connect(url: string, log: Logger): { worker: Redis; fast: Redis; subscriber: Redis } {
-  const as = (role: 'worker' | 'fast' | 'subscriber') =>
-    connectRedis(url, { role, name: 'recloser-worker', log });
-  return { worker: as('worker'), fast: as('fast'), subscriber: as('subscriber') };
+function openLog({ LOG_LEVEL: level, LOG_PRETTY: pretty, NODE_ENV: environment }: WorkerConfig): Logger {
+  return createLogger({ name: 'worker', level, pretty, environment });
+}
+
+function identity(): { id: string; host: string; pid: number } {
+  const [host, pid] = [hostname(), process.pid];
+  return { id: `${host}-${pid}-${randomBytes(3).toString('hex')}`, host, pid };
+}
+
+function connect(config: WorkerConfig, log: Logger) {
+  const security = redisSecurity(config);
+  const open = (role: RedisRole) =>
+    connectRedis(config.REDIS_URL, { role, name: 'recloser-worker', log, security });
+  return {
+    connections: { worker: open('worker'), fast: open('fast'), subscriber: open('subscriber') },
+    replicas: createReplicaConfirmation(config, () => open('fast'), log),
+  };
 }
 
 try {

@@ -107,6 +107,54 @@ describe('what each outcome does to a call', () => {
     }
   });
 
+  test('snooze for a sign-in that has taken place meanwhile: not held, made again', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    client.currentSession = async () => 'new';
+    client.onRun = async () =>
+      client.asked.length > 1
+        ? done
+        : {
+            kind: 'snooze',
+            health: 'unknown',
+            code: 'signed_out',
+            message: 'A person must sign in.',
+            hold: { kind: 'sign-in', reason: 'signed out', session: 'old' },
+          };
+    await kit.worker(client);
+    const call = await kit.until(await kit.post('read'), 'succeeded');
+    expect(call.attempts).toMatchObject({ made: 1, deferrals: 1 });
+    expect(await kit.holds.list()).toEqual([]);
+  });
+
+  test.each([
+    ['the same session', 'old', 'old'],
+    ['no session', 'old', null],
+    ['none before and none now', undefined, null],
+  ])('snooze for a sign-in with %s: held', async (_what, session, current) => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    const asked = Promise.withResolvers<void>();
+    client.currentSession = async () => {
+      asked.resolve();
+      return current;
+    };
+    client.onRun = async () => ({
+      kind: 'snooze',
+      health: 'unknown',
+      code: 'signed_out',
+      message: 'A person must sign in.',
+      hold: { kind: 'sign-in', reason: 'signed out', session },
+    });
+    await kit.worker(client);
+    const id = await kit.post('read');
+    await asked.promise;
+    const call = await kit.until(id, 'deferred');
+    expect(call.attempts).toMatchObject({ made: 0, deferrals: 1 });
+    expect(call.holds).toMatchObject([{ kind: 'sign-in', until: null }]);
+    expect(client.asked).toHaveLength(1);
+  });
+
   test('snooze for a sign-in: held without an end, nothing charged', async () => {
     await using kit = await createKit();
     const client = new ScriptedClient();

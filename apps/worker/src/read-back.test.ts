@@ -1,3 +1,4 @@
+import { readLateAnswers } from '@recloser/calls/late-answers';
 import type { AttemptContext, Outcome } from '@recloser/upstreams/upstream';
 import { describe, expect, test } from 'vitest';
 import { createKit, done, type Kit, outcome, ScriptedClient } from './test-kit.ts';
@@ -54,8 +55,47 @@ describe('an ambiguous write', () => {
       return { kind: 'absent', health: 'up' };
     };
     const call = await kit.until(await kit.post('write'), 'succeeded');
-    expect(client.asked).toEqual(['write', 'verify write', 'verify write', 'verify write', 'write']);
+    expect(client.asked).toEqual([
+      'write',
+      'verify write',
+      'verify write',
+      'verify write',
+      'verify write',
+      'write',
+    ]);
     expect(call.attempts.made).toBe(2);
+  });
+
+  test('that lands after the last read is found right before it would be sent again', async () => {
+    await using kit = await createKit();
+    const client = await doubtful(kit);
+    const reads = () => client.asked.filter((what) => what === 'verify write').length;
+    client.onVerify = async () =>
+      reads() <= 3
+        ? { kind: 'absent', health: 'up' }
+        : { kind: 'applied', health: 'up', result: { id: '77' } };
+    const call = await kit.until(await kit.post('write'), 'succeeded');
+    expect(call.result).toEqual({ id: '77' });
+    expect(client.asked.filter((what) => what === 'write')).toHaveLength(1);
+  });
+
+  test('is not sent again while the last look does not work, nor if it cannot be proved', async () => {
+    await using kit = await createKit();
+    const client = await doubtful(kit);
+    const reads = () => client.asked.filter((what) => what === 'verify write').length;
+    client.onVerify = async () => {
+      if (reads() <= 3) return { kind: 'absent', health: 'up' };
+      if (reads() <= 6) return { kind: 'unreadable', outcome: outcome('retry', { status: 500 }) };
+      return {
+        kind: 'unprovable',
+        health: 'up',
+        code: 'other_booking',
+        message: 'Another one stands there.',
+      };
+    };
+    const call = await kit.until(await kit.post('write'), 'in_doubt');
+    expect(call.error?.code).toBe('other_booking');
+    expect(client.asked.filter((what) => what === 'write')).toHaveLength(1);
   });
 
   test('absent every time: failed when the attempts are used up, and not in doubt', async () => {
@@ -215,5 +255,50 @@ describe('the sending mark', () => {
     await kit.redis.del(`${kit.queue.toKey(id)}:lock`);
     await kit.until(id, 'succeeded', 10_000);
     expect(sent).toBe(1);
+  });
+
+  test('is good for as long as the lock: a worker that was frozen after it is told not to send', async () => {
+    await using kit = await createKit({ timings: { lockMs: 5_000 } });
+    const client = new ScriptedClient();
+    const seen: number[] = [];
+    client.onRun = async (_operation, _input, context) => {
+      seen.push(context.sendBy?.() ?? Number.NaN);
+      await context.onSending();
+      seen.push((context.sendBy?.() ?? Number.NaN) - performance.now());
+      return done;
+    };
+    await kit.worker(client);
+    await kit.until(await kit.post('write'), 'succeeded');
+    expect(seen[0]).toBe(Number.POSITIVE_INFINITY);
+    expect(seen[1]).toBeGreaterThan(3_000);
+    expect(seen[1]).toBeLessThanOrEqual(5_000);
+  });
+});
+
+describe('an answer that comes when the call is lost', () => {
+  test.each(['done', 'reject'] as const)('%s: is evidence, not a second truth', async (kind) => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    const released = Promise.withResolvers<void>();
+    client.onRun = async (_operation, _input, context) => {
+      await context.onSending();
+      const [job] = await kit.queue.getActive();
+      await kit.redis.set(`${kit.queue.toKey(job?.id ?? '')}:lock`, 'another');
+      released.resolve();
+      return kind === 'done' ? done : outcome('reject');
+    };
+    client.onVerify = async () => ({ kind: 'applied', health: 'up', result: { id: '77' } });
+    await kit.worker(client);
+    const id = await kit.post('write');
+    await released.promise;
+    const late = () => readLateAnswers(kit.redis, kit.root, new Set([id]));
+    await expect.poll(late).toHaveLength(1);
+    const seen = { callId: id, worker: 'w1', outcome: kind };
+    expect((await late())[0]).toMatchObject(kind === 'done' ? { ...seen, result: { ok: true } } : seen);
+    expect((await kit.view(id)).status).toBe('running');
+    await kit.redis.del(`${kit.queue.toKey(id)}:lock`);
+    const call = await kit.until(id, 'succeeded', 10_000);
+    expect(call.result).toEqual({ id: '77' });
+    expect(client.asked).toEqual(['write', 'verify write']);
   });
 });

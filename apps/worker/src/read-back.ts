@@ -3,7 +3,8 @@
  * growing waits, because an upstream may show a write late or apply it after we gave up.
  *
  * Always true: a read-back is charged to nobody; the sending mark stays until the upstream proved the write
- * absent; whatever cannot be proved goes to a person.
+ * absent; a write that was in doubt is sent again only right after one more read that did not show it; whatever
+ * cannot be proved goes to a person.
  */
 import type { Envelope } from '@recloser/calls/envelope';
 import type { Verification } from '@recloser/upstreams/upstream';
@@ -24,6 +25,9 @@ type Progress = {
   readonly message: string;
 };
 
+/** Where the envelope keeps it: `readBack` while the mark stands, `doubted` once it was proved absent. */
+type Reading = Progress & { readonly field?: 'readBack' | 'doubted' };
+
 /** Takes the next step of a call that carries the sending mark. */
 export async function readBack<P extends Permit>(context: WorkContext<P>, call: Call): Promise<Judgement> {
   const progress = progressOf(call.envelope);
@@ -38,13 +42,37 @@ export async function readBack<P extends Permit>(context: WorkContext<P>, call: 
   return judgeReadBack(context, call, progress, exchanged);
 }
 
+/**
+ * The last look at a call that was in doubt and proved absent, right before it is sent again: since then it may have
+ * waited for its backoff or behind a hold, and a late write may have landed. `absent`: it may be sent now.
+ */
+export async function readBeforeResend<P extends Permit>(
+  context: WorkContext<P>,
+  call: Call,
+): Promise<Judgement | { readonly kind: 'absent'; readonly envelope: Envelope }> {
+  const { envelope } = call;
+  if (!context.client.canVerify(call.operation.name)) return { kind: 'absent', envelope };
+  const admission = await context.breaker.admit(call.id, verifyTimeoutMs(call.operation));
+  if (admission.kind === 'wait') return { kind: 'give-back', envelope, when: 'held', why: 'no_permit' };
+  const exchanged = await verifyCall(context, call, admission.permit);
+  const progress = progressFrom(envelope.doubted);
+  if (exchanged.kind === 'answered' && exchanged.answer.kind === 'absent') {
+    return { kind: 'absent', envelope: { ...exchanged.envelope, doubted: { ...progress, failures: 0 } } };
+  }
+  return judgeReadBack(context, call, { ...progress, field: 'doubted' }, exchanged);
+}
+
 /** A mark without progress was left by a worker that died: the waits begin now, when it was found. */
 function progressOf(envelope: Envelope): Progress {
-  const found: { [name: string]: unknown; reads?: number; firstAt?: string } = envelope.readBack ?? {};
-  const { reads = 0, firstAt, failures, code, message } = found;
+  return progressFrom(envelope.readBack);
+}
+
+function progressFrom(stored: unknown): Progress {
+  const found = (stored ?? {}) as { readonly [Name in keyof Progress]?: unknown };
+  const { reads, firstAt, failures, code, message } = found;
   return {
-    reads,
-    firstAt: firstAt ?? new Date().toISOString(),
+    reads: typeof reads === 'number' ? reads : 0,
+    firstAt: typeof firstAt === 'string' ? firstAt : new Date().toISOString(),
     failures: typeof failures === 'number' ? failures : 0,
     code: typeof code === 'string' ? code : 'worker_lost',
     message: typeof message === 'string' ? message : 'The worker was lost after the request had been sent.',
@@ -54,7 +82,7 @@ function progressOf(envelope: Envelope): Progress {
 function judgeReadBack(
   context: WorkContext,
   call: Call,
-  progress: Progress,
+  progress: Reading,
   exchanged: Exchanged<Verification>,
 ): Judgement {
   const { envelope } = exchanged;
@@ -74,7 +102,8 @@ function judgeReadBack(
         code: 'read_back_applied',
         message: 'Reading back showed it was done.',
       };
-      return { kind: 'succeeded', result: answer.result, entry: historyEntry(context, exchanged, proof) };
+      const entry = historyEntry(context, exchanged, proof);
+      return { kind: 'succeeded', result: answer.result, entry, marked: true };
     }
     case 'absent':
       return judgeAbsent(context, progress, exchanged);
@@ -106,7 +135,7 @@ function judgeAbsent(
     // Proved absent: the exchange that began this is charged now, once, and may be made again.
     return {
       kind: 'charge',
-      envelope: unmarked(known),
+      envelope: { ...unmarked(known), doubted: { ...progress, reads, failures: 0 } },
       reason: { code: progress.code, message: `${progress.message} Reading back proved it absent.` },
     };
   }
@@ -118,7 +147,7 @@ function judgeAbsent(
 function judgeUnreadable(
   context: WorkContext,
   call: Call,
-  progress: Progress,
+  progress: Reading,
   exchanged: Extract<Exchanged<Verification>, { kind: 'answered' }>,
   outcome: Extract<Verification, { kind: 'unreadable' }>['outcome'],
 ): Judgement {
@@ -143,17 +172,18 @@ function judgeUnreadable(
 function readAgain(
   { timings }: WorkContext,
   call: Call,
-  progress: Progress,
+  { field = 'readBack', ...progress }: Reading,
   envelope: Envelope,
   message: string,
 ): Judgement {
   const failures = progress.failures + 1;
   if (failures >= timings.unreadableLimit || isExpired(envelope)) {
-    return inDoubt(envelope, { code: 'read_back_failed', message: `It could not be read back: ${message}` });
+    const code = 'read_back_failed';
+    return inDoubt(envelope, { code, message: `It could not be read back: ${message}` });
   }
   return {
     kind: 'give-back',
-    envelope: { ...envelope, readBack: { ...progress, failures } },
+    envelope: { ...envelope, [field]: { ...progress, failures } },
     when: backoffMs(call.operation.retry, failures),
     why: 'read_back',
   };

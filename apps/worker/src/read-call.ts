@@ -6,6 +6,7 @@
  */
 import { type Envelope, parseEnvelope } from '@recloser/calls/envelope';
 import { openInput } from '@recloser/calls/seal-input';
+import type { Span } from '@recloser/runtime/tracing';
 import type { Settleable } from './settle-call.ts';
 import type { Call, CallJob, Judgement, Settled, WorkContext } from './work-context.ts';
 
@@ -21,6 +22,7 @@ export function readCall(
   job: CallJob,
   token: string,
   signal: AbortSignal,
+  turn: Span,
 ): ReadCall {
   const id = job.id ?? '';
   const parsed = parseEnvelope(job.data);
@@ -57,7 +59,17 @@ export function readCall(
   }
   return {
     kind: 'call',
-    call: { job, id, token, envelope, operation, input, signal },
+    call: {
+      job,
+      id,
+      token,
+      envelope,
+      operation,
+      lostWorkers: lostWorkers(job, envelope),
+      input,
+      signal,
+      turn,
+    },
     revived: verdict !== undefined,
   };
 }
@@ -70,6 +82,11 @@ export function readCall(
 function stillStands(verdict: Settled, job: CallJob): boolean {
   if (typeof verdict.stalls !== 'number') return true;
   return job.stalledCounter > verdict.stalls;
+}
+
+/** BullMQ counts all workers a job ever lost; those before the last thing that was stored do not matter. */
+function lostWorkers(job: CallJob, { seenStalls }: Envelope): number {
+  return job.stalledCounter - (typeof seenStalls === 'number' ? seenStalls : 0);
 }
 
 function open({ sealer }: Pick<WorkContext, 'sealer'>, envelope: Envelope): unknown {

@@ -62,11 +62,12 @@ export async function settleCall(
   }
 }
 
-function succeed(
+async function succeed(
   context: WorkContext,
   call: Settleable,
-  { result, entry }: Extract<Judgement, { kind: 'succeeded' }>,
-): CallReturnValue {
+  { result, entry, marked }: Extract<Judgement, { kind: 'succeeded' }>,
+): Promise<CallReturnValue> {
+  if (marked) await checkLock(context, call);
   context.metrics.finished(call.job.name, 'succeeded');
   // The mark and the history stay as they are: the return value is the proof, and costs no command of its own.
   return {
@@ -117,13 +118,27 @@ async function giveBack(
 /** A hold that could not be set is asked for again by the next answer; the call is given back all the same. */
 async function setHold(
   context: WorkContext,
-  hold: NonNullable<Extract<Judgement, { kind: 'give-back' }>['hold']>,
+  { session, ...hold }: NonNullable<Extract<Judgement, { kind: 'give-back' }>['hold']>,
 ): Promise<void> {
   try {
     await context.breaker.holds.set({ ...hold, owner: context.workerId });
+    if (hold.kind === 'sign-in') await releaseIfSignedIn(context, session);
   } catch (err) {
     context.log.warn({ err, hold: hold.kind }, 'a hold could not be set');
   }
+}
+
+/**
+ * Somebody may have signed in while this attempt found itself signed out, and have released the hold before it was
+ * set: then nobody would ever release it. After setting, because a sign-in stores its session before it releases.
+ */
+async function releaseIfSignedIn(
+  { breaker, client, workerId }: WorkContext,
+  session: string | undefined,
+): Promise<void> {
+  const current = await client.currentSession?.();
+  if (!current || current === session) return;
+  await breaker.holds.release('sign-in', { owner: workerId, reason: 'somebody has signed in meanwhile' });
 }
 
 async function finish(
@@ -141,10 +156,20 @@ async function finish(
 
 /** Stores the envelope if, and only if, this worker still holds the call. Throws `LockLost`. */
 export async function save(
-  context: Pick<WorkContext, 'timings'>,
+  context: Pick<WorkContext, 'storeUnderLock'>,
   { job, token }: { job: CallJob; token: string },
   envelope: Envelope,
 ): Promise<void> {
-  if (!(await job.extendLock(token, context.timings.lockMs))) throw new LockLost();
-  await job.updateData(envelope);
+  // Whatever is stored is progress: from here on the count of workers lost in a row begins anew.
+  const data: Envelope = { ...envelope, seenStalls: job.stalledCounter };
+  if (!(await context.storeUnderLock(job, token, data))) throw new LockLost();
+  job.data = data;
+}
+
+/**
+ * Throws `LockLost` when this worker no longer holds the call. For the success of a write, which stores nothing of
+ * its own: BullMQ would refuse the success as well, but only here is it known what the answer was.
+ */
+async function checkLock({ timings }: WorkContext, { job, token }: Settleable): Promise<void> {
+  if (!(await job.extendLock(token, timings.lockMs))) throw new LockLost();
 }

@@ -84,7 +84,7 @@ describe('a graceful stop', () => {
     client.onRun = untilAborted(done, true);
     const { worker, stop } = await kit.worker(client);
     const id = await kit.post('write');
-    await kit.until(id, 'running');
+    await expect.poll(async () => (await kit.queue.getJob(id))?.data.sending).toBeDefined();
     await stopWorkers([worker], { stop, deadlineMs: 30, log: kit.log });
     expect((await kit.view(id)).status).toBe('succeeded');
   });
@@ -109,6 +109,33 @@ describe('a lost worker', () => {
     const call = await kit.until(id, 'succeeded', 10_000);
     expect(call.attempts).toEqual({ made: 1, max: 3, deferrals: 0, stalls: 3 });
     expect(client.asked).toEqual(['read']);
+  });
+
+  test.each([
+    ['unsent', undefined, 'failed'],
+    ['sent', { at: '2027-01-01T00:00:00.000Z', worker: 'dead' }, 'in_doubt'],
+  ] as const)('a call that kills every worker is ended by itself: %s', async (_what, sending, status) => {
+    await using kit = await createKit();
+    const id = await kit.post('write');
+    const job = await kit.queue.getJob(id);
+    await job?.updateData({ ...job.data, seenStalls: 7, ...(sending && { sending }) });
+    await kit.redis.hset(kit.queue.toKey(id), 'stc', 12);
+    const client = new ScriptedClient();
+    await kit.worker(client);
+    const call = await kit.until(id, status);
+    expect(call.error).toMatchObject({ code: 'workers_lost', message: expect.stringContaining('5 workers') });
+    expect(call.attempts.stalls).toBe(12);
+    expect(client.asked).toEqual([]);
+  });
+
+  test('workers lost before the last progress do not count', async () => {
+    await using kit = await createKit();
+    const id = await kit.post('read');
+    const job = await kit.queue.getJob(id);
+    await job?.updateData({ ...job.data, seenStalls: 8 });
+    await kit.redis.hset(kit.queue.toKey(id), 'stc', 12);
+    await kit.worker(new ScriptedClient());
+    expect((await kit.until(id, 'succeeded')).attempts.made).toBe(1);
   });
 
   test('a call that lost its worker more than once runs alone', async () => {

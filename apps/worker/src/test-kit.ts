@@ -65,6 +65,7 @@ type Verify = (operation: string, input: unknown, context: AttemptContext) => Pr
 export class ScriptedClient implements UpstreamClient {
   onRun: Run = async () => done;
   onVerify: Verify = async () => ({ kind: 'absent', health: 'up' });
+  currentSession: () => Promise<string | null> = async () => null;
   onSignIn: (step: SignInStep) => Promise<SignInResult> = async () => ({ kind: 'code-sent' });
   readonly asked: string[] = [];
   readonly inputs: unknown[] = [];

@@ -1,7 +1,10 @@
 /** Every wait the worker chooses itself, in one place, so that tests can shorten them. All in milliseconds. */
 
 export type Timings = {
-  /** When an ambiguous write is read back, counted from the moment it became ambiguous; at least two. */
+  /**
+   * When an ambiguous write is read back, counted from the moment it became ambiguous; at least two. The last one
+   * must come later than the upstream may still apply a request whose sender has given up: see docs/in-doubt.md.
+   */
   readonly readBackWaitsMs: readonly number[];
   /** Bounds and jitter of a `rate-limit` hold, design section 4. */
   readonly rateLimitMinMs: number;
@@ -10,10 +13,14 @@ export type Timings = {
   readonly rateLimitJitter: number;
   /** About how long a call steps aside when it may not run although the queue is not paused. */
   readonly stepAsideMs: number;
+  /** About how often a `sign-in` hold is looked at: it may be over with this process's credentials. */
+  readonly signInLookMs: number;
   /** How many failed trials cost a call nothing, design section 5. */
   readonly freeTrials: number;
   /** After so many read-backs that did not work in a row a person decides. */
   readonly unreadableLimit: number;
+  /** After so many workers lost in a row by one call, with nothing learned in between, it is ended. */
+  readonly crashLoopStalls: number;
   /** Length of BullMQ's lock on a running call: how long a dead worker's calls stay untouched at least. */
   readonly lockMs: number;
   /** How often stalled calls are looked for. */
@@ -25,13 +32,15 @@ export type Timings = {
 };
 
 export const defaultTimings: Timings = {
-  readBackWaitsMs: [2_000, 5_000, 10_000],
+  readBackWaitsMs: [2_000, 5_000, 15_000, 60_000],
   rateLimitMinMs: 1_000,
   rateLimitMaxMs: 600_000,
   rateLimitJitter: 0.1,
   stepAsideMs: 1_000,
+  signInLookMs: 10_000,
   freeTrials: 3,
   unreadableLimit: 30,
+  crashLoopStalls: 5,
   lockMs: 10_000,
   stalledCheckMs: 4_000,
   blockMs: 3_000,

@@ -7,17 +7,23 @@
 import { UpstreamBreaker } from '@recloser/breaker/upstream-breaker';
 import type { CallReturnValue, Envelope } from '@recloser/calls/envelope';
 import { inDoubtKey, queueOptions, upstreamRoot } from '@recloser/calls/keys';
+import { noteLateAnswer } from '@recloser/calls/late-answers';
 import { type SignInJob, type SignInJobResult, signInQueueOptions } from '@recloser/calls/sign-in-queue';
+import { storeUnderLock } from '@recloser/calls/store-under-lock';
 import type { HealthCheck } from '@recloser/runtime/health';
 import type { Logger } from '@recloser/runtime/logger';
 import type { Redis } from '@recloser/runtime/redis';
+import type { ConfirmWritten } from '@recloser/runtime/redis-replicas';
+import { noTracing, type Tracing } from '@recloser/runtime/tracing';
 import type { UpstreamSettings } from '@recloser/upstreams/settings';
 import type { UpstreamClient, UpstreamDefinition } from '@recloser/upstreams/upstream';
 import { Queue } from 'bullmq';
 import { backoffMs } from './backoff.ts';
 import { CallWorker, fetchLoopProblem } from './call-worker.ts';
+import type { EndedJob } from './callback-worker.ts';
 import { processCall } from './process-call.ts';
 import { Room } from './room.ts';
+import { SignInRecovery } from './sign-in-recovery.ts';
 import { signInProcessor } from './sign-in-requests.ts';
 import type { StopSwitch } from './stop-switch.ts';
 import { defaultTimings, type Timings } from './timings.ts';
@@ -38,13 +44,18 @@ export type UpstreamWorkerOptions = {
     readonly fast: Redis;
     readonly subscriber: Redis;
   };
+  /** Asks the replicas before a write is sent; absent: the master's word is enough. */
+  readonly confirmWritten?: ConfirmWritten | undefined;
   readonly worker: { readonly id: string; readonly host: string; readonly pid: number };
   readonly concurrency: number;
   readonly sealer: Sealer;
   readonly metrics: WorkerMetrics;
+  readonly tracing?: Tracing | undefined;
   readonly log: Logger;
   readonly stop: StopSwitch;
   readonly timings?: Partial<Timings>;
+  /** Told of each call that may have ended here, for its callback. */
+  readonly onEnded?: (job: EndedJob | undefined) => void;
 };
 
 type Permit = Parameters<UpstreamBreaker['run']>[0];
@@ -64,6 +75,7 @@ export class UpstreamWorker {
   readonly #timings: Timings;
   readonly #calls: CallWorker<Envelope, CallReturnValue>;
   readonly #signIns: CallWorker<SignInJob, SignInJobResult> | undefined;
+  readonly #recovery: SignInRecovery | undefined;
   #closed: Promise<void> | undefined;
 
   constructor(options: UpstreamWorkerOptions) {
@@ -78,6 +90,7 @@ export class UpstreamWorker {
     this.breaker = this.#createBreaker();
     const context = this.#createContext();
     this.#calls = this.#createCallWorker(context);
+    this.#recovery = this.#createRecovery();
     if (options.client.signInStep) this.#signIns = this.#createSignInWorker(context);
   }
 
@@ -86,6 +99,23 @@ export class UpstreamWorker {
     await this.breaker.start();
     this.#keepRunning(this.#calls);
     if (this.#signIns) this.#keepRunning(this.#signIns);
+    this.#recovery?.start();
+  }
+
+  /**
+   * To be told of a sign-in with a password by this process: a hold that another worker set with other credentials, a
+   * moment before, would stay although the session stands. Whoever sets one later sees the session.
+   */
+  signedIn(): void {
+    const { definition, log, worker } = this.#options;
+    if (definition.signIn !== 'password') return;
+    const by = { owner: worker.id, reason: 'this worker has signed in' };
+    this.breaker.holds.release('sign-in', by).catch((err: unknown) => {
+      log.warn(
+        { err },
+        'signed in, but the sign-in hold could not be released: release it by hand if it stays',
+      );
+    });
   }
 
   /** First phase of stopping: takes nothing new. What runs goes on. */
@@ -112,6 +142,7 @@ export class UpstreamWorker {
   }
 
   async #close(): Promise<void> {
+    await this.#recovery?.stop();
     await Promise.all([this.#calls.close(), this.#signIns?.close()]);
     await this.breaker.stop();
     await this.queue.close();
@@ -119,7 +150,7 @@ export class UpstreamWorker {
   }
 
   #createBreaker(): UpstreamBreaker {
-    const { client, connections, settings, worker, concurrency, log } = this.#options;
+    const { client, connections, metrics, settings, worker, concurrency, log } = this.#options;
     const { probe } = client;
     const timeouts = Object.values(settings.operations).map((operation) => operation.timeoutMs);
     return new UpstreamBreaker({
@@ -129,9 +160,29 @@ export class UpstreamWorker {
       queue: this.queue,
       policy: { ...settings.breaker, attemptTimeoutMs: Math.max(...timeouts) },
       worker: { ...worker, capacity: concurrency },
-      ...(probe && { probe: (signal) => probe.call(client, { signal, onSending: async () => {} }) }),
+      ...(probe && {
+        probe: async (signal) => {
+          const answer = await probe.call(client, { signal, onSending: async () => {} });
+          metrics.trial(`probe-${answer.verdict}`);
+          return answer;
+        },
+      }),
       log,
       onSetAside: (aside) => this.#setAside(aside),
+    });
+  }
+
+  #createRecovery(): SignInRecovery | undefined {
+    const { client, log, settings, worker } = this.#options;
+    const { signInAnew } = client;
+    if (!signInAnew) return undefined;
+    return new SignInRecovery({
+      signInAnew: (when, signal) => signInAnew.call(client, when, signal),
+      holds: this.breaker.holds,
+      workerId: worker.id,
+      everyMs: this.#timings.signInLookMs,
+      timeoutMs: 2 * Math.max(...Object.values(settings.operations).map(({ timeoutMs }) => timeoutMs)),
+      log,
     });
   }
 
@@ -144,7 +195,8 @@ export class UpstreamWorker {
   }
 
   #createContext(): WorkContext<Permit> {
-    const { client, connections, log, metrics, sealer, settings, stop, worker } = this.#options;
+    const { client, confirmWritten, connections, log, metrics, sealer, settings, stop, tracing, worker } =
+      this.#options;
     const inDoubt = inDoubtKey(this.root);
     return {
       upstream: this.name,
@@ -158,7 +210,21 @@ export class UpstreamWorker {
         add: (callId, atMs) => connections.worker.zadd(inDoubt, atMs, callId),
         remove: (callId) => connections.worker.zrem(inDoubt, callId),
       },
+      storeUnderLock: ({ id = '' }, token, data) =>
+        storeUnderLock({
+          redis: connections.worker,
+          queue: this.queue,
+          id,
+          token,
+          lockMs: this.#timings.lockMs,
+          data,
+        }),
+      confirmWritten: async (callId, includes) =>
+        confirmWritten === undefined ||
+        (await confirmWritten({ root: this.root, key: this.queue.toKey(callId), includes })),
+      noteLateAnswer: (answer) => noteLateAnswer(connections.worker, this.root, answer),
       metrics,
+      tracing: tracing ?? noTracing,
       log,
       stop,
       room: new Room(),
@@ -191,6 +257,8 @@ export class UpstreamWorker {
       },
     );
     watchWorker(worker, { log, onStalled: metrics.stalled });
+    const { onEnded = () => {} } = this.#options;
+    worker.on('completed', (job) => onEnded(job)).on('failed', (job) => onEnded(job));
     return worker;
   }
 

@@ -3,7 +3,9 @@
  * client in, and the straight line sees only what it uses.
  */
 import type { CallReturnValue, Envelope, HistoryEntry } from '@recloser/calls/envelope';
+import type { LateAnswer } from '@recloser/calls/late-answers';
 import type { Logger } from '@recloser/runtime/logger';
+import type { Span, Tracing } from '@recloser/runtime/tracing';
 import type { Health, OperationDefinition, UpstreamClient } from '@recloser/upstreams/upstream';
 import type { Job } from 'bullmq';
 import type { Room } from './room.ts';
@@ -60,7 +62,14 @@ export type WorkContext<P extends Permit = Permit> = {
     add(callId: string, atMs: number): Promise<unknown>;
     remove(callId: string): Promise<unknown>;
   };
+  /** Stores a job's data and extends its lock; false when another worker has it. */
+  readonly storeUnderLock: (job: CallJob, token: string, data: Envelope) => Promise<boolean>;
+  /** Whether enough replicas have the job's data with this text in it. Never rejects. */
+  readonly confirmWritten: (callId: string, includes: string) => Promise<boolean>;
+  /** Keeps what was learned of a call that this worker had lost meanwhile, as evidence for a person. */
+  readonly noteLateAnswer: (answer: LateAnswer) => Promise<unknown>;
   readonly metrics: WorkerMetrics;
+  readonly tracing: Tracing;
   readonly log: Logger;
   readonly stop: StopSwitch;
   readonly room: Room;
@@ -75,22 +84,32 @@ export type Call = {
   readonly token: string;
   readonly envelope: Envelope;
   readonly operation: OperationDefinition;
+  /** Workers lost in a row while they had it, with nothing learned in between. */
+  readonly lostWorkers: number;
   /** The operation's input with its sealed fields opened. Never logged, never stored. */
   readonly input: unknown;
   /** Aborted when the lock is lost: another worker has the call, or will. */
   readonly signal: AbortSignal;
+  /** The span of this turn. */
+  readonly turn: Span;
 };
 
 /**
  * What shall become of a call now. `settle-call` carries it out.
- * - `succeeded`: finished with this result; `entry` is the exchange that showed it.
+ * - `succeeded`: finished with this result; `entry` is the exchange that showed it. `marked`: it carries the sending
+ *   mark, so it matters whether this worker still holds it.
  * - `charge`: the exchange cost one attempt; again after the backoff, or failed if it was the last.
  * - `give-back`: nothing is charged. `held`: next in line once the queue runs again. `now`: somebody else may
  *   take it at once. A number: milliseconds from now, behind those that wait.
  * - `final`: finished without success.
  */
 export type Judgement =
-  | { readonly kind: 'succeeded'; readonly result: unknown; readonly entry: HistoryEntry }
+  | {
+      readonly kind: 'succeeded';
+      readonly result: unknown;
+      readonly entry: HistoryEntry;
+      readonly marked: boolean;
+    }
   | { readonly kind: 'charge'; readonly envelope: Envelope; readonly reason: Reason }
   | {
       readonly kind: 'give-back';
@@ -102,6 +121,8 @@ export type Judgement =
         readonly kind: 'rate-limit' | 'sign-in';
         readonly reason: string;
         readonly forMs: number | null;
+        /** Of a `sign-in` hold: the session that was found to be over. */
+        readonly session?: string;
       };
     }
   | { readonly kind: 'final'; readonly envelope: Envelope; readonly settled: Settled };

@@ -8,6 +8,8 @@ import type { GiveBackReason } from './work-context.ts';
 export type WorkerMetrics = {
   /** One exchange with the upstream. `outcome` is the outcome's kind, or `verify-…` for a read-back. */
   attempt(operation: string, outcome: string, durationMs: number): void;
+  /** An exchange made while the breaker was half-open: a call's, or the upstream's probe as `probe-…`. */
+  trial(outcome: string): void;
   /** A call that ended; `status` as the API shows it. */
   finished(operation: string, status: string): void;
   /** A call that was given back unspent. */
@@ -29,6 +31,11 @@ export function createWorkerMetrics(metrics: Metrics): (upstream: string) => Wor
     help: 'Calls that reached their end, by status.',
     labels: ['upstream', 'operation', 'outcome'],
   });
+  const trials = metrics.counter<'upstream' | 'outcome'>({
+    name: 'trials_total',
+    help: 'Exchanges made while the breaker was half-open, by what they showed; those of the probe as probe-….',
+    labels: ['upstream', 'outcome'],
+  });
   const givenBack = metrics.counter<'upstream' | 'reason'>({
     name: 'calls_given_back_total',
     help: 'Calls given back without spending an attempt.',
@@ -42,6 +49,7 @@ export function createWorkerMetrics(metrics: Metrics): (upstream: string) => Wor
   return (upstream) => ({
     attempt: (operation, outcome, durationMs) =>
       attempts.observe({ upstream, operation, outcome }, durationMs / 1000),
+    trial: (outcome) => trials.inc({ upstream, outcome }),
     finished: (operation, outcome) => finished.inc({ upstream, operation, outcome }),
     givenBack: (reason) => givenBack.inc({ upstream, reason }),
     stalled: () => stalled.inc({ upstream }),
