@@ -5,11 +5,13 @@
 import { type CallView, callView } from '@recloser/calls/call-view';
 import type { EnqueueResult } from '@recloser/calls/enqueue';
 import { awaitCall, type FoundCall, missingCall } from './find-call.ts';
+import type { Look } from './look-at-call.ts';
 import { storageUnknown } from './problem.ts';
 import type { ApiResponse } from './route.ts';
 import type { WebDeps, WebUpstream } from './web-deps.ts';
 
-type Stored = Extract<EnqueueResult, { kind: 'stored' }>;
+/** `look`: where the call stood when Redis had stored it. */
+type Stored = Extract<EnqueueResult, { kind: 'stored' }> & { readonly look?: Promise<Look> };
 
 /** What to tell a client to wait when a hold has no known end. */
 const endlessHoldSeconds = 30;
@@ -44,8 +46,10 @@ async function readBack(
   stored: Stored,
   wait: { readonly seconds: number; readonly signal: AbortSignal },
 ): Promise<FoundCall | undefined> {
-  const reading = awaitCall(deps, upstream, stored.id, wait);
   try {
+    const reading = lookedAt(deps, upstream, stored).then(
+      (found) => found ?? awaitCall(deps, upstream, stored.id, wait),
+    );
     return wait.seconds > 0 ? await reading : await within(readBackMs, reading);
   } catch (err) {
     deps.log.warn({ err, call: stored.id }, 'a stored call could not be read back');
@@ -64,6 +68,26 @@ async function readBack(
   }
 }
 
+/** The call as this request stored it, if it still waits; undefined when it has to be read. */
+async function lookedAt(
+  deps: WebDeps,
+  upstream: WebUpstream,
+  { added, replayed, look }: Stored,
+): Promise<FoundCall | undefined> {
+  if (!added || replayed || !look) return undefined;
+  const { state, placement, throughput } = await look;
+  if (placement.state !== 'waiting' && placement.state !== 'delayed') return undefined;
+  const view = callView({
+    upstream: upstream.name,
+    call: { job: added, placement },
+    holds: state.holds,
+    nowMs: state.nowMs,
+    sealer: deps.sealer,
+    ...(throughput && { throughput }),
+  });
+  return { kind: 'found', view, finished: false };
+}
+
 /** Rejects when `work` takes longer; its own later failure is of no interest then. */
 function within<T>(ms: number, work: Promise<T>): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();
@@ -72,10 +96,12 @@ function within<T>(ms: number, work: Promise<T>): Promise<T> {
   return Promise.race([work, promise]).finally(() => clearTimeout(timer));
 }
 
-function retryAfter({ holds }: CallView): Record<string, string> {
+/** Agrees with the estimate: when the call may be finished at the earliest; without a rate, when the holds end. */
+function retryAfter({ holds, estimate }: CallView): Record<string, string> {
   if (holds.length === 0) return {};
-  const seconds = holds.map(({ until }) =>
-    until === null ? endlessHoldSeconds : Math.ceil((Date.parse(until) - Date.now()) / 1000),
+  const times = estimate?.finishBetween ? [estimate.finishBetween[0]] : holds.map(({ until }) => until);
+  const seconds = times.map((time) =>
+    time === null ? endlessHoldSeconds : Math.ceil((Date.parse(time) - Date.now()) / 1000),
   );
   return { 'Retry-After': String(Math.max(1, ...seconds)) };
 }

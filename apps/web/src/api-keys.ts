@@ -3,46 +3,62 @@
  *
  * Always true: every configured key is compared, in constant time each, whether or not one matched already.
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 
-/** One configured key. */
-export type ApiKey = { readonly name: string; readonly digest: Buffer };
+/** What a key may be used for. */
+export const scopes = ['submit', 'read', 'operate'] as const;
 
-/** What a request's `Authorization` showed. `name` is undefined while the API is open. */
+export type Scope = (typeof scopes)[number];
+
+/** One configured key. Without `scopes` it may do everything. */
+export type ApiKey = { readonly name: string; readonly digest: Buffer; readonly scopes?: readonly Scope[] };
+
+/** What a request's `Authorization` showed. */
 export type Authentication =
-  | { readonly kind: 'ok'; readonly name: string | undefined }
+  | { readonly kind: 'ok'; readonly name: string; readonly scopes?: readonly Scope[] }
   | { readonly kind: 'missing' }
   | { readonly kind: 'unknown' };
 
-const entryPattern = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,63}):([0-9a-fA-F]{64})$/;
+const entryPattern = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,63}):([0-9a-fA-F]{64})(?::([a-z+]*))?$/;
 
-/** Parses `name:sha256-hex,…`. The problem never repeats the value. */
+/**
+ * Parses `name:sha256-hex[:scope+scope],…`; a file may have an entry per line and comments after `#`. A name may
+ * come with two digests while a key is being replaced. The problem never repeats the value.
+ */
 export function parseApiKeys(text: string): { ok: true; keys: ApiKey[] } | { ok: false; problem: string } {
   const entries = text
-    .split(',')
+    .replace(/#.*$/gm, '')
+    .split(/[,\n]/)
     .map((entry) => entry.trim())
     .filter((entry) => entry !== '');
   const keys: ApiKey[] = [];
   for (const [index, entry] of entries.entries()) {
-    const match = entryPattern.exec(entry);
-    if (!match?.[1] || !match[2]) {
-      return { ok: false, problem: `entry ${index + 1} must be name:<64 hex digits of the key's SHA-256>` };
+    const [, name, hex, listed] = entryPattern.exec(entry) ?? [];
+    const allowed = listed?.split('+');
+    if (!name || !hex || !(allowed ?? []).every(isScope)) {
+      const form = "name:<64 hex digits of the key's SHA-256>, and if you like :submit+read+operate or less";
+      return { ok: false, problem: `entry ${index + 1} must be ${form}` };
     }
-    if (keys.some(({ name }) => name === match[1])) {
-      return { ok: false, problem: `entry ${index + 1} repeats a name; every key needs its own` };
+    const digest = Buffer.from(hex, 'hex');
+    if (keys.some((key) => key.name === name && key.digest.equals(digest))) {
+      return { ok: false, problem: `entry ${index + 1} is there twice` };
     }
-    keys.push({ name: match[1], digest: Buffer.from(match[2], 'hex') });
+    keys.push({ name, digest, ...(allowed && { scopes: allowed.filter(isScope) }) });
   }
   return { ok: true, keys };
 }
 
-/** Judges an `Authorization` header. Without configured keys everyone is let in. */
+/** Judges an `Authorization` header. */
 export function authenticate(keys: readonly ApiKey[], header: string | undefined): Authentication {
-  if (keys.length === 0) return { kind: 'ok', name: undefined };
   const secret = /^Bearer +([\x21-\x7e]+) *$/i.exec(header ?? '')?.[1];
   if (secret === undefined) return { kind: 'missing' };
-  const digest = createHash('sha256').update(secret).digest();
-  let name: string | undefined;
-  for (const key of keys) if (timingSafeEqual(key.digest, digest)) name = key.name;
-  return name === undefined ? { kind: 'unknown' } : { kind: 'ok', name };
+  const digest = hash('sha256', secret, 'buffer');
+  let found: ApiKey | undefined;
+  for (const key of keys) if (timingSafeEqual(key.digest, digest)) found = key;
+  if (!found) return { kind: 'unknown' };
+  return { kind: 'ok', name: found.name, ...(found.scopes && { scopes: found.scopes }) };
+}
+
+function isScope(text: string): text is Scope {
+  return (scopes as readonly string[]).includes(text);
 }

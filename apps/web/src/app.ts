@@ -5,6 +5,7 @@
  * are never logged.
  */
 import { randomUUID } from 'node:crypto';
+import type { Span } from '@recloser/runtime/tracing';
 import express, {
   type Express,
   type NextFunction,
@@ -13,14 +14,13 @@ import express, {
   type Response,
 } from 'express';
 import helmet from 'helmet';
-import { authenticate } from './api-keys.ts';
+import { authenticate, type Scope } from './api-keys.ts';
 import { hostName, isLoopback } from './loopback.ts';
-import { problem, problemOf } from './problem.ts';
+import { problem, problemOf, rateLimited } from './problem.ts';
 import type { ApiRequest, ApiResponse, Route } from './route.ts';
 import { createRoutes } from './routes.ts';
+import { endRequest, traceRequest } from './trace.ts';
 import type { WebDeps } from './web-deps.ts';
-
-const bodyLimit = '100kb';
 
 /** Builds the app over its dependencies. */
 export function createApp(deps: WebDeps): Express {
@@ -28,7 +28,7 @@ export function createApp(deps: WebDeps): Express {
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('query parser', 'simple');
-  app.use(helmet(), giveRequestId, accessLog(deps));
+  app.use(secureHeaders(), giveRequestId, accessLog(deps));
   for (const route of createRoutes(deps)) app[route.method](route.path, ...routeHandlers(route, deps));
   app.use(requireKey(deps), (_request, response) => {
     send(response, problem('not_found', { detail: 'Check the method and the address.' }));
@@ -38,19 +38,20 @@ export function createApp(deps: WebDeps): Express {
 }
 
 function routeHandlers(route: Route, deps: WebDeps): RequestHandler[] {
-  const mark: RequestHandler = (_request, response, next) => {
+  const mark: RequestHandler = (request, response, next) => {
     response.locals.route = route.path;
+    if (route.path.startsWith('/v1')) response.locals.span = traceRequest(deps, request, route.path);
     next();
   };
   const handle: RequestHandler = async (request, response) => {
     send(response, await route.handle(plainRequest(request, response)));
   };
-  const guard = route.open ? [] : [requireKey(deps)];
+  const { scope, bodyLimit } = route;
   return [
     mark,
-    ...guard,
+    ...(scope === undefined ? [] : [requireKey(deps, scope), limitRate(deps)]),
     checkAddress(route),
-    ...(route.method === 'post' ? [requireJson, readJson()] : []),
+    ...(bodyLimit === undefined ? [] : [requireJson, readJson(bodyLimit)]),
     handle,
   ];
 }
@@ -63,9 +64,9 @@ function checkAddress({ check }: Route): RequestHandler {
   };
 }
 
-function readJson(): RequestHandler {
+function readJson(limit: string): RequestHandler {
   return express.json({
-    limit: bodyLimit,
+    limit,
     // What comes here says it is JSON; what it holds is for the handler to judge.
     type: () => true,
     strict: false,
@@ -74,6 +75,22 @@ function readJson(): RequestHandler {
       if (bytes.length === 0) throw new Error('empty body');
     },
   });
+}
+
+/** What helmet sets is the same for every answer: it is asked once. */
+function secureHeaders(): RequestHandler {
+  const headers = new Map<string, string>();
+  const sample = {
+    setHeader: (name: string, value: string) => void headers.set(name, value),
+    removeHeader: (name: string) => void headers.delete(name),
+  };
+  helmet()({} as Request, sample as unknown as Response, (error) => {
+    if (error) throw error;
+  });
+  return (_request, response, next) => {
+    response.setHeaders(headers);
+    next();
+  };
 }
 
 /** Takes the client's id when it is harmless, so that it can be found in both logs. */
@@ -92,10 +109,21 @@ function accessLog(deps: WebDeps): RequestHandler {
     const { method, path } = request;
     response.once('close', () => {
       const { requestId, startedAt, client, problemCode: code, route = 'none' } = response.locals;
+      const span = response.locals.span as Span | undefined;
       const durationMs = performance.now() - startedAt;
       const status = response.writableFinished ? response.statusCode : 499;
       deps.metrics.answered({ route, method, status, seconds: durationMs / 1000, ...(code && { code }) });
-      const entry = { requestId, method, path, status, durationMs: Math.round(durationMs), client, code };
+      const entry = {
+        requestId,
+        method,
+        path,
+        status,
+        durationMs: Math.round(durationMs),
+        client,
+        code,
+        ...span?.ids,
+      };
+      if (span) endRequest(span, status);
       // Probes and scrapes come every few seconds and say nothing.
       if (String(route).startsWith('/v1') || status >= 400) deps.log.info(entry, 'answered');
       else deps.log.debug(entry, 'answered');
@@ -104,21 +132,42 @@ function accessLog(deps: WebDeps): RequestHandler {
   };
 }
 
-function requireKey(deps: WebDeps): RequestHandler {
+function requireKey(deps: WebDeps, scope?: Scope): RequestHandler {
   return (request, response, next) => {
-    const found = authenticate(deps.apiKeys, request.get('Authorization'));
+    if (deps.keys.open) {
+      if (isOwnPage(request)) return next();
+      return send(response, problem('forbidden', { detail: 'Without API keys only localhost is served.' }));
+    }
+    const found = authenticate(deps.keys.current(), request.get('Authorization'));
     if (found.kind !== 'ok') {
       const detail =
         found.kind === 'missing' ? 'Send Authorization: Bearer <key>.' : 'This key is not known.';
       const challenge = found.kind === 'missing' ? 'Bearer' : 'Bearer error="invalid_token"';
       return send(response, problem('unauthorized', { detail, headers: { 'WWW-Authenticate': challenge } }));
     }
-    // Open means: from this machine. A page elsewhere whose name was pointed here must not get in.
-    if (deps.apiKeys.length === 0 && !isLoopback(hostName(request.get('Host')))) {
-      return send(response, problem('forbidden', { detail: 'Without API keys only localhost is served.' }));
-    }
     response.locals.client = found.name;
-    next();
+    if (scope === undefined || !found.scopes || found.scopes.includes(scope)) return next();
+    const headers = { 'WWW-Authenticate': `Bearer error="insufficient_scope", scope="${scope}"` };
+    const detail = `The key needs the scope "${scope}".`;
+    return send(response, problem('insufficient_scope', { detail, headers, more: { scope } }));
+  };
+}
+
+/** Open means: from this machine. A page elsewhere, or whose name was pointed here, must not get in. */
+function isOwnPage(request: Request): boolean {
+  const host = hostName(request.get('Host'));
+  const origin = request.get('Origin');
+  return (
+    isLoopback(host) && (origin === undefined || isLoopback(hostName(origin.replace(/^https?:\/\//, ''))))
+  );
+}
+
+function limitRate(deps: WebDeps): RequestHandler {
+  return async (_request, response, next) => {
+    const verdict = await deps.rateLimit.spend(response.locals.client as string | undefined, 1);
+    if (verdict) response.set(verdict.headers);
+    if (verdict?.allowed === false) send(response, rateLimited(verdict.resetSeconds));
+    else next();
   };
 }
 
@@ -130,7 +179,9 @@ function requireJson(request: Request, response: Response, next: NextFunction): 
 
 function plainRequest(request: Request, response: Response): ApiRequest {
   const gone = new AbortController();
-  response.once('close', () => gone.abort());
+  response.once('close', () => {
+    if (!response.writableFinished) gone.abort();
+  });
   return {
     params: paramsOf(request),
     query: request.query,
@@ -138,6 +189,7 @@ function plainRequest(request: Request, response: Response): ApiRequest {
     body: request.body as unknown,
     client: response.locals.client as string | undefined,
     requestId: String(response.locals.requestId),
+    trace: (response.locals.span as Span | undefined)?.headers,
     signal: gone.signal,
   };
 }
@@ -146,13 +198,20 @@ function paramsOf(request: Request): Record<string, string> {
   return Object.fromEntries(Object.entries(request.params).map(([name, value]) => [name, String(value)]));
 }
 
-function send(response: Response, { status, headers, body, problem: code }: ApiResponse): void {
+function send(response: Response, { status, headers, body, problem: code, stream }: ApiResponse): void {
   if (code !== undefined) response.locals.problemCode = code;
-  const text = typeof body === 'string' ? body : JSON.stringify(body);
-  response
-    .status(status)
-    .set({ 'Content-Type': 'application/json; charset=utf-8', ...headers })
-    .end(text);
+  response.status(status).set({ 'Content-Type': 'application/json; charset=utf-8', ...headers });
+  if (stream) {
+    response.flushHeaders();
+    // What goes wrong on the way can only end the stream: the client asks again.
+    stream((piece) => void response.write(piece)).then(
+      () => response.end(),
+      () => response.end(),
+    );
+  } else if (status === 204) {
+    response.removeHeader('Content-Type');
+    response.end();
+  } else response.end(typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body));
 }
 
 /** Express knows an error handler by its four parameters. */

@@ -8,8 +8,8 @@ import { readQueueDepth } from '@recloser/calls/queue-depth';
 import type { WebUpstream } from './web-deps.ts';
 
 export type BacklogGauge = {
-  /** True when the upstream has as many calls waiting as it may. */
-  isFull(upstream: WebUpstream): boolean;
+  /** True when the upstream has no room for `count` more waiting calls. */
+  isFull(upstream: WebUpstream, count?: number): boolean;
 };
 
 type Reading = { backlog: number; readAtMs: number };
@@ -32,11 +32,11 @@ export function createBacklogGauge(redis: RedisClient): BacklogGauge {
   }
 
   return {
-    isFull(upstream) {
+    isFull(upstream, count = 1) {
       const reading = readings.get(upstream.name) ?? { backlog: 0, readAtMs: 0 };
       readings.set(upstream.name, reading);
       if (Date.now() - reading.readAtMs >= freshMs) refresh(upstream, reading);
-      return reading.backlog >= upstream.maxBacklog;
+      return reading.backlog + count > upstream.maxBacklog;
     },
   };
 }

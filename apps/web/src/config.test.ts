@@ -36,6 +36,18 @@ describe('API keys', () => {
     expect(parseApiKeys('a')).toMatchObject({ ok: false });
   });
 
+  it('may have scopes, and two digests under one name', () => {
+    const other = digest.replace(/^../, '00');
+    const parsed = parseApiKeys(`a:${digest}:submit+read, a:${other} # being replaced\nb:${other}:operate`);
+    expect(parsed).toMatchObject({
+      ok: true,
+      keys: [{ name: 'a', scopes: ['submit', 'read'] }, { name: 'a' }, { name: 'b', scopes: ['operate'] }],
+    });
+    for (const bad of ['', '+', 'read+', 'write', 'submit,read']) {
+      expect(parseApiKeys(`a:${digest}:${bad}`)).toMatchObject({ ok: false });
+    }
+  });
+
   it('let in who has one', () => {
     const parsed = parseApiKeys(`a:${digest}`);
     const keys = parsed.ok ? parsed.keys : [];
@@ -43,7 +55,7 @@ describe('API keys', () => {
     expect(authenticate(keys, 'bearer key')).toEqual({ kind: 'ok', name: 'a' });
     expect(authenticate(keys, 'Bearer other')).toEqual({ kind: 'unknown' });
     expect(authenticate(keys, undefined)).toEqual({ kind: 'missing' });
-    expect(authenticate([], undefined)).toEqual({ kind: 'ok', name: undefined });
+    expect(authenticate([], 'Bearer key')).toEqual({ kind: 'unknown' });
   });
 });
 

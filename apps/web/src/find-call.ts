@@ -1,8 +1,8 @@
 /** Reads a call and draws it, or says why it cannot be shown. */
-import { timeOfCallId } from '@recloser/calls/call-id';
+import { timeOfCallId, upstreamOfCallId, wasGivenOut } from '@recloser/calls/call-id';
 import { isFinished } from '@recloser/calls/call-status';
 import { type CallView, callView, readCall } from '@recloser/calls/call-view';
-import { succeededRetention } from '@recloser/calls/retention';
+import { failedTrimmedKey } from '@recloser/calls/keys';
 import { problem } from './problem.ts';
 import type { ApiResponse } from './route.ts';
 import type { WebDeps, WebUpstream } from './web-deps.ts';
@@ -13,16 +13,30 @@ export type FoundCall =
   | { readonly kind: 'gone' }
   | { readonly kind: 'unknown' };
 
+/** The upstream whose call has this id; undefined when no call can have it. */
+export function upstreamOf(deps: Pick<WebDeps, 'upstreams'>, id: string): WebUpstream | undefined {
+  const name = upstreamOfCallId(id, [...deps.upstreams.keys()]);
+  return name === undefined ? undefined : deps.upstreams.get(name);
+}
+
 /** Reads call and holds at one moment. Rejects when Redis cannot be read. */
 export async function findCall(deps: WebDeps, upstream: WebUpstream, id: string): Promise<FoundCall> {
-  const [state, call] = await Promise.all([
+  const [state, call, throughput] = await Promise.all([
     deps.readUpstreamState(upstream),
     readCall({ redis: deps.redis, queue: upstream.queue, id }),
+    deps.throughput.read(upstream),
   ]);
   if (!call)
     return (await wasTrimmed(deps, upstream, id, state.nowMs)) ? { kind: 'gone' } : { kind: 'unknown' };
   const { holds, nowMs } = state;
-  const view = callView({ upstream: upstream.name, call, holds, nowMs, sealer: deps.sealer });
+  const view = callView({
+    upstream: upstream.name,
+    call,
+    holds,
+    nowMs,
+    sealer: deps.sealer,
+    ...(throughput && { throughput }),
+  });
   return { kind: 'found', view, finished: isFinished(view.status) };
 }
 
@@ -55,13 +69,22 @@ export function missingCall(kind: 'gone' | 'unknown'): ApiResponse {
     : problem('call_not_found', { detail: 'No call has this id.' });
 }
 
-/** An id tells its age. Older than any kept success, and absent: it was trimmed. */
+/**
+ * Tells a call that was kept from one that never was. The id says that we gave it out, and when: older than any
+ * success that is kept, or than what was trimmed to stay within a number, and absent, it was trimmed. An id that
+ * was given out in a `storage_unknown` and never stored stays "unknown" for as long as successes are kept.
+ */
 async function wasTrimmed(deps: WebDeps, upstream: WebUpstream, id: string, nowMs: number): Promise<boolean> {
+  if (!wasGivenOut(id)) return false;
+  const { retention, redis } = deps;
   const madeMs = timeOfCallId(id);
-  if (madeMs < nowMs - succeededRetention.ageSeconds * 1000) return true;
+  if (madeMs < nowMs - retention.ageSeconds * 1000) return true;
   const completed = upstream.queue.toKey('completed');
-  if ((await deps.redis.zcard(completed)) < succeededRetention.count) return false;
-  const [oldest] = await deps.redis.zrange(completed, 0, '0');
-  const keptSinceMs = oldest === undefined ? null : await deps.redis.zscore(completed, oldest);
-  return keptSinceMs !== null && madeMs < Number(keptSinceMs);
+  const [kept, oldest, failedUntil] = await Promise.all([
+    redis.zcard(completed),
+    redis.zrange(completed, 0, '0', 'WITHSCORES'),
+    redis.get(failedTrimmedKey(upstream.root)),
+  ]);
+  if (failedUntil !== null && madeMs <= Number(failedUntil)) return true;
+  return kept >= retention.count && oldest[1] !== undefined && madeMs <= Number(oldest[1]);
 }

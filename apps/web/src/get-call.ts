@@ -1,6 +1,5 @@
 /** `GET /v1/calls/{id}`: the call as it stands; `?wait=N` answers when it is finished, after N s at the latest. */
-import { upstreamOfCallId } from '@recloser/calls/call-id';
-import { awaitCall, missingCall } from './find-call.ts';
+import { awaitCall, missingCall, upstreamOf } from './find-call.ts';
 import { queryWait } from './prefer.ts';
 import { problem } from './problem.ts';
 import type { ApiRequest, ApiResponse } from './route.ts';
@@ -16,8 +15,7 @@ export async function getCall(request: ApiRequest, deps: WebDeps): Promise<ApiRe
     });
   }
   const id = request.params.id ?? '';
-  const name = upstreamOfCallId(id, [...deps.upstreams.keys()]);
-  const upstream = name === undefined ? undefined : deps.upstreams.get(name);
+  const upstream = upstreamOf(deps, id);
   if (!upstream) return missingCall('unknown');
   const found = await awaitCall(deps, upstream, id, { seconds, signal: request.signal });
   if (found.kind !== 'found') return missingCall(found.kind);

@@ -38,6 +38,8 @@ describe('main', () => {
   it('serves, and stops cleanly on SIGTERM while somebody polls', { timeout: 30_000 }, async () => {
     using web = startMain({ REDIS_URL: inject('redisUrl') });
     await web.listening();
+    // It listens before it has its Redis.
+    await expect.poll(() => fetch(`${web.address()}/health/ready`).then(({ status }) => status)).toBe(200);
     const response = await fetch(`${web.address()}/v1/calls/crossmark/schedule-event`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },

@@ -1,20 +1,33 @@
 /** Starts the web app and stops it: the only file here with side effects. */
 import { readUpstreamState } from '@recloser/breaker/upstream-state';
 import { upstreamRoot } from '@recloser/calls/keys';
+import { LastGoodFinder } from '@recloser/calls/last-good';
+import { readQueueDepth } from '@recloser/calls/queue-depth';
+import type { Env } from '@recloser/runtime/env';
 import { listen } from '@recloser/runtime/http-server';
-import { createLogger } from '@recloser/runtime/logger';
+import { createLogger, type Logger } from '@recloser/runtime/logger';
 import { createMetrics } from '@recloser/runtime/metrics';
-import { connectRedis } from '@recloser/runtime/redis';
+import { connectRedis, type Redis, type RedisRole } from '@recloser/runtime/redis';
+import { createReplicaConfirmation } from '@recloser/runtime/redis-replicas';
 import { memoryLimitShare, watchRedisSafety } from '@recloser/runtime/redis-safety';
-import { createSealer, loadSessionKey } from '@recloser/runtime/seal';
+import { redisSecurity } from '@recloser/runtime/redis-security';
+import { createSealer, loadSessionKeys } from '@recloser/runtime/seal';
 import { runUntilSignal } from '@recloser/runtime/shutdown';
+import { startTracing } from '@recloser/runtime/tracing';
 import { definitions } from '@recloser/upstreams/definitions';
-import { upstreamPolicy } from '@recloser/upstreams/settings';
+import { type UpstreamPolicy, upstreamPolicy } from '@recloser/upstreams/settings';
 import { createApp } from './app.ts';
 import { createBacklogGauge } from './backlog.ts';
 import { loadConfig, type WebConfig } from './config.ts';
+import { createFleetMetrics, type FleetSource } from './fleet-metrics.ts';
+import { createKeyRing } from './key-ring.ts';
+import { createLookAtCall } from './look-at-call.ts';
+import { writeOncePerTurn } from './one-write.ts';
 import { openQueue } from './open-queue.ts';
+import { createRateLimit } from './rate-limit.ts';
+import { createThroughputGauge } from './throughput-gauge.ts';
 import { createCallWaiter } from './wait-for-call.ts';
+import { createWantedNotes } from './wanted-notes.ts';
 import type { WebUpstream } from './web-deps.ts';
 import { createWebMetrics } from './web-metrics.ts';
 
@@ -24,54 +37,113 @@ const deadlineMs = 10_000;
 const safetyIntervalMs = 1_000;
 
 async function start(config: WebConfig): Promise<void> {
-  const { REDIS_PREFIX: prefix, REDIS_URL: url, NODE_ENV: environment } = config;
+  const { REDIS_PREFIX: prefix, NODE_ENV: environment } = config;
   const log = createLogger({ name: 'web', level: config.LOG_LEVEL, pretty: config.LOG_PRETTY, environment });
-  const sealer = createSealer(loadSessionKey({ ...config, dataDir: config.DATA_DIR }));
-  const policies = Object.values(definitions).map((definition) => ({
-    name: definition.name,
-    policy: upstreamPolicy(definition, process.env),
-  }));
-  const redis = connectRedis(url, { role: 'fast', name: 'recloser-web', log });
-  const events = connectRedis(url, { role: 'worker', name: 'recloser-web-events', log });
+  const sealer = createSealer(...loadSessionKeys({ ...config, dataDir: config.DATA_DIR }));
+  const keys = createKeyRing({ keys: config.apiKeys, file: config.API_KEYS_FILE, log });
+  const policies = readPolicies(process.env);
+  const { redis, events, replicas } = connect(config, log);
   const watch = watchRedisSafety({ redis, log, intervalMs: safetyIntervalMs });
   const waiter = createCallWaiter({
     redis: events,
     now: async () => Number((await redis.time())[0]) * 1000,
     log,
   });
-  const upstreams = policies.map(({ name, policy: { operations, maxBacklog } }): WebUpstream => {
-    const queue = openQueue({ redis, prefix, upstream: name });
-    return { name, operations, maxBacklog, root: upstreamRoot(prefix, name), queue };
-  });
+  const tracing = await startTracing(config, { service: 'recloser-web', log });
+  const upstreams = openUpstreams(redis, prefix, policies);
+  const readers = openReaders(redis);
   const app = createApp({
+    ...readers,
     production: environment === 'production',
     prefix,
-    redis,
     upstreams: new Map(upstreams.map((upstream) => [upstream.name, upstream])),
-    apiKeys: config.apiKeys,
+    keys,
+    rateLimit: createRateLimit({ redis, prefix, perMinute: config.RATE_LIMIT_PER_MINUTE }),
+    callbackHosts: config.callbackHosts,
+    confirmWritten: replicas.confirm,
     sealer,
     waiter,
     backlog: createBacklogGauge(redis),
+    retention: config.retention,
+    staleTtlSeconds: config.STALE_TTL_SECONDS,
+    noteWanted: createWantedNotes(redis),
     memoryLimitShare,
     safety: watch.current,
     checkSafety: watch.check,
-    readUpstreamState: ({ root }) => readUpstreamState({ redis, root }),
-    metrics: createWebMetrics(createMetrics('web')),
+    metrics: openMetrics(redis, upstreams, watch.current),
+    tracing,
     log,
   });
   const server = await listen(app, { host: config.HOST, port: config.WEB_PORT, portVariable: 'WEB_PORT' });
-  log.info({ url: server.url, open: config.apiKeys.length === 0 }, `web listens on ${server.url}`);
+  log.info({ url: server.url, open: keys.open }, `web listens on ${server.url}`);
   runUntilSignal({ stop, deadlineMs, log });
 
   async function stop(): Promise<void> {
     const closed = server.close(graceMs);
     await waiter.stop();
     await closed;
+    await tracing.stop();
     watch.stop();
+    keys.stop();
     await Promise.allSettled(upstreams.map(({ queue }) => queue.close()));
+    replicas.close();
     redis.disconnect();
     events.disconnect();
   }
+}
+
+function connect(config: WebConfig, log: Logger) {
+  const security = redisSecurity(config);
+  const open = (role: RedisRole, name: string) =>
+    connectRedis(config.REDIS_URL, { role, name, log, security });
+  const redis = open('fast', 'recloser-web');
+  writeOncePerTurn(redis);
+  return {
+    redis,
+    events: open('worker', 'recloser-web-events'),
+    replicas: createReplicaConfirmation(config, () => open('fast', 'recloser-web-replicas'), log),
+  };
+}
+
+function openReaders(redis: Redis) {
+  const readers = {
+    redis,
+    throughput: createThroughputGauge(redis),
+    readUpstreamState: ({ root }: WebUpstream) => readUpstreamState({ redis, root }),
+  };
+  return { ...readers, lookAtCall: createLookAtCall(readers) };
+}
+
+/** Before anything is opened: a mistake in the configuration must not leave connections behind. */
+function readPolicies(env: Env): readonly { readonly name: string; readonly policy: UpstreamPolicy }[] {
+  return Object.values(definitions).map((definition) => ({
+    name: definition.name,
+    policy: upstreamPolicy(definition, env),
+  }));
+}
+
+function openUpstreams(
+  redis: Redis,
+  prefix: string,
+  policies: ReturnType<typeof readPolicies>,
+): readonly WebUpstream[] {
+  return policies.map(({ name, policy: { operations, maxBacklog } }) => {
+    const queue = openQueue({ redis, prefix, upstream: name });
+    const root = upstreamRoot(prefix, name);
+    const lastGood = new LastGoodFinder({ redis, root, queue });
+    return { name, operations, maxBacklog, root, queue, lastGood };
+  });
+}
+
+function openMetrics(redis: Redis, upstreams: readonly WebUpstream[], safety: FleetSource['safety']) {
+  const metrics = createMetrics('web');
+  const readOne = async ({ name, root, queue }: WebUpstream) => ({
+    name,
+    depth: await readQueueDepth({ redis, queue, root }),
+    state: await readUpstreamState({ redis, root }),
+  });
+  const read = () => Promise.all(upstreams.map(readOne));
+  return createWebMetrics(metrics, createFleetMetrics(metrics, { read, safety }));
 }
 
 const expected = new Set<unknown>(['config_invalid', 'listen_failed']);

@@ -15,16 +15,23 @@ export const problems = {
   invalid_query: { status: 400, title: 'A query parameter is not valid' },
   unauthorized: { status: 401, title: 'An API key is needed' },
   forbidden: { status: 403, title: 'Not allowed from here' },
+  insufficient_scope: { status: 403, title: 'This API key may not do that' },
   not_found: { status: 404, title: 'There is nothing here' },
   unknown_upstream: { status: 404, title: 'There is no such upstream' },
   unknown_operation: { status: 404, title: 'The upstream has no such operation' },
   call_not_found: { status: 404, title: 'There is no such call' },
+  call_running: { status: 409, title: 'The call is being made right now' },
+  call_finished: { status: 409, title: 'The call has finished' },
+  call_not_finished: { status: 409, title: 'The call has not finished yet' },
+  call_succeeded: { status: 409, title: 'The call has succeeded' },
+  call_in_doubt: { status: 409, title: 'Nobody knows whether the call was done' },
   idempotency_unresolved: { status: 409, title: 'The first request with this key was lost' },
   call_gone: { status: 410, title: 'The call is no longer kept' },
   payload_too_large: { status: 413, title: 'The body is too large' },
   unsupported_media_type: { status: 415, title: 'The body must be JSON' },
   validation_failed: { status: 422, title: 'Some fields are not valid' },
   idempotency_key_reused: { status: 422, title: 'The Idempotency-Key was used for another request' },
+  rate_limited: { status: 429, title: 'Too many requests with this key' },
   backlog_full: { status: 429, title: 'Too many calls are waiting' },
   internal_error: { status: 500, title: 'Something went wrong here' },
   breaker_open: { status: 503, title: 'The upstream is not taking calls' },
@@ -73,6 +80,14 @@ export function problem(code: ProblemCode, details: ProblemDetails): ApiResponse
   };
 }
 
+/** The key has used up its requests for now. */
+export function rateLimited(resetSeconds: number): ApiResponse {
+  return problem('rate_limited', {
+    detail: 'Nothing was done. Repeat after Retry-After.',
+    retryAfterSeconds: resetSeconds,
+  });
+}
+
 /** Redis cannot be used, and nothing was stored. */
 export function storageUnavailable(): ApiResponse {
   return problem('storage_unavailable', {
@@ -81,11 +96,13 @@ export function storageUnavailable(): ApiResponse {
   });
 }
 
+const maybeStored =
+  'Redis did not answer in time, so the call may be stored or not. Repeat with the same Idempotency-Key, or look for the call at /v1/calls/{id}, before sending it anew.';
+
 /** The write was sent and not answered. */
-export function storageUnknown(id: string): ApiResponse {
+export function storageUnknown(id: string, detail = maybeStored): ApiResponse {
   return problem('storage_unknown', {
-    detail:
-      'Redis did not answer in time, so the call may be stored or not. Repeat with the same Idempotency-Key, or look for the call at /v1/calls/{id}, before sending it anew.',
+    detail,
     retryAfterSeconds: storageRetrySeconds,
     more: { id },
   });
@@ -104,7 +121,8 @@ function ofBodyParser(error: unknown): ApiResponse | undefined {
   if (!(error instanceof Error) || !('status' in error) || typeof error.status !== 'number') return undefined;
   if (error.status < 400 || error.status > 499) return undefined;
   const type = 'type' in error ? error.type : undefined;
-  if (error.status === 413) return problem('payload_too_large', { detail: 'A body has at most 100 kB.' });
+  if (error.status === 413)
+    return problem('payload_too_large', { detail: 'A body has at most 100 kB, that of a batch 4 MB.' });
   if (error.status === 415) {
     return problem('unsupported_media_type', { detail: 'Send UTF-8 JSON, plain or compressed with gzip.' });
   }

@@ -57,6 +57,20 @@ describe('Redis in trouble', () => {
     expect(await web.upstream().queue.getJobCountByTypes()).toBe(3);
   });
 
+  it('frozen: whether a call was cancelled is not known either', async () => {
+    using redis = await safeRedis();
+    await using web = await startWeb({ redisUrl: redis.url });
+    const { id } = await callOf(await web.post(path, { input: visit }));
+    redis.freeze();
+    const answer = await timed(web.delete(`/v1/calls/${id}`));
+    expect(answer).toMatchObject({ status: 503, body: { code: 'storage_unknown', id } });
+    expect(Number(answer.retryAfter)).toBeGreaterThanOrEqual(1);
+    redis.thaw();
+    // Redis found the command in its socket.
+    const status = async () => (await web.get(`/v1/calls/${id}`)).json();
+    await expect.poll(status, { timeout: 8000 }).toMatchObject({ status: 'cancelled' });
+  });
+
   it('killed: refuses at once, stores nothing, and reads are 503 too', async () => {
     using redis = await safeRedis();
     await using web = await startWeb({ redisUrl: redis.url });

@@ -1,4 +1,5 @@
 /** Checks the body of a call: `{input, options?}`. Every bad field gets one entry; unknown fields are refused. */
+import type { CallbackHosts } from '@recloser/calls/callback-hosts';
 import { type CallOptions, callOptions } from '@recloser/calls/options';
 import type { OperationDefinition } from '@recloser/upstreams/upstream';
 import { z } from 'zod';
@@ -10,20 +11,47 @@ type Parsed =
   | { readonly ok: true; readonly value: Submission }
   | { readonly ok: false; readonly errors: FieldError[] };
 
-/** Parses a body against the operation's input and the options we offer. Times are judged against `nowMs`. */
-export function parseSubmission(body: object, operation: OperationDefinition, nowMs: number): Parsed {
-  const schema = z.strictObject({
-    input: operation.input,
-    // An absent `options` means all defaults.
-    options: callOptions(nowMs).prefault({}),
-  });
-  const parsed = schema.safeParse(body);
+/** Parses a body against the operation's input and the options we offer. Times are judged against the clock. */
+export function parseSubmission(
+  body: object,
+  operation: OperationDefinition,
+  callbackHosts?: CallbackHosts,
+): Parsed {
+  const parsed = schemaOf(operation, callbackHosts).safeParse(body);
   if (!parsed.success) return { ok: false, errors: fieldErrors(parsed.error.issues) };
   const { input, options } = parsed.data;
+  if (options.ifOpen === 'stale' && operation.effect !== 'read') {
+    const message = 'Only an operation that reads has stale results: use "defer" or "reject".';
+    return { ok: false, errors: [{ pointer: '/options/ifOpen', message }] };
+  }
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {
     return { ok: false, errors: [{ pointer: '/input', message: 'Expected an object.' }] };
   }
   return { ok: true, value: { input: { ...input }, options } };
+}
+
+function createSchema(operation: OperationDefinition, callbackHosts: CallbackHosts | undefined) {
+  return z.strictObject({
+    input: operation.input,
+    // An absent `options` means all defaults.
+    options: callOptions(Date.now, callbackHosts).prefault({}),
+  });
+}
+
+type Built = {
+  readonly callbackHosts: CallbackHosts | undefined;
+  readonly schema: ReturnType<typeof createSchema>;
+};
+
+/** Building a schema costs more than a thousand checks by it. */
+const built = new WeakMap<OperationDefinition, Built>();
+
+function schemaOf(operation: OperationDefinition, callbackHosts: CallbackHosts | undefined): Built['schema'] {
+  const before = built.get(operation);
+  if (before && before.callbackHosts === callbackHosts) return before.schema;
+  const schema = createSchema(operation, callbackHosts);
+  built.set(operation, { callbackHosts, schema });
+  return schema;
 }
 
 /** One entry per field; where several rules are broken the first one speaks. */

@@ -1,34 +1,69 @@
 /** Every route of the web app. */
+import { callEvents } from './call-events.ts';
+import { cancelCall, retryCall } from './change-call.ts';
+import { createDocsPages } from './docs-page.ts';
 import { getCall } from './get-call.ts';
 import { getUpstream, listUpstreams } from './get-upstreams.ts';
 import { health, live, ready } from './health.ts';
+import { listCalls } from './list-calls.ts';
+import { createOpenApi } from './openapi.ts';
 import type { ApiRequest, ApiResponse, Route } from './route.ts';
+import { submitBatch } from './submit-batch.ts';
 import { checkTarget, submitCall } from './submit-call.ts';
 import type { WebDeps } from './web-deps.ts';
 
-/** The table. `open` routes need no API key. */
+const callBodyLimit = '100kb';
+const batchBodyLimit = '4mb';
+
+type Handler = (request: ApiRequest, deps: WebDeps) => Promise<ApiResponse>;
+
+/** The table. Routes without a scope need no API key. */
 export function createRoutes(deps: WebDeps): readonly Route[] {
-  const bind =
-    (handler: (request: ApiRequest, deps: WebDeps) => Promise<ApiResponse>) => (request: ApiRequest) =>
-      handler(request, deps);
-  const metrics = async (): Promise<ApiResponse> => ({
-    status: 200,
-    headers: { 'Content-Type': deps.metrics.contentType },
-    body: await deps.metrics.text(),
-  });
+  const bind = (handler: Handler) => (request: ApiRequest) => handler(request, deps);
   return [
     {
       method: 'post',
+      // The colon is part of the address: escaped, or it would begin a parameter.
+      path: '/v1/calls\\:batch',
+      scope: 'submit',
+      bodyLimit: batchBodyLimit,
+      handle: bind(submitBatch),
+    },
+    { method: 'post', path: '/v1/calls/:id/retry', scope: 'operate', handle: bind(retryCall) },
+    {
+      method: 'post',
       path: '/v1/calls/:upstream/:operation',
+      scope: 'submit',
+      bodyLimit: callBodyLimit,
       check: (params) => checkTarget(params, deps),
       handle: bind(submitCall),
     },
-    { method: 'get', path: '/v1/calls/:id', handle: bind(getCall) },
-    { method: 'get', path: '/v1/upstreams', handle: bind(listUpstreams) },
-    { method: 'get', path: '/v1/upstreams/:name', handle: bind(getUpstream) },
-    { method: 'get', path: '/health', open: true, handle: bind(health) },
-    { method: 'get', path: '/health/live', open: true, handle: live },
-    { method: 'get', path: '/health/ready', open: true, handle: bind(ready) },
-    { method: 'get', path: '/metrics', open: true, handle: metrics },
+    { method: 'get', path: '/v1/calls', scope: 'read', handle: bind(listCalls) },
+    { method: 'get', path: '/v1/calls/:id', scope: 'read', handle: bind(getCall) },
+    { method: 'delete', path: '/v1/calls/:id', scope: 'operate', handle: bind(cancelCall) },
+    { method: 'get', path: '/v1/calls/:id/events', scope: 'read', handle: bind(callEvents) },
+    { method: 'get', path: '/v1/upstreams', scope: 'read', handle: bind(listUpstreams) },
+    { method: 'get', path: '/v1/upstreams/:name', scope: 'read', handle: bind(getUpstream) },
+    { method: 'get', path: '/health', handle: bind(health) },
+    { method: 'get', path: '/health/live', handle: live },
+    { method: 'get', path: '/health/ready', handle: bind(ready) },
+    ...openRoutes(deps),
+  ];
+}
+
+/** What describes the app: metrics and documentation. */
+function openRoutes(deps: WebDeps): readonly Route[] {
+  const { page, file } = createDocsPages();
+  const document = createOpenApi([...deps.upstreams.values()]);
+  const text = (body: string, type: string) => ({ status: 200, headers: { 'Content-Type': type }, body });
+  return [
+    {
+      method: 'get',
+      path: '/metrics',
+      handle: async () => text(await deps.metrics.text(), deps.metrics.contentType),
+    },
+    { method: 'get', path: '/openapi.json', handle: async () => ({ status: 200, body: document }) },
+    { method: 'get', path: '/docs', handle: async () => page },
+    { method: 'get', path: '/docs/:file', handle: async ({ params }) => file(params.file ?? '') },
   ];
 }

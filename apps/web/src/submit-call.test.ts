@@ -125,7 +125,7 @@ describe('a refused request', () => {
       ['/options/priority', '/options/maxAttempts'],
     ],
     [{ input: visit, options: { ifOpen: 'stale' } }, ['/options/ifOpen']],
-    [{ input: visit, options: { callback: { url: 'https://x.example' } } }, ['/options/callback']],
+    [{ input: visit, options: { callback: { url: 'https://x.example' } } }, ['/options/callback/url']],
     [
       { input: visit, options: { runAt: 'tomorrow', expiresAt: '2020-01-01T00:00:00' } },
       ['/options/runAt', '/options/expiresAt'],

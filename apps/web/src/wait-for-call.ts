@@ -24,6 +24,17 @@ export type CallWaiter = {
     signal: AbortSignal;
     look: () => Promise<{ readonly finished: boolean; readonly seen: Seen }>;
   }): Promise<Seen>;
+  /**
+   * Runs `look` now, after each event of the call and every `everyMs`, until it says the call is finished, the
+   * client has gone or the process stops. Rejects when `look` does.
+   */
+  follow(options: {
+    source: EventSource;
+    id: string;
+    everyMs: number;
+    signal: AbortSignal;
+    look: () => Promise<{ readonly finished: boolean }>;
+  }): Promise<void>;
   /** Ends every wait now and closes the connections. Safe to call twice. */
   stop(): Promise<void>;
 };
@@ -31,6 +42,7 @@ export type CallWaiter = {
 type Log = Record<'warn', (object: object, message: string) => void>;
 
 const endings = ['completed', 'failed', 'removed'] as const;
+const changes = ['waiting', 'delayed', 'active', 'stalled'] as const;
 const headStartMs = 5000;
 
 type WaiterOptions = {
@@ -45,25 +57,12 @@ type WaiterOptions = {
 export function createCallWaiter({ redis, now, log }: WaiterOptions): CallWaiter {
   const readers = new Map<string, Promise<QueueEvents>>();
   const finished = new EventEmitter().setMaxListeners(0);
+  const changed = new EventEmitter().setMaxListeners(0);
   const stopping = new AbortController();
-
-  async function startReader({ name, root }: EventSource): Promise<QueueEvents> {
-    // `$` as a start would lose events between two reads; an id made of Redis' own clock does not.
-    const lastEventId = `${(await now()) - headStartMs}-0`;
-    const reader = new QueueEvents(name, {
-      connection: redis,
-      prefix: root,
-      lastEventId,
-      skipVersionCheck: true,
-    });
-    reader.on('error', (err) => log.warn({ err, upstream: name }, 'the event stream is interrupted'));
-    for (const ending of endings) reader.on(ending, ({ jobId }: { jobId: string }) => finished.emit(jobId));
-    return reader;
-  }
 
   function listenTo(source: EventSource): void {
     if (readers.has(source.name) || stopping.signal.aborted) return;
-    const reader = startReader(source);
+    const reader = startReader({ redis, now, log }, source, { finished, changed });
     readers.set(source.name, reader);
     reader.catch((err) => {
       readers.delete(source.name);
@@ -87,6 +86,22 @@ export function createCallWaiter({ redis, now, log }: WaiterOptions): CallWaiter
         }
       }
     },
+    async follow({ source, id, everyMs, signal, look }) {
+      listenTo(source);
+      const end = AbortSignal.any([signal, stopping.signal]);
+      while (!end.aborted) {
+        const pause = new AbortController();
+        const timer = setTimeout(() => pause.abort(), everyMs);
+        const event = nextEvent(changed, id, AbortSignal.any([end, pause.signal]));
+        try {
+          if ((await look()).finished) return;
+          await event.happened;
+        } finally {
+          clearTimeout(timer);
+          event.forget();
+        }
+      }
+    },
     async stop() {
       stopping.abort();
       const open = await Promise.allSettled(readers.values());
@@ -94,6 +109,32 @@ export function createCallWaiter({ redis, now, log }: WaiterOptions): CallWaiter
       await Promise.allSettled(open.map((reader) => reader.status === 'fulfilled' && reader.value.close()));
     },
   };
+}
+
+async function startReader(
+  { redis, now, log }: WaiterOptions,
+  { name, root }: EventSource,
+  { finished, changed }: { finished: EventEmitter; changed: EventEmitter },
+): Promise<QueueEvents> {
+  // `$` as a start would lose events between two reads; an id made of Redis' own clock does not.
+  const lastEventId = `${(await now()) - headStartMs}-0`;
+  const reader = new QueueEvents(name, {
+    connection: redis,
+    prefix: root,
+    lastEventId,
+    skipVersionCheck: true,
+  });
+  reader.on('error', (err) => log.warn({ err, upstream: name }, 'the event stream is interrupted'));
+  for (const ending of endings) {
+    reader.on(ending, ({ jobId }: { jobId: string }) => {
+      finished.emit(jobId);
+      changed.emit(jobId);
+    });
+  }
+  for (const change of changes) {
+    reader.on(change, ({ jobId }: { jobId: string }) => void changed.emit(jobId));
+  }
+  return reader;
 }
 
 /** Listens from now on; `happened` resolves with the next event of this id, or when `end` is aborted. */

@@ -1,13 +1,21 @@
 /** What the handlers work with, wired together in `main.ts`. */
 import type { BreakerRecord, Hold } from '@recloser/breaker/record';
+import type { CallbackHosts } from '@recloser/calls/callback-hosts';
 import type { RedisClient } from '@recloser/calls/keys';
+import type { LastGoodFinder } from '@recloser/calls/last-good';
+import type { SucceededRetention } from '@recloser/calls/retention';
 import type { Sealer } from '@recloser/calls/seal-input';
 import type { Logger } from '@recloser/runtime/logger';
+import type { ConfirmWritten } from '@recloser/runtime/redis-replicas';
 import type { RedisSafety } from '@recloser/runtime/redis-safety';
+import type { Tracing } from '@recloser/runtime/tracing';
 import type { OperationDefinition } from '@recloser/upstreams/upstream';
 import type { Queue } from 'bullmq';
-import type { ApiKey } from './api-keys.ts';
 import type { BacklogGauge } from './backlog.ts';
+import type { KeyRing } from './key-ring.ts';
+import type { LookAtCall } from './look-at-call.ts';
+import type { RateLimit } from './rate-limit.ts';
+import type { ThroughputGauge } from './throughput-gauge.ts';
 import type { CallWaiter } from './wait-for-call.ts';
 import type { WebMetrics } from './web-metrics.ts';
 
@@ -20,6 +28,7 @@ export type WebUpstream = {
   readonly maxBacklog: number;
   readonly root: string;
   readonly queue: Queue;
+  readonly lastGood: LastGoodFinder;
 };
 
 /** Breaker, holds and workers of an upstream, by Redis' clock. */
@@ -36,10 +45,22 @@ export type WebDeps = {
   /** Role `fast`: every command settles within 1.5 s. */
   readonly redis: RedisClient;
   readonly upstreams: ReadonlyMap<string, WebUpstream>;
-  readonly apiKeys: readonly ApiKey[];
+  readonly keys: KeyRing;
+  readonly rateLimit: RateLimit;
   readonly sealer: Sealer;
+  /** Asks the replicas before a call is accepted; absent: the master's word is enough. */
+  readonly confirmWritten?: ConfirmWritten;
+  /** Where callbacks may go; absent: nowhere. */
+  readonly callbackHosts?: CallbackHosts;
   readonly waiter: CallWaiter;
   readonly backlog: BacklogGauge;
+  readonly throughput: ThroughputGauge;
+  /** How long succeeded calls are kept. */
+  readonly retention: SucceededRetention;
+  /** How old a stale result may be. */
+  readonly staleTtlSeconds: number;
+  /** Tells the workers that stale results of this operation are asked for. Never rejects, never waits. */
+  readonly noteWanted: (upstream: WebUpstream, operation: string) => void;
   /** Share of Redis' memory above which no more calls are taken. */
   readonly memoryLimitShare: number;
   /** The last finding of the background watch. */
@@ -47,6 +68,8 @@ export type WebDeps = {
   /** Looks now. */
   readonly checkSafety: () => Promise<RedisSafety>;
   readonly readUpstreamState: (upstream: WebUpstream) => Promise<UpstreamStateView>;
+  readonly lookAtCall: LookAtCall;
   readonly metrics: WebMetrics;
+  readonly tracing?: Tracing;
   readonly log: Logger;
 };

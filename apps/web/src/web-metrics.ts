@@ -11,8 +11,8 @@ export type WebMetrics = {
 
 const buckets = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 30];
 
-/** Registers the app's metrics. Once per registry. */
-export function createWebMetrics(metrics: Metrics): WebMetrics {
+/** Registers the app's metrics. Once per registry. `beforeScrape` sets those that are read and not counted. */
+export function createWebMetrics(metrics: Metrics, beforeScrape?: () => Promise<void>): WebMetrics {
   const calls = metrics.counter({
     name: 'calls_accepted_total',
     help: 'Calls Redis has stored, and repeats that were given the call they already had.',
@@ -31,7 +31,10 @@ export function createWebMetrics(metrics: Metrics): WebMetrics {
   });
   return {
     contentType: metrics.contentType,
-    text: () => metrics.text(),
+    async text() {
+      await beforeScrape?.();
+      return metrics.text();
+    },
     accepted: (upstream, operation, replayed) =>
       calls.inc({ upstream, operation, replayed: String(replayed) }),
     answered({ route, method, status, seconds, code }) {

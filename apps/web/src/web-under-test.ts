@@ -2,11 +2,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
 import { Holds } from '@recloser/breaker/holds';
 import { readUpstreamState } from '@recloser/breaker/upstream-state';
 import type { CallView } from '@recloser/calls/call-view';
 import { upstreamRoot } from '@recloser/calls/keys';
+import { LastGoodFinder } from '@recloser/calls/last-good';
+import { type SucceededRetention, succeededRetention } from '@recloser/calls/retention';
+import { freePort } from '@recloser/local-stack/free-port';
 import { listen } from '@recloser/runtime/http-server';
 import { createLogger } from '@recloser/runtime/logger';
 import { createMetrics } from '@recloser/runtime/metrics';
@@ -18,8 +20,14 @@ import { type Processor, Worker } from 'bullmq';
 import type { ApiKey } from './api-keys.ts';
 import { createApp } from './app.ts';
 import { createBacklogGauge } from './backlog.ts';
+import { createKeyRing, type KeyRing } from './key-ring.ts';
+import { createLookAtCall } from './look-at-call.ts';
+import { writeOncePerTurn } from './one-write.ts';
 import { openQueue } from './open-queue.ts';
+import { createRateLimit } from './rate-limit.ts';
+import { createThroughputGauge } from './throughput-gauge.ts';
 import { createCallWaiter } from './wait-for-call.ts';
+import { createWantedNotes } from './wanted-notes.ts';
 import type { WebDeps, WebUpstream } from './web-deps.ts';
 import { createWebMetrics } from './web-metrics.ts';
 
@@ -29,6 +37,10 @@ type Options = {
   production?: boolean;
   maxBacklog?: number;
   prefix?: string;
+  keys?: KeyRing;
+  perMinute?: number;
+  retention?: SucceededRetention;
+  staleTtlSeconds?: number;
 };
 
 /** Input that `crossmark/schedule-event` takes. */
@@ -67,6 +79,7 @@ async function openDeps(options: Options) {
   const log = createLogger({ name: 'web', level: 'debug', destination });
   const prefix = options.prefix ?? `test-${randomUUID()}`;
   const redis = connectRedis(options.redisUrl, { role: 'fast', name: 'web', log });
+  writeOncePerTurn(redis);
   const events = connectRedis(options.redisUrl, { role: 'worker', name: 'web-events', log });
   if (redis.status !== 'ready') await once(redis, 'ready');
   const watch = watchRedisSafety({ redis, log, intervalMs: 200 });
@@ -74,21 +87,32 @@ async function openDeps(options: Options) {
   const upstreams = Object.values(definitions).map(({ name, operations }): WebUpstream => {
     const queue = openQueue({ redis, prefix, upstream: name });
     const maxBacklog = options.maxBacklog ?? 50_000;
-    return { name, operations, maxBacklog, root: upstreamRoot(prefix, name), queue };
+    const root = upstreamRoot(prefix, name);
+    const lastGood = new LastGoodFinder({ redis, root, queue });
+    return { name, operations, maxBacklog, root, queue, lastGood };
   });
+  const readers = {
+    redis,
+    throughput: createThroughputGauge(redis),
+    readUpstreamState: ({ root }: WebUpstream) => readUpstreamState({ redis, root }),
+  };
   const deps: WebDeps = {
+    ...readers,
+    lookAtCall: createLookAtCall(readers),
     production: options.production ?? false,
     prefix,
-    redis,
     upstreams: new Map(upstreams.map((upstream) => [upstream.name, upstream])),
-    apiKeys: options.apiKeys ?? [],
+    keys: options.keys ?? createKeyRing({ keys: options.apiKeys ?? [], log }),
+    rateLimit: createRateLimit({ redis, prefix, perMinute: options.perMinute ?? 0 }),
+    retention: options.retention ?? succeededRetention,
+    staleTtlSeconds: options.staleTtlSeconds ?? 3600,
+    noteWanted: createWantedNotes(redis),
     sealer: createSealer(Buffer.alloc(32, 7)),
     waiter: createCallWaiter({ redis: events, now, log }),
     backlog: createBacklogGauge(redis),
     memoryLimitShare,
     safety: watch.current,
     checkSafety: watch.check,
-    readUpstreamState: ({ root }) => readUpstreamState({ redis, root }),
     metrics: createWebMetrics(createMetrics('web')),
     log,
   };
@@ -134,6 +158,8 @@ export async function startWeb(options: Options) {
         headers: { 'Content-Type': 'application/json', ...headers },
         body: typeof body === 'string' ? body : JSON.stringify(body),
       }),
+    delete: (path: string, headers: Record<string, string> = {}) =>
+      fetch(server.url + path, { method: 'DELETE', headers }),
     async [Symbol.asyncDispose]() {
       await server.close(0);
       await waiter.stop();
@@ -170,15 +196,4 @@ export async function startRedis(...settings: string[]) {
     },
     [Symbol.dispose]: () => void child.kill('SIGKILL'),
   };
-}
-
-function freePort(): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  const probe = createServer();
-  probe.once('error', reject);
-  probe.listen(0, '127.0.0.1', () => {
-    const { port } = probe.address() as AddressInfo;
-    probe.close(() => resolve(port));
-  });
-  return promise;
 }

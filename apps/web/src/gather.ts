@@ -1,0 +1,28 @@
+/** Questions that come within one turn of the event loop share one round trip to Redis. */
+
+/** A function that is asked one by one and asks `ask` once per turn. A rejection is everybody's. */
+export function gather<Key, Answer>(
+  ask: (keys: readonly Key[]) => Promise<readonly Answer[]>,
+): (key: Key) => Promise<Answer> {
+  type Asked = PromiseWithResolvers<Answer> & { readonly key: Key };
+  let waiting: Asked[] = [];
+
+  function askAll(): void {
+    const asked = waiting;
+    waiting = [];
+    ask(asked.map(({ key }) => key)).then(
+      (answers) => {
+        for (const [index, { resolve }] of asked.entries()) resolve(answers[index] as Answer);
+      },
+      (error) => {
+        for (const { reject } of asked) reject(error);
+      },
+    );
+  }
+
+  return (key) => {
+    const one = { key, ...Promise.withResolvers<Answer>() };
+    if (waiting.push(one) === 1) setImmediate(askAll);
+    return one.promise;
+  };
+}
