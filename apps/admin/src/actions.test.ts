@@ -42,6 +42,35 @@ describe('actions', () => {
     expect(await closed.json()).toMatchObject({ breaker: { state: 'closed' }, paused: false });
   });
 
+  test('a hold without an end: an hour for an operator, until released for an admin', async () => {
+    await using admin = await startAdmin(redisUrl);
+    const url = `${admin.url}/api/upstreams/crossmark/actions`;
+    type Held = { holds: { until: string | null; since: string }[] };
+    const hold = { action: 'hold', reason: 'look' };
+    const byOperator = (await (await postJson(url, await admin.login('operator'), hold)).json()) as Held;
+    const [set] = byOperator.holds;
+    expect(Date.parse(set?.until ?? '') - Date.parse(set?.since ?? '')).toBe(3_600_000);
+    const byAdmin = (await (await postJson(url, await admin.login('admin'), hold)).json()) as Held;
+    expect(byAdmin.holds[0]?.until).toBeNull();
+  });
+
+  test('tries by hand are limited: each is a request to an upstream in trouble', async () => {
+    await using admin = await startAdmin(redisUrl);
+    const cookie = await admin.login('operator');
+    const url = `${admin.url}/api/upstreams/crossmark/actions`;
+    const until = new Date(Date.now() + 600_000).toISOString();
+    const open = () => postJson(url, cookie, { action: 'open', reason: 'x', until });
+    await open();
+    const first = await postJson(url, cookie, { action: 'probe', reason: 'x' });
+    expect(first.status).toBe(200);
+    await open();
+    const second = await postJson(url, cookie, { action: 'close', reason: 'x' });
+    expect(second.status).toBe(429);
+    expect(Number(second.headers.get('retry-after'))).toBeGreaterThan(0);
+    const audit = JSON.stringify(await admin.redis.xrange(`${admin.prefix}:audit`, '-', '+'));
+    expect(audit).not.toContain('close');
+  });
+
   test('an unknown upstream is a 404', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('operator');

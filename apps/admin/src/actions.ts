@@ -3,11 +3,14 @@
  * before it happens, and goes through the holds or the fleet breaker, never straight to the queue.
  */
 import type { Redis } from '@recloser/runtime/redis';
+import { forgetRefusal } from '@recloser/upstreams/session-store';
 import type { Request, Response } from 'express';
 import { z } from 'zod';
 import { mayAct, type Role, type User } from './accounts.ts';
 import type { AdminUpstream } from './admin-upstream.ts';
 import type { AuditLog } from './audit.ts';
+import { invalidBody, invalidFields } from './field-errors.ts';
+import { defaultHoldMs } from './operator-hold.ts';
 import { type Problem, problemOf, problems, sendProblem } from './problem.ts';
 import { userOf } from './sessions.ts';
 import { readView } from './upstream-view.ts';
@@ -17,6 +20,7 @@ type Asked = {
   readonly reason: string;
   readonly untilMs: number | null;
   readonly nowMs: number;
+  readonly redis: Redis;
 };
 
 type Action = {
@@ -35,13 +39,13 @@ const actions: Readonly<Record<string, Action>> = {
         kind: 'operator',
         owner: user.name,
         reason,
-        forMs: untilMs === null ? null : untilMs - nowMs,
+        forMs: untilMs === null ? defaultHoldMs(user.role) : untilMs - nowMs,
       }),
   },
   release: {
     role: 'operator',
     until: 'refused',
-    act: ({ holds }, { user, reason }) => holds.release('operator', { owner: user.name, reason }),
+    act: releaseHolds,
   },
   open: {
     role: 'operator',
@@ -69,6 +73,23 @@ const actions: Readonly<Record<string, Action>> = {
       breaker.closeFull(user.name, reason).then(() => holds.apply()),
   },
 };
+
+/**
+ * The operator's hold, and a password's: who releases it says "try again", so the refusal is forgotten first. Where a
+ * code must be typed only a sign-in helps.
+ */
+async function releaseHolds(
+  { definition, holds, root }: AdminUpstream,
+  { user, reason, redis }: Asked,
+): Promise<void> {
+  const by = { owner: user.name, reason };
+  const held = await holds.list();
+  if (definition.signIn === 'password' && held.some(({ kind }) => kind === 'sign-in')) {
+    await forgetRefusal({ redis, root });
+    await holds.release('sign-in', by);
+  }
+  await holds.release('operator', by);
+}
 
 /** Names of all actions. */
 export function actionsOf(): readonly string[] {
@@ -107,6 +128,13 @@ export function actionHandler(deps: ActionDeps): (req: Request, res: Response) =
       );
     }
     const { name, reason, untilMs, nowMs } = parsed;
+    const wait = await tooSoon(deps.redis, upstream, name);
+    if (wait !== null) {
+      res.setHeader('Retry-After', String(Math.ceil(wait / 1000)));
+      const detail =
+        'It was tried by hand a moment ago. Wait a little: each try is a request to an upstream in trouble.';
+      return sendProblem(res, problemOf(problems.tooMany, detail));
+    }
     const until = untilMs === null ? null : new Date(untilMs).toISOString();
     const entry = {
       user: user.name,
@@ -116,9 +144,22 @@ export function actionHandler(deps: ActionDeps): (req: Request, res: Response) =
       reason,
       until,
     };
-    await deps.audit.around(entry, () => parsed.action.act(upstream, { user, reason, untilMs, nowMs }));
+    await deps.audit.around(entry, () =>
+      parsed.action.act(upstream, { user, reason, untilMs, nowMs, redis: deps.redis }),
+    );
     res.json((await readView(deps.redis, upstream)).view);
   };
+}
+
+/** At most one try by hand per third of the reset time, or 10 s; ms to wait, null when it may go. */
+async function tooSoon(redis: Redis, upstream: AdminUpstream, action: string): Promise<number | null> {
+  if (action !== 'probe' && action !== 'close') return null;
+  const { state } = await upstream.breaker.read();
+  if (state !== 'open') return null;
+  const key = `${upstream.root}:probed-by-hand`;
+  const betweenMs = Math.ceil(Math.min(10_000, upstream.policy.resetMs / 3));
+  if ((await redis.set(key, '1', 'PX', betweenMs, 'NX')) !== null) return null;
+  return Math.max(1, await redis.pttl(key));
 }
 
 type Parsed =
@@ -135,19 +176,17 @@ type Parsed =
 export function parseAction(input: unknown, nowMs: number): Parsed {
   const parsed = body.safeParse(input ?? {});
   if (!parsed.success) {
-    return invalid(
-      parsed.error.issues.map((issue) => ({ pointer: pointerOf(issue), detail: issue.message })),
-    );
+    return { problem: invalidBody(parsed.error.issues) };
   }
   const { action: name, reason, until } = parsed.data;
   const action = Object.hasOwn(actions, name) ? actions[name] : undefined;
   if (action === undefined) {
     const detail = `Must be one of ${actionsOf().join(', ')}.`;
-    return invalid([{ pointer: '/action', detail }], { allowed: actionsOf() });
+    return { problem: invalidFields([{ pointer: '/action', detail }], { allowed: actionsOf() }) };
   }
   const untilMs = until == null ? null : Date.parse(until);
   const detail = untilProblem(action, untilMs, nowMs);
-  if (detail !== null) return invalid([{ pointer: '/until', detail }]);
+  if (detail !== null) return { problem: invalidFields([{ pointer: '/until', detail }]) };
   return { name, action, reason, untilMs, nowMs };
 }
 
@@ -156,20 +195,4 @@ function untilProblem(action: Action, untilMs: number | null, nowMs: number): st
   if (action.until === 'refused') return 'This action has no end time.';
   if (untilMs <= nowMs) return 'Must be in the future.';
   return untilMs > nowMs + maxUntilMs ? 'Must be within 31 days.' : null;
-}
-
-type FieldError = { readonly pointer: string; readonly detail: string };
-
-function invalid(
-  errors: readonly FieldError[],
-  more: Readonly<Record<string, unknown>> = {},
-): { problem: Problem } {
-  const detail = errors.map((error) => `${error.pointer}: ${error.detail}`).join(' ');
-  return { problem: problemOf(problems.invalid, detail, { errors, ...more }) };
-}
-
-function pointerOf(issue: z.core.$ZodIssue): string {
-  const unknown = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
-  const path = unknown === undefined ? issue.path : [...issue.path, unknown];
-  return path.map((part) => `/${String(part)}`).join('');
 }

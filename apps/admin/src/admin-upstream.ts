@@ -7,6 +7,9 @@ import { signInQueueOptions } from '@recloser/calls/sign-in-queue';
 import type { Redis } from '@recloser/runtime/redis';
 import type { BreakerPolicy, UpstreamDefinition } from '@recloser/upstreams/upstream';
 import { Queue } from 'bullmq';
+import { RateGauge } from './rate-gauge.ts';
+import { RecentErrors } from './recent-errors.ts';
+import { TransitionLog } from './transition-log.ts';
 
 /** An upstream and its handles; made by `openUpstream`. */
 export type AdminUpstream = {
@@ -16,6 +19,10 @@ export type AdminUpstream = {
   readonly queue: Queue;
   readonly holds: Holds;
   readonly breaker: FleetBreaker;
+  /** What happened to it, how fast it goes, what failed last: each remembers what it read. */
+  readonly transitions: TransitionLog;
+  readonly rates: RateGauge;
+  readonly errors: RecentErrors;
   /** Where sign-in steps are asked for; null when nobody has to type a code. */
   readonly signInQueue: Queue | null;
 };
@@ -36,7 +43,10 @@ export function openUpstream(options: {
       : null;
   const holds = new Holds({ redis, root, queue });
   const breaker = new Breaker({ redis, root, policy });
-  return { definition, policy, root, queue, holds, breaker, signInQueue };
+  const transitions = new TransitionLog({ redis, root });
+  const rates = new RateGauge({ redis, queue });
+  const errors = new RecentErrors({ redis, queue });
+  return { definition, policy, root, queue, holds, breaker, transitions, rates, errors, signInQueue };
 }
 
 /** Closes the queues; the connection they share stays open. */

@@ -6,19 +6,26 @@ import { fileURLToPath } from 'node:url';
 import type { Logger } from '@recloser/runtime/logger';
 import type { Metrics } from '@recloser/runtime/metrics';
 import type { Redis } from '@recloser/runtime/redis';
-import { createSealer } from '@recloser/runtime/seal';
+import type { Sealer } from '@recloser/runtime/seal';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import type { Accounts } from './accounts.ts';
 import { actionHandler } from './actions.ts';
 import type { AdminUpstream } from './admin-upstream.ts';
 import { AuditLog } from './audit.ts';
+import { auditPage, listAudit } from './audit-page.ts';
 import { boardPath, createBoard } from './board.ts';
 import { breakersPage } from './breakers-page.ts';
+import { callPage } from './call-page.ts';
 import { errorHandler, notFound } from './errors.ts';
 import { allow, jsonBody, type Route, sameOrigin } from './guard.ts';
 import { healthRoutes } from './health-routes.ts';
+import { listCallsInDoubt, settleInDoubt } from './in-doubt.ts';
+import { inDoubtPage, inDoubtPath } from './in-doubt-page.ts';
+import { getIncident, listIncidents } from './incidents-api.ts';
+import { incidentPage, incidentsPage } from './incidents-page.ts';
 import { loginRoutes } from './login.ts';
 import type { NavigationLink } from './page.ts';
+import { countRetries, startRetries, stopRetries } from './retry-api.ts';
 import { securityHeaders } from './security-headers.ts';
 import { createSessions, identify, userOf } from './sessions.ts';
 import { sendCode, verifyCode } from './sign-in.ts';
@@ -30,7 +37,9 @@ import { listUpstreams, streamUpstreams } from './upstreams-api.ts';
 export type AdminDeps = {
   readonly redis: Redis;
   readonly prefix: string;
+  /** Signs cookies. */
   readonly sessionKey: Buffer;
+  readonly sealer: Sealer;
   readonly accounts: Accounts;
   readonly upstreams: readonly AdminUpstream[];
   readonly feed: UpstreamFeed;
@@ -61,19 +70,19 @@ export function createApp(deps: AdminDeps): Express {
   for (const { method, path, role, audience, handle } of routes(deps, audit, links)) {
     app[method](path, allow(role, audience), sameOrigin, ...jsonBody, handle);
   }
-  app.use(boardPath, boardGate, sameOrigin, ...createBoard({ upstreams: deps.upstreams, audit, links }));
+  app.use(boardPath, boardGate, sameOrigin, ...createBoard({ ...deps, audit, links }));
   app.use(notFound, errorHandler(deps.log) satisfies ErrorRequestHandler);
   return app;
 }
 
 /** Every route of our own, with the least role that may use it. Bull Board's are in `board.ts`. */
-function routes(deps: AdminDeps, audit: AuditLog, links: readonly NavigationLink[]): readonly Route[] {
-  const { redis, upstreams, feed, sessionKey } = deps;
+export function routes(deps: AdminDeps, audit: AuditLog, links: readonly NavigationLink[]): readonly Route[] {
+  const { redis, upstreams, feed, sealer } = deps;
   const signIn = {
     upstreams,
     redis,
     audit,
-    sealer: createSealer(sessionKey),
+    sealer,
     timeoutMs: deps.signInTimeoutMs,
   };
   const page = { method: 'get', role: 'viewer', audience: 'page' } as const;
@@ -90,11 +99,58 @@ function routes(deps: AdminDeps, audit: AuditLog, links: readonly NavigationLink
       },
     },
     { ...page, path: '/sign-in/:name', handle: signInPage(upstreams, links) },
+    { ...page, path: '/incidents', handle: incidentsPage({ redis, upstreams, links }) },
+    { ...page, path: '/incidents/:name/:id', handle: incidentPage({ redis, upstreams, links }) },
+    { ...page, path: '/audit', handle: auditPage(audit, links) },
+    { ...page, path: '/calls/:id', handle: callPage({ redis, upstreams, links }) },
+    { ...read, path: '/api/incidents', handle: listIncidents(redis, upstreams) },
+    { ...read, path: '/api/incidents/:name/:id', handle: getIncident(redis, upstreams) },
+    { ...read, path: '/api/audit', handle: listAudit(audit) },
+    ...retryRoutes({ redis, audit, upstreams }),
+    ...inDoubtRoutes({ redis, audit, upstreams, sealer }, links),
     { ...read, path: '/api/upstreams', handle: listUpstreams(redis, upstreams) },
     { ...read, path: '/api/upstreams/stream', handle: streamUpstreams(feed) },
     { ...write, path: '/api/upstreams/:name/actions', handle: actionHandler({ redis, audit, upstreams }) },
     { ...write, path: '/api/sign-in/:name/send-code', handle: sendCode(signIn) },
     { ...write, path: '/api/sign-in/:name/verify', handle: verifyCode(signIn) },
+  ];
+}
+
+function retryRoutes(deps: Parameters<typeof countRetries>[0]): readonly Route[] {
+  const write = { method: 'post', role: 'operator', audience: 'api' } as const;
+  return [
+    { ...write, path: '/api/upstreams/:name/retries/count', handle: countRetries(deps) },
+    { ...write, path: '/api/upstreams/:name/retries', handle: startRetries(deps) },
+    { ...write, path: '/api/upstreams/:name/retries/stop', handle: stopRetries(deps) },
+  ];
+}
+
+function inDoubtRoutes(
+  deps: Parameters<typeof settleInDoubt>[0],
+  links: readonly NavigationLink[],
+): readonly Route[] {
+  return [
+    {
+      method: 'get',
+      role: 'viewer',
+      audience: 'page',
+      path: inDoubtPath,
+      handle: inDoubtPage(deps, links),
+    },
+    {
+      method: 'get',
+      role: 'viewer',
+      audience: 'api',
+      path: '/api/in-doubt',
+      handle: listCallsInDoubt(deps),
+    },
+    {
+      method: 'post',
+      role: 'operator',
+      audience: 'api',
+      path: '/api/in-doubt/:id',
+      handle: settleInDoubt(deps),
+    },
   ];
 }
 

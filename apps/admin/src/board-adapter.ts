@@ -5,9 +5,11 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
+import type { QueueJobJson } from '@bull-board/api/typings/app';
 import type { Job } from 'bullmq';
 import type { User } from './accounts.ts';
 import type { AdminUpstream } from './admin-upstream.ts';
+import { defaultHoldMs } from './operator-hold.ts';
 import { redactData, redactReturnValue } from './redact.ts';
 
 /** Who is behind the board request that runs now, and whether it is about all queues; Bull Board does not say. */
@@ -25,7 +27,11 @@ export class UpstreamQueueAdapter extends BullMQAdapter {
   constructor(upstream: AdminUpstream) {
     const { definition, queue } = upstream;
     // A succeeded call is never run again: it would do its work twice.
-    const options = { displayName: definition.title, allowCompletedRetries: false };
+    const options = {
+      displayName: definition.title,
+      allowCompletedRetries: false,
+      externalJobUrl: ({ id }: QueueJobJson) => ({ displayText: 'The call', href: `/calls/${id}` }),
+    };
     super(queue, options);
     this.#upstream = upstream;
     this.setFormatter('data', (data) => redactData(definition, data));
@@ -33,7 +39,9 @@ export class UpstreamQueueAdapter extends BullMQAdapter {
   }
 
   override async pause(): Promise<void> {
-    await this.#upstream.holds.set({ kind: 'operator', owner: actor(), reason });
+    const role = boardRequest.getStore()?.user.role ?? 'operator';
+    const forMs = defaultHoldMs(role);
+    await this.#upstream.holds.set({ kind: 'operator', owner: actor(), reason, forMs });
   }
 
   override async resume(): Promise<void> {

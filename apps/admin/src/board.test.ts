@@ -127,6 +127,25 @@ describe('what the board shows', () => {
   });
 });
 
+describe('what the board says of a held queue', () => {
+  test('how many calls wait, and that retries which are due are among them', async () => {
+    await using admin = await startAdmin(redisUrl);
+    const cookie = await admin.login('viewer');
+    const { holds, queue } = upstreamOf(admin);
+    await submit(admin);
+    await submit(admin);
+    await holds.set({ kind: 'operator', owner: 'ann', reason: 'look' });
+    await queue.add('x', {}, { delay: 1 });
+    await vi.waitUntil(async () => {
+      const { queues } = (await (await board(admin, '', cookie)).json()) as {
+        queues: { name: string; description?: string }[];
+      };
+      const said = queues.find(({ name }) => name === 'crossmark')?.description;
+      return said === 'Held by operator: 3 calls, 1 of them retries that are due (counted as delayed).';
+    }, 5_000);
+  });
+});
+
 describe('what the board may change', () => {
   test('pause sets the operator hold in the name of who pressed it, resume releases only that', async () => {
     await using admin = await startAdmin(redisUrl);

@@ -5,6 +5,8 @@
 import { createBullBoard } from '@bull-board/api';
 import type { AppViewRoute, BoardHooks } from '@bull-board/api/typings/app';
 import { ExpressAdapter } from '@bull-board/express';
+import { readQueueDepth } from '@recloser/calls/queue-depth';
+import type { Redis } from '@recloser/runtime/redis';
 import type { RequestHandler, Response } from 'express';
 import { mayAct, type Role } from './accounts.ts';
 import type { AdminUpstream } from './admin-upstream.ts';
@@ -14,6 +16,7 @@ import { isSafe } from './guard.ts';
 import type { NavigationLink } from './page.ts';
 import { problemOf, problems, sendProblem } from './problem.ts';
 import { userOf } from './sessions.ts';
+import { countInWords } from './words.ts';
 
 /** Where the board lives. */
 export const boardPath = '/queues';
@@ -33,27 +36,35 @@ const writes: readonly BoardWrite[] = [
   { pattern: /^PATCH \/api\/queues\/([^/]+\/[^/]+)\/priority$/, action: 'board priority', role: 'operator' },
 ];
 
+const boardLinks: readonly NavigationLink[] = [
+  { path: '/breakers', text: 'Breakers' },
+  { path: '/incidents', text: 'Incidents' },
+  { path: '/in-doubt', text: 'In doubt' },
+  { path: '/audit', text: 'Audit' },
+];
+
 /** What the board needs; `links` are shown in its menu. */
 export type BoardDeps = {
+  readonly redis: Redis;
   readonly upstreams: readonly AdminUpstream[];
   readonly audit: AuditLog;
   readonly links: readonly NavigationLink[];
 };
 
 /** The board's handlers, to be mounted at `boardPath` behind the login. */
-export function createBoard({ upstreams, audit, links }: BoardDeps): RequestHandler[] {
+export function createBoard({ redis, upstreams, audit, links }: BoardDeps): RequestHandler[] {
   const server = new LocalExpressAdapter();
   server.setBasePath(boardPath);
   createBullBoard({
     queues: upstreams.map((upstream) => new UpstreamQueueAdapter(upstream)),
     serverAdapter: server,
     options: {
-      handlerHooks: { after: hideButtons },
+      handlerHooks: { after: reshape(redis, upstreams) },
       uiConfig: {
         boardTitle: 'Recloser',
         boardLogo: { path: '/assets/icon.svg', width: 24, height: 24 },
         favIcon: { default: '/assets/icon.svg', alternative: '/assets/icon.svg' },
-        miscLinks: [{ path: '/breakers', text: 'Breakers' }, ...links].map(({ path, text }) => ({
+        miscLinks: [...boardLinks, ...links].map(({ path, text }) => ({
           url: path,
           text,
         })),
@@ -90,16 +101,35 @@ function judge(audit: AuditLog): RequestHandler {
   };
 }
 
-/** Who may only look gets a board without buttons; `judge` refuses the requests all the same. */
-const hideButtons: NonNullable<BoardHooks['after']> = ({ route }, result) => {
-  const user = boardRequest.getStore()?.user;
-  if (route !== '/api/queues' || (user !== undefined && mayAct(user.role, 'operator'))) return result;
-  const { queues } = result.body as { queues: readonly object[] };
-  return {
-    ...result,
-    body: { queues: queues.map((queue) => ({ ...queue, readOnlyMode: true, allowRetries: false })) },
+type BoardQueue = { readonly name: string };
+
+/**
+ * Who may only look gets a board without buttons (`judge` refuses the requests all the same), and a queue that is
+ * held says how many calls wait: BullMQ counts retries that are due as delayed while it is paused.
+ */
+function reshape(redis: Redis, upstreams: readonly AdminUpstream[]): NonNullable<BoardHooks['after']> {
+  return async ({ route }, result) => {
+    if (route !== '/api/queues') return result;
+    const user = boardRequest.getStore()?.user;
+    const buttons =
+      user !== undefined && mayAct(user.role, 'operator') ? {} : { readOnlyMode: true, allowRetries: false };
+    const { queues } = result.body as { queues: readonly BoardQueue[] };
+    const shown = queues.map(async (queue) => {
+      const upstream = upstreams.find(({ definition }) => definition.name === queue.name);
+      const description = upstream === undefined ? null : await heldText(redis, upstream);
+      return { ...queue, ...buttons, ...(description === null ? {} : { description }) };
+    });
+    return { ...result, body: { queues: await Promise.all(shown) } };
   };
-};
+}
+
+async function heldText(redis: Redis, { holds, queue, root }: AdminUpstream): Promise<string | null> {
+  const active = await holds.list();
+  if (active.length === 0) return null;
+  const { waiting, overdue } = await readQueueDepth({ redis, queue, root });
+  const due = overdue === 0 ? '' : `, ${overdue} of them retries that are due (counted as delayed)`;
+  return `Held by ${active.map(({ kind }) => kind).join(' and ')}: ${countInWords(waiting + overdue, 'call')}${due}.`;
+}
 
 /** Bull Board's own page without what it would load from a font host. */
 class LocalExpressAdapter extends ExpressAdapter {
@@ -115,7 +145,15 @@ class LocalExpressAdapter extends ExpressAdapter {
 
 function sendPage(res: Response, error: Error | null, text = ''): void {
   if (error !== null) throw error;
-  res.type('html').send(withoutOutsideLinks(text));
+  res.type('html').send(withStrip(withoutOutsideLinks(text)));
+}
+
+/** Our colours, our theme and the breaker strip, put into the board's page. */
+export function withStrip(text: string): string {
+  const head =
+    '<link rel="stylesheet" href="/assets/tokens.css"><link rel="stylesheet" href="/assets/board.css"><script type="module" src="/assets/strip.js"></script></head>';
+  const strip = '<recloser-strip role="region" aria-label="Breakers"></recloser-strip><div id="root">';
+  return text.replace('</head>', head).replace('<div id="root">', strip);
 }
 
 /** Removes links to other hosts, and the inline styles of the loading animation that the policy refuses. */

@@ -1,4 +1,4 @@
-/** The page /breakers: a frame that `breakers.js` fills from the live stream. */
+/** The page /breakers: a frame around the element `recloser-breakers`, which fills itself from the live stream. */
 import type { User } from './accounts.ts';
 import { type Html, html } from './html.ts';
 import { type NavigationLink, page } from './page.ts';
@@ -9,6 +9,6 @@ export function breakersPage(user: User, links: readonly NavigationLink[]): Html
 <h1>Breakers</h1>
 <p id="as-of" class="as-of" role="status">Waiting for the first picture…</p>
 </div>
-<div id="upstreams" class="cards"><noscript><p class="notice bad">This page needs JavaScript. <a href="/api/upstreams">The same as JSON.</a></p></noscript></div>`;
+<recloser-breakers id="upstreams" class="cards"><noscript><p class="notice bad">This page needs JavaScript. <a href="/api/upstreams">The same as JSON.</a></p></noscript></recloser-breakers>`;
   return page({ title: 'Breakers', user, path: '/breakers', body, script: 'breakers.js' }, links);
 }

@@ -2,10 +2,11 @@
 import { randomBytes } from 'node:crypto';
 import { ConfigError } from '@recloser/runtime/env';
 import { listen } from '@recloser/runtime/http-server';
-import { createLogger } from '@recloser/runtime/logger';
+import { createLogger, type Logger } from '@recloser/runtime/logger';
 import { createMetrics } from '@recloser/runtime/metrics';
-import { connectRedis } from '@recloser/runtime/redis';
-import { loadSessionKey } from '@recloser/runtime/seal';
+import { connectRedis, type RedisRole } from '@recloser/runtime/redis';
+import { redisSecurity } from '@recloser/runtime/redis-security';
+import { createSealer, loadSessionKeys } from '@recloser/runtime/seal';
 import { runUntilSignal } from '@recloser/runtime/shutdown';
 import { definitions } from '@recloser/upstreams/definitions';
 import { upstreamPolicy } from '@recloser/upstreams/settings';
@@ -13,6 +14,7 @@ import { type AccountSource, Accounts } from './accounts.ts';
 import { closeUpstream, openUpstream } from './admin-upstream.ts';
 import { createApp } from './app.ts';
 import { type AdminConfig, parseConfig } from './config.ts';
+import { RetryRunner } from './retry-runner.ts';
 import { deriveKey } from './sessions.ts';
 import { UpstreamFeed } from './upstream-feed.ts';
 import { readSnapshot } from './upstream-view.ts';
@@ -29,16 +31,18 @@ async function start(config: AdminConfig): Promise<void> {
     environment,
   });
   const prefix = config.REDIS_PREFIX;
-  const sessionKey = loadSessionKey({ ...config, dataDir: config.DATA_DIR });
+  const sessionKeys = loadSessionKeys({ ...config, dataDir: config.DATA_DIR });
+  // Cookies are signed with the newest key only: after a change of it people log in once more.
+  const [sessionKey] = sessionKeys;
   const policies = Object.values(definitions).map((definition) => ({
     definition,
     policy: upstreamPolicy(definition, process.env).breaker,
   }));
-  const redis = connectRedis(config.REDIS_URL, { role: 'fast', name: 'recloser-admin', log });
-  const subscriber = connectRedis(config.REDIS_URL, { role: 'subscriber', name: 'recloser-admin', log });
+  const { redis, subscriber } = connect(config, log);
   const upstreams = policies.map((one) => openUpstream({ ...one, redis, prefix }));
   const channels = upstreams.map(({ root }) => `${root}:changed`);
   const feed = new UpstreamFeed({ read: () => readSnapshot(redis, upstreams), subscriber, channels, log });
+  const runner = new RetryRunner({ redis, upstreams, log });
   const accounts = await Accounts.open(accountsOf(config), deriveKey(sessionKey, 'account-stamp'));
   const metrics = createMetrics('admin');
   const trustProxy = config.ADMIN_TRUST_PROXY;
@@ -46,6 +50,7 @@ async function start(config: AdminConfig): Promise<void> {
     redis,
     prefix,
     sessionKey,
+    sealer: createSealer(...sessionKeys),
     accounts,
     upstreams,
     feed,
@@ -55,6 +60,7 @@ async function start(config: AdminConfig): Promise<void> {
     signInTimeoutMs,
   });
   feed.start();
+  runner.start();
   const server = await listen(app, {
     host: config.HOST,
     port: config.ADMIN_PORT,
@@ -64,6 +70,7 @@ async function start(config: AdminConfig): Promise<void> {
   runUntilSignal({
     stop: async () => {
       feed.stop();
+      await runner.stop();
       await server.close(1_000);
       await Promise.all(upstreams.map(closeUpstream));
       redis.disconnect();
@@ -72,6 +79,13 @@ async function start(config: AdminConfig): Promise<void> {
     deadlineMs: stopMs,
     log,
   });
+}
+
+function connect(config: AdminConfig, log: Logger) {
+  const security = redisSecurity(config);
+  const open = (role: RedisRole) =>
+    connectRedis(config.REDIS_URL, { role, name: 'recloser-admin', log, security });
+  return { redis: open('fast'), subscriber: open('subscriber') };
 }
 
 /** Without accounts (development only) a password is made up and shown this once, outside the log. */

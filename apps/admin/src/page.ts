@@ -16,7 +16,10 @@ export type PageOptions = {
 
 const links = [
   { path: '/breakers', text: 'Breakers' },
+  { path: '/incidents', text: 'Incidents' },
+  { path: '/in-doubt', text: 'In doubt' },
   { path: '/queues', text: 'Queues' },
+  { path: '/audit', text: 'Audit' },
 ] as const;
 
 /** Pages that only some upstreams have, e.g. a sign-in; filled from the definitions. */
@@ -36,11 +39,14 @@ export function page(
 <meta name="robots" content="noindex">
 <title>${title} · Recloser</title>
 <link rel="icon" type="image/svg+xml" href="/assets/icon.svg">
+<script src="/assets/theme.js"></script>
+<link rel="stylesheet" href="/assets/tokens.css">
 <link rel="stylesheet" href="/assets/admin.css">
 <link rel="stylesheet" href="/assets/cards.css">
+<link rel="stylesheet" href="/assets/pages.css">
 ${script === undefined ? null : html`<script type="module" src="/assets/${script}"></script>`}
 </head>
-<body${user === null ? null : html` data-role="${user.role}" data-may-act="${mayAct(user.role, 'operator') ? 'yes' : 'no'}"`}>
+<body${user === null ? null : html` data-role="${user.role}" data-user="${user.name}" data-may-act="${mayAct(user.role, 'operator') ? 'yes' : 'no'}"`}>
 <a class="skip" href="#main">Skip to content</a>
 ${user === null ? null : header(user, path, [...links, ...more])}
 <main id="main" tabindex="-1">

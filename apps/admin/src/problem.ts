@@ -46,6 +46,12 @@ export const problems = {
     title: 'Not found',
     detail: 'There is nothing at this address.',
   },
+  conflict: {
+    status: 409,
+    code: 'conflict',
+    title: 'Not now',
+    detail: 'This cannot be done as things stand.',
+  },
   tooLarge: { status: 413, code: 'too_large', title: 'Too large', detail: 'The request body is too large.' },
   notJson: {
     status: 415,

@@ -10,7 +10,7 @@ import type { Snapshot } from './upstream-view.ts';
 
 /** What a listener hears: the picture, or that it cannot be had right now. */
 export type FeedEvent =
-  | { readonly kind: 'snapshot'; readonly snapshot: Snapshot }
+  | { readonly kind: 'snapshot'; readonly snapshot: Snapshot; readonly json: string }
   | { readonly kind: 'unavailable' };
 
 /** What the feed reads and what wakes it. */
@@ -88,7 +88,9 @@ export class UpstreamFeed {
 
   async #read(): Promise<FeedEvent> {
     try {
-      return { kind: 'snapshot', snapshot: await this.#options.read() };
+      const snapshot = await this.#options.read();
+      // Written once, however many listen.
+      return { kind: 'snapshot', snapshot, json: JSON.stringify(snapshot) };
     } catch (err) {
       this.#options.log.warn({ err }, 'the upstreams could not be read');
       return { kind: 'unavailable' };

@@ -1,15 +1,25 @@
 /**
  * One upstream as `GET /api/upstreams` and the live page show it: the shape of `GET /v1/upstreams/{name}`
- * plus what an operator needs. Always true: times are ISO 8601 by Redis' clock, and no call's data is in it.
+ * plus what an operator needs. Always true: times are ISO 8601 by Redis' clock unless a name ends in `Ms` or the
+ * field belongs to `day`, and no call's data is in it.
  */
 import type { WorkerView } from '@recloser/breaker/record';
-import { readTransitions, readUpstreamState, type Transition } from '@recloser/breaker/upstream-state';
+import { readEvidence, readUpstreamState, type Transition } from '@recloser/breaker/upstream-state';
 import { type HoldView, holdView } from '@recloser/calls/call-view';
 import { type QueueDepth, readQueueDepth } from '@recloser/calls/queue-depth';
 import type { Redis } from '@recloser/runtime/redis';
 import type { AdminUpstream } from './admin-upstream.ts';
+import { type Agreement, agreementOf } from './agreement.ts';
+import { type DayStrip, dayStripOf } from './day-strip.ts';
+import { incidentsOf } from './incidents.ts';
+import type { Rates } from './rate-gauge.ts';
+import type { RecentError } from './recent-errors.ts';
+import { type RetryRun, readRetryRun } from './retry-run.ts';
 
 const timelineEntries = 30;
+const incidentEntries = 5;
+/** The breaker never stays open longer than this many reset times at a stretch. */
+const longestOpenFactor = 10;
 
 type FleetWorker = Omit<WorkerView, 'startedAt' | 'seenAt'> & {
   readonly startedAt: string;
@@ -47,10 +57,34 @@ export type UpstreamView = {
     readonly probing: boolean;
     readonly trialWorker: string | null;
     readonly successes: number;
+    /** How long the breaker would be open if it opened again now. */
+    readonly nextOpenMs: number;
+    /** Which workers saw failures since it last worked. */
+    readonly failing: readonly {
+      readonly worker: string;
+      readonly failures: number;
+      readonly lastError: string | null;
+      readonly at: string | null;
+    }[];
+    /** The last failed attempts, newest first. */
+    readonly errors: readonly RecentError[];
   };
+  readonly rates: Rates;
+  readonly agreement: Agreement;
   readonly fleet: readonly FleetWorker[];
   /** Newest first. */
-  readonly timeline: readonly (Omit<Transition, 'at'> & { readonly at: string })[];
+  readonly timeline: readonly (Omit<Transition, 'at' | 'retryAt' | 'evidence'> & { readonly at: string })[];
+  /** The last 24 hours as they are drawn, in ms. */
+  readonly day: DayStrip;
+  /** The newest outages, newest first. */
+  readonly incidents: readonly {
+    readonly id: string;
+    readonly openedAt: string;
+    readonly closedAt: string | null;
+    readonly cause: string;
+  }[];
+  /** Failed calls that are being put back, or were last. */
+  readonly retryRun: RetryRun | null;
   readonly signIn: 'password' | 'text-message';
 };
 
@@ -64,19 +98,34 @@ export async function readSnapshot(redis: Redis, upstreams: readonly AdminUpstre
   return { asOf: new Date(asOfMs).toISOString(), upstreams: read.map(({ view }) => view) };
 }
 
+type Parts = Awaited<ReturnType<typeof readParts>>;
+
+async function readParts(redis: Redis, { root, queue, transitions, rates, errors }: AdminUpstream) {
+  const [state, depth, entries, paused, evidence, retryRun] = await Promise.all([
+    readUpstreamState({ redis, root }),
+    readQueueDepth({ redis, queue, root }),
+    transitions.read(),
+    queue.isPaused(),
+    readEvidence({ redis, root }),
+    readRetryRun({ redis, root }),
+  ]);
+  const due = depth.waiting + depth.overdue;
+  const [pace, recent] = await Promise.all([
+    rates.read(depth, due, state.nowMs),
+    errors.read(depth, state.nowMs),
+  ]);
+  return { state, depth, due, entries, paused, evidence, retryRun, pace, recent };
+}
+
 /** Reads one upstream. */
 export async function readView(
   redis: Redis,
   upstream: AdminUpstream,
 ): Promise<{ nowMs: number; view: UpstreamView }> {
-  const { root, queue, definition, policy } = upstream;
-  const [state, depth, timeline, paused] = await Promise.all([
-    readUpstreamState({ redis, root }),
-    readQueueDepth({ redis, queue, root }),
-    readTransitions({ redis, root, count: timelineEntries }),
-    queue.isPaused(),
-  ]);
-  const { breaker, holds, workers } = state;
+  const parts = await readParts(redis, upstream);
+  const { state, depth, due, entries, paused, retryRun, pace } = parts;
+  const { breaker, holds, workers, nowMs } = state;
+  const { definition } = upstream;
   const view: UpstreamView = {
     name: definition.name,
     title: definition.title,
@@ -93,26 +142,63 @@ export async function readView(
     queue: depth,
     workers: workers.length,
     paused,
-    held: holds.length > 0 ? depth.waiting + depth.overdue : 0,
-    evidence: {
-      failMax: policy.failMax,
-      resetMs: policy.resetMs,
-      trips: breaker.trips,
-      permitsTarget: breaker.permitsTarget,
-      inFlight: state.inFlight,
-      probing: breaker.probing,
-      trialWorker: breaker.leaseHolder,
-      successes: breaker.successes,
-    },
+    held: holds.length > 0 ? due : 0,
+    evidence: evidenceView(parts, upstream),
+    rates: pace,
+    agreement: agreementOf({ breaker, holds, paused, workers, nowMs }),
     fleet: workers.map((worker) => ({
       ...worker,
       startedAt: new Date(worker.startedAt).toISOString(),
       seenAt: new Date(worker.seenAt).toISOString(),
     })),
-    timeline: timeline.map((entry) => ({ ...entry, at: new Date(entry.at).toISOString() })),
+    timeline: entries
+      .slice(0, timelineEntries)
+      .map(({ retryAt: _retryAt, evidence: _evidence, ...entry }) => ({
+        ...entry,
+        at: new Date(entry.at).toISOString(),
+      })),
+    day: dayStripOf(
+      entries,
+      { ms: nowMs, state: breaker.state, since: breaker.since },
+      workers.map(({ startedAt }) => startedAt),
+    ),
+    incidents: incidentsOf(entries)
+      .slice(0, incidentEntries)
+      .map(({ id, openedAt, closedAt, cause }) => ({
+        id,
+        openedAt: new Date(openedAt).toISOString(),
+        closedAt: isoTime(closedAt),
+        cause,
+      })),
+    retryRun,
     signIn: definition.signIn,
   };
-  return { nowMs: state.nowMs, view };
+  return { nowMs, view };
+}
+
+function evidenceView(
+  { state, evidence, recent }: Parts,
+  { policy }: AdminUpstream,
+): UpstreamView['evidence'] {
+  const { breaker, inFlight } = state;
+  return {
+    failMax: policy.failMax,
+    resetMs: policy.resetMs,
+    trips: breaker.trips,
+    permitsTarget: breaker.permitsTarget,
+    inFlight,
+    probing: breaker.probing,
+    trialWorker: breaker.leaseHolder,
+    successes: breaker.successes,
+    nextOpenMs: policy.resetMs * Math.min(2 ** breaker.trips, longestOpenFactor),
+    failing: evidence.map(({ worker, failures, lastError, at }) => ({
+      worker,
+      failures,
+      lastError,
+      at: isoTime(at),
+    })),
+    errors: recent,
+  };
 }
 
 function isoTime(ms: number | null): string | null {

@@ -26,10 +26,10 @@ export function streamUpstreams(feed: UpstreamFeed) {
     });
     res.write('retry: 1000\n\n');
     const stopListening = feed.listen((event) => {
-      const [name, data] = event.kind === 'snapshot' ? ['upstreams', event.snapshot] : ['unavailable', {}];
+      const [name, json] = event.kind === 'snapshot' ? ['upstreams', event.json] : ['unavailable', '{}'];
       // A client that does not read must not fill this process' memory; it gets the next picture instead.
       if (res.writableNeedDrain) return;
-      res.write(`event: ${name}\ndata: ${JSON.stringify(data)}\n\n`);
+      res.write(`event: ${name}\ndata: ${json}\n\n`);
     });
     const heartbeat = setInterval(() => res.write(': still here\n\n'), heartbeatMs);
     const life = setTimeout(() => res.end(), streamLifeMs);

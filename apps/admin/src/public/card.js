@@ -1,121 +1,147 @@
 /** One upstream's card. Built once and then only changed, so that focus and opened details stay. */
-import { actionForm } from './action-form.js';
+import { actionBar } from './act.js';
+import * as parts from './card-parts.js';
+import { dayBox } from './day.js';
 import * as say from './describe.js';
-import { el, setText } from './dom.js';
-import { clock } from './format.js';
+import { el, rebuild, setText } from './dom.js';
+import { countdown, exact } from './format.js';
+import { retryPanel } from './retry.js';
+import { nextChangeAt, stateOf } from './state.js';
 
+const figures = [
+  ['held', 'Held calls'],
+  ['oldest', 'Oldest waiting'],
+  ['rate', 'Calls a minute'],
+  ['drain', 'To catch up'],
+];
 const facts = [
   ['since', 'Since'],
   ['why', 'Why'],
   ['next', 'Next try'],
-  ['held', 'Held calls'],
-  ['oldest', 'Oldest waiting'],
   ['queue', 'Queue'],
 ];
 
 /** Makes an empty card; `update(upstream, feed)` fills it. */
 export function createCard(name) {
-  const parts = {
+  const mayAct = document.body.dataset.mayAct === 'yes';
+  const part = {
     title: el('h2', { id: `card-${name}` }),
-    badge: el(
-      'span',
-      { class: 'badge' },
-      el('span', { class: 'shape', 'aria-hidden': 'true' }),
-      el('span', { class: 'word' }),
-    ),
+    badge: parts.badge(),
     chips: el('ul', { class: 'chips', 'aria-label': 'Holds' }),
     effect: el('p', { class: 'effect' }),
-    mismatch: el('p', { class: 'notice bad', hidden: true }),
+    count: el('p', { class: 'countdown' }),
+    hint: el('div'),
+    mismatch: el('div'),
+    facts: Object.fromEntries([...figures, ...facts].map(([key]) => [key, el('dd', { 'data-fact': key })])),
+    meter: el('div', { class: 'meter-row' }),
+    day: dayBox(),
+    incidents: el('p', { class: 'incidents' }),
+    errors: el('div', {}, el('div'), el('div')),
     holds: el('ul', { class: 'plain' }),
-    workers: el('ul', { class: 'plain' }),
-    workersTitle: el('summary'),
-    timeline: el('ol', { class: 'plain timeline' }),
-    facts: Object.fromEntries(facts.map(([key]) => [key, el('dd', { 'data-fact': key })])),
+    agreement: parts.fold('agreement'),
+    workers: parts.fold('workers'),
+    timeline: parts.fold('timeline', 'Last transitions'),
+    actions: mayAct ? actionBar(name) : null,
+    retry: mayAct ? retryPanel(name) : null,
   };
   const section = el(
     'section',
-    { class: 'card', 'aria-labelledby': `card-${name}`, 'data-upstream': name },
-    el('div', { class: 'card-head' }, parts.title, parts.chips, parts.badge),
-    parts.effect,
-    parts.mismatch,
-    el(
-      'dl',
-      {},
-      facts.flatMap(([key, title]) => [el('dt', {}, title), parts.facts[key]]),
-    ),
-    el('h3', {}, 'Holds'),
-    parts.holds,
-    el('details', {}, parts.workersTitle, parts.workers),
-    el('details', {}, el('summary', {}, 'Last transitions'), parts.timeline),
-    document.body.dataset.mayAct === 'yes' ? actionForm(name) : null,
+    { class: 'card breaker', 'aria-labelledby': `card-${name}`, 'data-upstream': name },
+    ...layout(part),
   );
-  return { section, update: (upstream, feed) => update(section, parts, upstream, feed) };
+  return { section, update: (upstream, feed) => update(section, part, upstream, feed) };
 }
 
-function update(section, parts, upstream, feed) {
+function layout(part) {
+  const list = (rows, kind) =>
+    el(
+      'dl',
+      { class: kind },
+      rows.map(([key, title]) => el('div', {}, el('dt', {}, title), part.facts[key])),
+    );
+  return [
+    el('div', { class: 'card-head' }, part.title, part.chips, part.badge.element),
+    el('div', { class: 'lead-row' }, part.effect, part.count),
+    part.hint,
+    part.mismatch,
+    part.meter,
+    list(figures, 'figures'),
+    list(facts, 'facts'),
+    part.errors,
+    el('h3', {}, 'Holds'),
+    part.holds,
+    part.day.element,
+    part.incidents,
+    part.actions?.element,
+    part.retry?.element,
+    part.agreement.element,
+    part.workers.element,
+    part.timeline.element,
+  ];
+}
+
+function update(section, part, upstream, feed) {
   const nowMs = feed.nowMs();
-  const { kind, word } = say.stateOf(upstream, feed.isStale());
+  const isStale = feed.isStale();
+  const { kind, word } = stateOf(upstream, isStale);
   section.dataset.state = kind;
-  setText(parts.title, upstream.title);
-  setText(parts.badge.querySelector('.word'), word);
-  fill(
-    parts.chips,
-    say.heldChips(upstream).map((text) => [text]),
+  section.dataset.trouble = parts.troubleOf(upstream);
+  setText(part.title, upstream.title);
+  part.badge.show(word);
+  rebuild(part.chips, say.heldChips(upstream), () =>
+    say.heldChips(upstream).map((text) => el('li', {}, text)),
   );
-  setText(parts.effect, say.effectOf(upstream));
-  const mismatch = say.mismatchOf(upstream);
-  parts.mismatch.hidden = mismatch === null;
-  setText(parts.mismatch, mismatch ?? '');
-  setText(parts.facts.since, say.sinceText(upstream, nowMs));
-  setText(parts.facts.why, say.whyText(upstream));
-  setText(parts.facts.next, say.nextText(upstream, nowMs));
-  setText(parts.facts.held, say.heldText(upstream));
-  setText(parts.facts.oldest, say.oldestText(upstream));
-  setText(parts.facts.queue, say.queueText(upstream));
-  setText(parts.workersTitle, `Workers: ${upstream.workers}`);
-  fill(
-    parts.holds,
+  setText(part.effect, say.effectOf(upstream));
+  showCountdown(part.count, upstream, nowMs, isStale);
+  showFacts(part.facts, upstream, nowMs);
+  parts.showHint(part.hint, upstream);
+  parts.showMismatches(part.mismatch, upstream);
+  parts.showMeter(part.meter, upstream);
+  parts.showErrors(part.errors, upstream, nowMs);
+  parts.showRows(
+    part.holds,
     upstream.holds.map((hold) => [say.holdText(hold, nowMs)]),
     'none',
   );
-  fill(
-    parts.workers,
-    upstream.fleet.map((worker) => [say.workerText(worker, nowMs)]),
-    'none alive',
-  );
-  fill(
-    parts.timeline,
-    upstream.timeline.slice(0, 12).map((entry) => [say.transitionText(entry), entry.at]),
-    'none yet',
-  );
-  signInHint(section, parts, upstream);
+  part.day.update(upstream);
+  parts.showIncidents(part.incidents, upstream);
+  parts.showAgreement(part.agreement, upstream);
+  parts.showWorkers(part.workers, upstream, nowMs);
+  parts.showTimeline(part.timeline, upstream);
+  part.actions?.update(upstream, isStale);
+  part.retry?.update(upstream, isStale);
 }
 
-/** Rows are `[text, time?]`; rebuilt only when a row differs. */
-function fill(list, rows, empty) {
-  const wanted = JSON.stringify(rows);
-  if (list.dataset.rows === wanted) return;
-  list.dataset.rows = wanted;
-  const items = rows.map(([text, at]) =>
-    el('li', {}, at ? el('time', { datetime: at }, clock(at)) : null, at ? ' ' : null, text),
-  );
-  if (items.length === 0 && empty) items.push(el('li', { class: 'none' }, empty));
-  list.replaceChildren(...items);
+function showCountdown(element, upstream, nowMs, isStale) {
+  const next = isStale ? null : nextChangeAt(upstream);
+  const leftMs = next === null ? null : Date.parse(next) - nowMs;
+  element.hidden = leftMs === null || upstream.breaker.state === 'half_open';
+  if (leftMs === null) return;
+  const what = upstream.breaker.state === 'open' ? 'next try' : 'hold ends';
+  element.title = exact(next);
+  const left = leftMs <= 0 ? 'now' : countdown(leftMs);
+  rebuild(element, [what, left], () => [
+    el('span', {}, leftMs <= 0 ? what : `${what} in`),
+    el('strong', {}, left),
+  ]);
 }
 
-/** A link to the sign-in page while a person is needed. */
-function signInHint(section, parts, upstream) {
-  const isNeeded =
-    upstream.signIn === 'text-message' && upstream.holds.some((hold) => hold.kind === 'sign-in');
-  const hint = section.querySelector('.sign-in-hint');
-  if (!isNeeded) hint?.remove();
-  else if (hint === null) {
-    parts.effect.after(
-      el(
-        'p',
-        { class: 'notice sign-in-hint' },
-        el('a', { href: `/sign-in/${upstream.name}` }, 'A person has to sign in.'),
-      ),
-    );
-  }
+function showFacts(fact, upstream, nowMs) {
+  setText(fact.since, say.sinceText(upstream, nowMs));
+  fact.since.title = upstream.breaker.since === null ? '' : exact(upstream.breaker.since);
+  setText(fact.why, say.whyText(upstream));
+  const fails = say.ifItFailsText(upstream);
+  rebuild(fact.next, [say.nextText(upstream, nowMs), fails], () => [
+    el('span', {}, say.nextText(upstream, nowMs)),
+    fails === null ? null : el('small', {}, ` ${fails}`),
+  ]);
+  const inLine = say.inLineText(upstream);
+  rebuild(fact.held, [say.heldText(upstream), inLine], () => [
+    el('span', {}, say.heldText(upstream)),
+    inLine === null ? null : el('small', {}, inLine),
+  ]);
+  setText(fact.oldest, say.oldestText(upstream));
+  setText(fact.rate, say.rateText(upstream));
+  setText(fact.drain, say.drainText(upstream));
+  setText(fact.queue, say.queueText(upstream));
 }

@@ -1,44 +1,61 @@
 /**
- * The live picture. Calls back with each snapshot; says how old the last one is by a clock that cannot jump.
- * Always true: after a lost connection it tries again by itself, and a lost session leads to the login page.
+ * The live picture, one stream per page. Calls back with each snapshot; says how old the last one is by a clock
+ * that cannot jump. Always true: after a lost connection it tries again by itself, and a lost session leads to
+ * the login page.
  */
 
 /** Data older than this is not to be trusted, in milliseconds. */
 export const staleAfterMs = 6000;
+/** A stream that says nothing for so long is cut and opened anew: a proxy may keep a dead one alive. */
+const silentAfterMs = 20_000;
 
-/** Starts listening; `onChange` is told after every snapshot and every second. */
+/** Starts listening; `onChange` is told after every snapshot and every second. Returns how to stop. */
 export function openFeed(onChange) {
-  const feed = { snapshot: null, receivedMs: 0, unavailable: false };
+  const feed = { snapshot: null, receivedMs: 0, unavailable: false, heardMs: performance.now() };
   feed.ageMs = () =>
     feed.snapshot === null ? Number.POSITIVE_INFINITY : performance.now() - feed.receivedMs;
   feed.isStale = () => feed.unavailable || feed.ageMs() > staleAfterMs;
   feed.nowMs = () => Date.parse(feed.snapshot.asOf) + feed.ageMs();
-  connect(feed, onChange);
-  setInterval(() => onChange(feed), 1000);
-  return feed;
+  const link = { source: null, stopped: false };
+  connect(feed, link, onChange);
+  const timer = setInterval(() => {
+    if (performance.now() - feed.heardMs > silentAfterMs) connect(feed, link, onChange);
+    onChange(feed);
+  }, 1000);
+  return () => {
+    link.stopped = true;
+    link.source?.close();
+    clearInterval(timer);
+  };
 }
 
-function connect(feed, onChange) {
+function connect(feed, link, onChange) {
+  if (link.stopped) return;
+  link.source?.close();
+  feed.heardMs = performance.now();
   const source = new EventSource('/api/upstreams/stream');
+  link.source = source;
   source.addEventListener('upstreams', (event) => {
     feed.snapshot = JSON.parse(event.data);
     feed.receivedMs = performance.now();
+    feed.heardMs = feed.receivedMs;
     feed.unavailable = false;
     onChange(feed);
   });
   source.addEventListener('unavailable', () => {
+    feed.heardMs = performance.now();
     feed.unavailable = true;
     onChange(feed);
   });
   source.addEventListener('error', () => {
     // While it says CONNECTING the browser tries again by itself.
-    if (source.readyState === EventSource.CLOSED) {
-      setTimeout(() => void reconnect(feed, onChange), 2000);
+    if (source.readyState === EventSource.CLOSED && source === link.source) {
+      setTimeout(() => void reconnect(feed, link, onChange), 1000);
     }
   });
 }
 
-async function reconnect(feed, onChange) {
+async function reconnect(feed, link, onChange) {
   try {
     const answer = await fetch('/api/upstreams');
     if (answer.status === 401) {
@@ -48,5 +65,5 @@ async function reconnect(feed, onChange) {
   } catch {
     // The server is away; connecting again finds out when it is back.
   }
-  connect(feed, onChange);
+  connect(feed, link, onChange);
 }

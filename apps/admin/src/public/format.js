@@ -30,6 +30,19 @@ export function clock(iso) {
   return isToday ? date.toLocaleTimeString() : date.toLocaleString();
 }
 
+/** Date and time to the second, in this place's time and with its name. */
+export function exact(iso) {
+  return new Date(iso).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'long' });
+}
+
+/** "1:05": what is left of a countdown. */
+export function countdown(ms) {
+  const seconds = Math.max(0, Math.ceil(ms / 1000));
+  const hours = Math.floor(seconds / 3600);
+  const rest = `${String(Math.floor((seconds % 3600) / 60)).padStart(hours > 0 ? 2 : 1, '0')}:${String(seconds % 60).padStart(2, '0')}`;
+  return hours > 0 ? `${hours}:${rest}` : rest;
+}
+
 /** "1 call", "2 calls". */
 export function count(n, one, many = `${one}s`) {
   return `${n.toLocaleString()} ${n === 1 ? one : many}`;

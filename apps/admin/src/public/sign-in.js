@@ -2,7 +2,7 @@
 import { postJson } from './api.js';
 import { setText } from './dom.js';
 import { openFeed } from './feed.js';
-import { clock } from './format.js';
+import { clock, count } from './format.js';
 
 const { upstream: name } = document.querySelector('[data-upstream]').dataset;
 const state = document.getElementById('state');
@@ -16,13 +16,13 @@ openFeed((feed) => {
   if (upstream === undefined) return;
   const hold = upstream.holds.find((one) => one.kind === 'sign-in');
   const text = hold
-    ? `Signed out since ${clock(hold.since)}: ${hold.reason}. ${upstream.held} calls wait for it.`
+    ? `Signed out since ${clock(hold.since)}: ${hold.reason.replace(/\.$/, '')}. Waiting for it: ${count(upstream.held, 'call')}.`
     : 'No sign-in is asked for: calls go out, or nothing has needed the session yet.';
   setText(state, feed.isStale() ? `${text} (as of ${clock(feed.snapshot.asOf)}, stale)` : text);
 });
 
 sendButton.addEventListener('click', () => {
-  void step(sendButton, 'send-code', {}, 'The code is on its way. Enter it below.').then(
+  void step(sendButton, 'send-code', {}, 'The code is on its way. Enter it in step 2.').then(
     (ok) => ok && code.focus(),
   );
 });

@@ -4,11 +4,13 @@ import { type HttpServer, listen } from '@recloser/runtime/http-server';
 import { createLogger } from '@recloser/runtime/logger';
 import { createMetrics } from '@recloser/runtime/metrics';
 import { connectRedis, type Redis } from '@recloser/runtime/redis';
+import { createSealer } from '@recloser/runtime/seal';
 import { definitions } from '@recloser/upstreams/definitions';
 import { type AccountSource, Accounts, roles } from '../accounts.ts';
 import { type AdminUpstream, closeUpstream, openUpstream } from '../admin-upstream.ts';
-import { createApp } from '../app.ts';
+import { type AdminDeps, createApp } from '../app.ts';
 import { hashPassword } from '../password.ts';
+import { RetryRunner } from '../retry-runner.ts';
 import { deriveKey } from '../sessions.ts';
 import { UpstreamFeed } from '../upstream-feed.ts';
 import { readSnapshot } from '../upstream-view.ts';
@@ -30,6 +32,8 @@ export type TestAdmin = AsyncDisposable & {
   readonly prefix: string;
   readonly sessionKey: Buffer;
   readonly upstreams: readonly AdminUpstream[];
+  /** What the app was made from. */
+  readonly deps: AdminDeps;
   /** A cookie of a fresh login. */
   login(name: 'viewer' | 'operator' | 'admin'): Promise<string>;
 };
@@ -48,9 +52,22 @@ export async function startAdmin(redisUrl: string, signInTimeoutMs = 5_000): Pro
   const feed = new UpstreamFeed({ read: () => readSnapshot(redis, upstreams), subscriber, channels, log });
   const accounts = await Accounts.open(await testAccounts(), deriveKey(sessionKey, 'account-stamp'));
   const metrics = createMetrics('admin');
-  const deps = { redis, prefix, sessionKey, accounts, upstreams, feed, metrics, log };
-  const app = createApp({ ...deps, trustProxy: 'loopback', signInTimeoutMs });
+  const parts = {
+    redis,
+    prefix,
+    sessionKey,
+    sealer: createSealer(sessionKey),
+    accounts,
+    upstreams,
+    feed,
+    metrics,
+    log,
+  };
+  const deps: AdminDeps = { ...parts, trustProxy: 'loopback', signInTimeoutMs };
+  const app = createApp(deps);
+  const runner = new RetryRunner({ redis, upstreams, log });
   feed.start();
+  runner.start();
   const server: HttpServer = await listen(app, { host: '127.0.0.1', port: 0 });
   return {
     url: server.url,
@@ -58,9 +75,11 @@ export async function startAdmin(redisUrl: string, signInTimeoutMs = 5_000): Pro
     prefix,
     sessionKey,
     upstreams,
+    deps,
     login: (name) => login(server.url, name),
     async [Symbol.asyncDispose]() {
       feed.stop();
+      await runner.stop();
       await server.close(0);
       await Promise.all(upstreams.map(closeUpstream));
       redis.disconnect();

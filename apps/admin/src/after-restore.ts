@@ -1,0 +1,80 @@
+/**
+ * `npm run after-restore`: run once after Redis was restored from a backup, before the first worker starts. Marks
+ * every waiting write as perhaps sent, so that workers look for it at the upstream before they send it.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import { HEARTBEAT_MS } from '@recloser/breaker/upstream-breaker';
+import { readUpstreamState } from '@recloser/breaker/upstream-state';
+import { queueOptions, upstreamRoot } from '@recloser/calls/keys';
+import { markMaybeSent } from '@recloser/calls/maybe-sent';
+import { ConfigError, envFields, parseEnv } from '@recloser/runtime/env';
+import { connectRedis, type Redis } from '@recloser/runtime/redis';
+import { redisSecurity } from '@recloser/runtime/redis-security';
+import { definitions } from '@recloser/upstreams/definitions';
+import type { UpstreamDefinition } from '@recloser/upstreams/upstream';
+import { Queue } from 'bullmq';
+import { z } from 'zod';
+
+const upstreams: readonly UpstreamDefinition[] = Object.values(definitions);
+
+/** Three heartbeats of a worker. */
+const lookMs = 3 * HEARTBEAT_MS;
+
+/** How many workers are seen anew while we look. Those in the backup are not. */
+async function liveWorkers(redis: Redis, prefix: string): Promise<number> {
+  const before = await lastSeen(redis, prefix);
+  if (before.size === 0) return 0;
+  await pause(lookMs);
+  return [...(await lastSeen(redis, prefix))].filter(([id, at]) => at !== before.get(id)).length;
+}
+
+async function lastSeen(redis: Redis, prefix: string): Promise<Map<string, number>> {
+  const read = ({ name }: UpstreamDefinition) =>
+    readUpstreamState({ redis, root: upstreamRoot(prefix, name) });
+  const states = await Promise.all(upstreams.map(read));
+  return new Map(states.flatMap(({ workers }) => workers.map(({ id, seenAt }) => [id, seenAt] as const)));
+}
+
+async function markUpstream(
+  redis: Redis,
+  prefix: string,
+  { name, operations }: UpstreamDefinition,
+): Promise<string> {
+  const options = queueOptions(prefix, name);
+  const queue = new Queue(options.name, { prefix: options.prefix, connection: redis });
+  const isUnsafe = (operation: string) => operations[operation]?.effect === 'unsafe';
+  const { marked, unreadable } = await markMaybeSent(queue, isUnsafe);
+  await queue.close();
+  const rest = unreadable === 0 ? '' : `; ${unreadable} could not be read and are left as they are`;
+  return `${name}: ${marked} waiting writes will be looked for at the upstream before they are sent${rest}`;
+}
+
+async function main(): Promise<number> {
+  const config = parseEnv(z.object(envFields), process.env);
+  const { REDIS_URL: url, REDIS_PREFIX: prefix } = config;
+  const log = { info: () => {}, warn: (_: object, text: string) => void process.stderr.write(`${text}\n`) };
+  const security = redisSecurity(config);
+  const redis = connectRedis(url, { role: 'fast', name: 'recloser-after-restore', log, security });
+  try {
+    const workers = await liveWorkers(redis, prefix);
+    if (workers > 0) {
+      process.stderr.write(`${workers} workers are alive and may send meanwhile: stop them first.\n`);
+      return 1;
+    }
+    for (const upstream of upstreams) {
+      process.stdout.write(`${await markUpstream(redis, prefix, upstream)}\n`);
+    }
+    return 0;
+  } finally {
+    redis.disconnect();
+  }
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  const { message } = error as Error;
+  const what = error instanceof ConfigError ? message : `not done, run it again: ${message}`;
+  process.stderr.write(`${what}\n`);
+  process.exitCode = 1;
+}
