@@ -4,16 +4,17 @@ import { defineConfig } from 'vitest/config';
 const s = (seconds: number): number => seconds * 1_000;
 
 /**
- * One kind of tests. They run kind after kind; those that start whole systems run file after file, because each of
- * them already uses every core there is.
+ * Groups run one after the other. Systems that mostly wait share two cores well; where the clock, a browser or a storm of
+ * failures takes part, one at a time.
  */
-const kind = (
-  name: string,
-  groupOrder: number,
-  include: string[],
-  timeoutMs: number,
-  oneAtATime = false,
-) => ({
+const groups = {
+  parts: { sequence: { groupOrder: 0 } },
+  systems: { sequence: { groupOrder: 1 }, maxWorkers: 2 },
+  alone: { sequence: { groupOrder: 2 }, maxWorkers: 1 },
+} as const;
+
+/** One kind of tests. */
+const kind = (name: string, group: keyof typeof groups, include: string[], timeoutMs: number) => ({
   test: {
     name,
     include,
@@ -21,15 +22,20 @@ const kind = (
     retry: 0,
     testTimeout: timeoutMs,
     hookTimeout: s(60),
-    sequence: { groupOrder },
-    ...(oneAtATime && { maxWorkers: 1 }),
+    ...groups[group],
   },
+});
+
+/** Every answer of the API is held against its OpenAPI document as well: here, and by a public validating proxy. */
+const checkingAnswers = ({ test }: ReturnType<typeof kind>) => ({
+  test: { ...test, setupFiles: ['test/support/check-answers.ts'], env: { VALIDATING_PROXY: 'yes' } },
 });
 
 const besideTheCode = [
   'apps/*/src/**/*.test.ts',
   'packages/*/src/**/*.test.ts',
   'test/repository/**/*.test.ts',
+  'test/bench/**/*.test.ts',
 ];
 
 export default defineConfig({
@@ -37,11 +43,12 @@ export default defineConfig({
     // Of the whole run, not of each project: one Redis for all.
     globalSetup: ['test/support/global-setup.ts'],
     projects: [
-      kind('unit', 0, besideTheCode, s(20)),
-      kind('contract', 1, ['test/contract/**/*.test.ts'], s(30)),
-      kind('integration', 2, ['test/integration/**/*.test.ts'], s(90), true),
-      kind('chaos', 3, ['test/chaos/**/*.test.ts'], s(180), true),
-      kind('browser', 4, ['test/browser/**/*.test.ts'], s(120), true),
+      kind('unit', 'parts', besideTheCode, s(20)),
+      kind('contract', 'parts', ['test/contract/**/*.test.ts'], s(30)),
+      checkingAnswers(kind('integration', 'systems', ['test/integration/**/*.test.ts'], s(120))),
+      kind('redis', 'alone', ['test/redis/**/*.test.ts'], s(180)),
+      kind('chaos', 'alone', ['test/chaos/**/*.test.ts'], s(400)),
+      kind('browser', 'alone', ['test/browser/**/*.test.ts'], s(120)),
     ],
   },
 });

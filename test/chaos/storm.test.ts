@@ -13,21 +13,12 @@ import { startTcpProxy } from '@recloser/local-stack/tcp-proxy';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { expect, test } from 'vitest';
+import { pick, randomOf } from '../support/random.ts';
 import { allEnded, startTestStack, type TestStack, until } from '../support/stack.ts';
+import { nextWeather } from '../support/weather.ts';
 
 const CONCURRENCY = 6;
 const root = 'recloser:{crossmark}';
-
-/** mulberry32: small, and the same numbers for the same seed everywhere. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Redis of our own behind a proxy that can be cut. */
 async function startRedis() {
@@ -76,7 +67,7 @@ class Storm {
   }
 
   pick<T>(items: readonly T[]): T {
-    return items[Math.floor(this.random() * items.length)] as T;
+    return pick(this.random, items);
   }
 
   /** Posts a mix of writes and reads; what web refuses was not accepted. */
@@ -97,21 +88,7 @@ class Storm {
 
   /** What the upstream suffers next. */
   async weather(): Promise<void> {
-    const faults = this.pick<Record<string, unknown>[]>([
-      [],
-      [{ kind: 'latency', ms: 80 }],
-      [{ kind: 'status', status: 503 }],
-      [{ kind: 'reset' }],
-      [{ kind: 'status', status: 500, probability: 0.5 }],
-      [
-        { kind: 'latency', ms: 60 },
-        { kind: 'capacity', limit: 4, status: 503 },
-      ],
-      [{ kind: 'status', status: 503, afterApply: true, probability: 0.4 }],
-      [{ kind: 'reset', afterApply: true, probability: 0.4 }],
-      [{ kind: 'status', status: 429, retryAfterSeconds: 1, probability: 0.2 }],
-      [{ kind: 'expired', style: this.pick(['401', '302', 'html']), times: 2 }],
-    ]);
+    const faults = nextWeather(this.random);
     this.done.push(`weather ${JSON.stringify(faults)}`);
     await this.running.api.faults(faults, { seed: Math.floor(this.random() * 1_000) });
   }

@@ -1,5 +1,4 @@
 /** Uses the admin app's API as a script would: log in once, then act. */
-import { expect } from 'vitest';
 
 export class AdminApi {
   readonly #url: string;
@@ -18,9 +17,30 @@ export class AdminApi {
       headers: { 'content-type': 'application/x-www-form-urlencoded', origin: url },
       body: new URLSearchParams({ username, password }),
     });
-    expect(response.status).toBe(303);
+    if (response.status !== 303) throw new Error(`logging in answered ${response.status}`);
     const cookie = response.headers.getSetCookie().map((line) => line.split(';')[0]);
     return new AdminApi(url, cookie.join('; '));
+  }
+
+  async get(path: string): Promise<{ status: number; body: Record<string, unknown> }> {
+    const response = await fetch(`${this.#url}${path}`, { headers: { cookie: this.#cookie } });
+    return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+  }
+
+  /** The text of a page. */
+  async page(path: string): Promise<string> {
+    return await (await fetch(`${this.#url}${path}`, { headers: { cookie: this.#cookie } })).text();
+  }
+
+  /** The first event of a stream, as text. */
+  async firstEvent(path: string): Promise<string> {
+    const response = await fetch(`${this.#url}${path}`, { headers: { cookie: this.#cookie } });
+    let text = '';
+    for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+      text += chunk;
+      if (/^data: .*\n\n/m.test(text)) break;
+    }
+    return text;
   }
 
   async post(path: string, body: unknown): Promise<{ status: number; body: Record<string, unknown> }> {

@@ -1,0 +1,139 @@
+/**
+ * The two intakes of the backlog experiment, each with a Redis of its own in which so many calls wait, so that every
+ * backlog can be measured in turn.
+ */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type EmbeddedRedis, startEmbeddedRedis } from '@recloser/local-stack/embedded-redis';
+import { findRedis } from '@recloser/local-stack/find-redis';
+import { Redis } from 'ioredis';
+import { type AppProcess, benchKey, ourEnv, startApp, startScript } from './app-process.ts';
+import type { BenchContext } from './experiment.ts';
+import { callIdAt, fillBacklog } from './fill-backlog.ts';
+import type { Post } from './latency.ts';
+
+export type Side = 'ours' | 'bare';
+
+/** One side with one backlog. Ours: web, then admin. */
+export type Cell = {
+  readonly side: Side;
+  readonly waiting: number;
+  readonly redis: EmbeddedRedis;
+  readonly processes: readonly AppProcess[];
+  readonly post: Post;
+  readonly p50: number[];
+  readonly p99: number[];
+  readonly cpuUs: number[];
+  stop(): Promise<void>;
+};
+
+const projectDir = join(import.meta.dirname, '../..');
+const input = { mPlanId: '30000001', locationId: '150001' };
+/** Between the acceptance of two calls that wait. */
+const everyMs = 30;
+
+/** Our web, and admin, which looks at the same queue. */
+export async function ourCell({ say }: BenchContext, waiting: number): Promise<Cell> {
+  const redis = await startRedis(`ours-${waiting}`);
+  const env = ourEnv({
+    redisUrl: redis.url,
+    upstreamUrl: 'http://127.0.0.1:9',
+    more: { CROSSMARK_MAX_BACKLOG: '100000000' },
+  });
+  const processes = await Promise.all([startApp('web', env), startApp('admin', env)]);
+  const post = {
+    url: `${processes[0].url}/v1/calls/crossmark/list-qualified-reps`,
+    headers: { authorization: `Bearer ${benchKey}` },
+    body: JSON.stringify({ input }),
+  };
+  await fill(redis, { keyStart: 'recloser:{crossmark}:crossmark:', post, waiting, say });
+  return cellOf({ side: 'ours', waiting, redis, processes, post });
+}
+
+/** Express and `Queue.add`. */
+export async function bareCell({ say }: BenchContext, waiting: number): Promise<Cell> {
+  const redis = await startRedis(`bare-${waiting}`);
+  const web = await startScript('bare-web.ts', { REDIS_URL: redis.url, QUEUE: 'crossmark' });
+  const post = {
+    url: `${web.url}/calls/list-qualified-reps`,
+    headers: {},
+    body: JSON.stringify({ input }),
+  };
+  await fill(redis, { keyStart: 'bull:crossmark:', post, waiting, say });
+  return cellOf({ side: 'bare', waiting, redis, processes: [web], post });
+}
+
+function cellOf(parts: Pick<Cell, 'side' | 'waiting' | 'redis' | 'processes' | 'post'>): Cell {
+  return {
+    ...parts,
+    p50: [],
+    p99: [],
+    cpuUs: [],
+    async stop() {
+      await Promise.all(parts.processes.map((one) => one.stop()));
+      await parts.redis.stop();
+      await rm(dataDir(`${parts.side}-${parts.waiting}`), { recursive: true, force: true });
+    },
+  };
+}
+
+const dataDir = (name: string): string => join(projectDir, `.data/bench-${process.pid}-${name}`);
+
+/** As in production, but for `appendfsync`, which is `everysec` on both sides. */
+async function startRedis(name: string): Promise<EmbeddedRedis> {
+  const source = await findRedis({
+    env: { ...process.env, REDIS_URL: '' },
+    cacheDir: join(projectDir, '.cache'),
+  });
+  if (source.kind === 'url') throw new Error('a Redis of our own is needed');
+  await rm(dataDir(name), { recursive: true, force: true });
+  return startEmbeddedRedis({ dataDir: dataDir(name), source, appendfsync: 'everysec' });
+}
+
+/** Posts one call and copies it until so many wait, accepted one after the other until now. */
+async function fill(
+  { url }: EmbeddedRedis,
+  options: { keyStart: string; post: Post; waiting: number; say: BenchContext['say'] },
+): Promise<void> {
+  const { keyStart, post, waiting, say } = options;
+  if (waiting === 0) return;
+  const response = await fetch(post.url, {
+    method: 'POST',
+    headers: { ...post.headers, 'content-type': 'application/json' },
+    body: post.body,
+  });
+  const { id: sample } = (await response.json()) as { id: string };
+  const redis = new Redis(url);
+  // The file is rewritten once, at the end, and not again while it is measured.
+  await redis.config('SET', 'auto-aof-rewrite-percentage', '0');
+  const beganAt = Date.now() - waiting * everyMs;
+  const copyOf = (n: number) => {
+    const atMs = beganAt + n * everyMs;
+    return { id: sample.length > 36 ? callIdAt(sample, atMs, n) : String(n + 1), atMs };
+  };
+  await fillBacklog({ redis, keyStart }, { sample, count: waiting, copyOf });
+  await redis.bgrewriteaof();
+  const info = async (name: string) => new RegExp(`${name}:(\\d+)`).exec(await redis.info())?.[1];
+  while ((await info('aof_rewrite_in_progress')) !== '0') await new Promise((done) => setTimeout(done, 200));
+  const memory = Number(await info('used_memory'));
+  say(`${waiting} wait in ${keyStart}: ${Math.round(memory / waiting)} bytes each`);
+  redis.disconnect();
+}
+
+/** What was posted before waits too: away with it. */
+export async function empty({ url }: EmbeddedRedis): Promise<void> {
+  const redis = new Redis(url);
+  await redis.flushall();
+  redis.disconnect();
+}
+
+/** Processor time, in µs, that Redis has spent on commands so far: what else the machine does is not in it. */
+export async function redisCpuUs({ url }: EmbeddedRedis): Promise<number> {
+  const redis = new Redis(url);
+  const info = await redis.info('cpu');
+  redis.disconnect();
+  const seconds = ['user', 'sys'].map((part) =>
+    Number(new RegExp(`used_cpu_${part}_main_thread:([\\d.]+)`).exec(info)?.[1]),
+  );
+  return seconds.reduce((sum, one) => sum + one, 0) * 1_000_000;
+}

@@ -1,0 +1,89 @@
+/** Asks for everything that people and monitoring ask for, and finds out which command kept Redis busy longest. */
+import { Redis } from 'ioredis';
+import { benchKey } from './app-process.ts';
+
+const password = 'bench-password-of-a-bench';
+
+/** Where web and admin listen. */
+export type Addresses = { readonly web: string; readonly admin: string };
+
+/** How long an answer took. */
+export type Asked = { readonly path: string; readonly ms: number };
+
+/**
+ * Lists, pages, boards, metrics, and a breaker that opens and closes; says how long each took. Throws for an answer
+ * that is no success.
+ */
+export async function askEverything({ web, admin }: Addresses): Promise<readonly Asked[]> {
+  const asked: Asked[] = [];
+  const ask = async (base: string, path: string, init: RequestInit) => {
+    const beganAt = performance.now();
+    const response = await fetch(base + path, init);
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${path} answered ${response.status}: ${text.slice(0, 300)}`);
+    asked.push({ path, ms: performance.now() - beganAt });
+  };
+  const bearer = { headers: { authorization: `Bearer ${benchKey}` } };
+  for (const path of [
+    '/v1/upstreams',
+    '/metrics',
+    '/health',
+    '/v1/calls?limit=50',
+    '/v1/calls?upstream=crossmark&status=queued&limit=200',
+    '/v1/calls?status=failed',
+  ]) {
+    await ask(web, path, bearer);
+  }
+  const cookie = await logIn(admin);
+  const board = '/queues/api/queues?activeQueue=crossmark&jobsPerPage=10';
+  for (const path of ['/api/upstreams', '/breakers', board, `${board}&status=prioritized`]) {
+    await ask(admin, path, { headers: { cookie } });
+  }
+  const act = (action: object) =>
+    ask(admin, '/api/upstreams/crossmark/actions', {
+      method: 'POST',
+      headers: { cookie, origin: admin, 'content-type': 'application/json' },
+      body: JSON.stringify({ reason: 'bench', ...action }),
+    });
+  await act({ action: 'open', until: new Date(Date.now() + 3_600_000).toISOString() });
+  await ask(web, '/v1/calls?status=deferred', bearer);
+  await act({ action: 'close-full' });
+  await ask(admin, '/api/incidents', { headers: { cookie } });
+  return asked;
+}
+
+async function logIn(admin: string): Promise<string> {
+  const response = await fetch(`${admin}/login`, {
+    method: 'POST',
+    redirect: 'manual',
+    headers: { origin: admin },
+    body: new URLSearchParams({ username: 'admin', password }),
+  });
+  await response.arrayBuffer();
+  return response.headers
+    .getSetCookie()
+    .map((line) => line.split(';')[0])
+    .join('; ');
+}
+
+/** What a stretch of work cost Redis: its longest command by its own slow log, and all that it sent. */
+export type Cost = { readonly longestMs: number; readonly sentKb: number };
+
+/** Watches Redis while `work` goes on. */
+export async function costOf<T>(redisUrl: string, work: () => Promise<T>): Promise<Cost & { result: T }> {
+  const redis = new Redis(redisUrl);
+  const sent = async () => Number(/total_net_output_bytes:(\d+)/.exec(await redis.info('stats'))?.[1]);
+  await redis.config('SET', 'slowlog-log-slower-than', '0', 'slowlog-max-len', '10000');
+  await redis.slowlog('RESET');
+  const before = await sent();
+  const result = await work();
+  const after = await sent();
+  const entries = (await redis.slowlog('GET', 10_000)) as [number, number, number, string[]][];
+  await redis.config('SET', 'slowlog-log-slower-than', '10000', 'slowlog-max-len', '128');
+  redis.disconnect();
+  // Ours are none of the work's.
+  const times = entries
+    .filter(([, , , [name = '']]) => !/^(slowlog|config)$/i.test(name))
+    .map(([, , us]) => us);
+  return { longestMs: Math.max(0, ...times) / 1000, sentKb: (after - before) / 1000, result };
+}

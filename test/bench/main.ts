@@ -1,0 +1,67 @@
+/**
+ * `npm run bench [-- --only intake,worker --rounds 5 --quick --json file]`: ours beside the bare parts. Prints a table
+ * per experiment and writes everything to a file of JSON.
+ */
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { startEmbeddedRedis } from '@recloser/local-stack/embedded-redis';
+import { findRedis } from '@recloser/local-stack/find-redis';
+import { experiments } from './experiments.ts';
+import { describeMachine } from './machine.ts';
+import { summarize } from './statistics.ts';
+import { table } from './table.ts';
+
+const projectDir = join(import.meta.dirname, '../..');
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    rounds: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    json: { type: 'string' },
+  },
+});
+const names = values.only?.split(',') ?? experiments.map(({ name }) => name);
+const chosen = experiments.filter(({ name }) => names.includes(name));
+const unknown = names.filter((name) => !experiments.some((one) => one.name === name));
+if (unknown.length > 0) {
+  console.error(
+    `No such experiment: ${unknown.join(', ')}. There are ${experiments.map(({ name }) => name).join(', ')}.`,
+  );
+  process.exit(1);
+}
+const { quick } = values;
+const rounds = Number(values.rounds ?? (quick ? 1 : 5));
+
+const source = await findRedis({
+  env: { ...process.env, REDIS_URL: '' },
+  cacheDir: join(projectDir, '.cache'),
+});
+// An experiment empties it, so it is never one that somebody else uses.
+if (source.kind === 'url') throw new Error('a Redis of our own is needed');
+const dataDir = join(projectDir, `.data/bench-${process.pid}`);
+const redis = await startEmbeddedRedis({ dataDir, source, appendfsync: 'everysec' });
+try {
+  const machine = await describeMachine(redis.url);
+  console.log(JSON.stringify(machine));
+  const found = [];
+  for (const { name, title, run } of chosen) {
+    const beganAt = performance.now();
+    const say = (line: string) => console.log(`  ${name}: ${line}`);
+    const figures = await run({ rounds, quick, redisUrl: redis.url, say });
+    const seconds = Math.round((performance.now() - beganAt) / 1000);
+    console.log(`\n## ${title}\n\n${table(figures)}\n\n(${seconds} s)\n`);
+    found.push({
+      name,
+      title,
+      seconds,
+      figures: figures.map((one) => ({ ...one, summary: summarize(one) })),
+    });
+  }
+  const command = `npm run bench -- ${process.argv.slice(2).join(' ')}`.trim();
+  const report = { command, at: new Date().toISOString(), rounds, quick, machine, experiments: found };
+  if (values.json) await writeFile(values.json, `${JSON.stringify(report, null, 2)}\n`);
+} finally {
+  await redis.stop();
+  await rm(dataDir, { recursive: true, force: true });
+}

@@ -1,0 +1,34 @@
+/** The figures as a Markdown table, as they stand in docs/bench.md. */
+import type { Figure } from './experiment.ts';
+import { summarize } from './statistics.ts';
+
+/** One row per figure. */
+export function table(figures: readonly Figure[]): string {
+  const rows = figures.map((figure) => {
+    const { ours, bare, ratio, met } = summarize(figure);
+    const { name, unit } = figure;
+    const verdict = met === null ? '' : met ? 'met' : 'missed';
+    const cells = [name, unit, number(ours), number(bare), number(ratio), aimText(figure), verdict];
+    return `| ${cells.join(' | ')} |`;
+  });
+  const head = ['what', 'unit', 'ours', 'bare', 'ours ÷ bare', 'aim', ''];
+  return [`| ${head.join(' | ')} |`, `|${head.map(() => '---').join('|')}|`, ...rows].join('\n');
+}
+
+function aimText({ aim }: Figure): string {
+  if (!aim) return '';
+  const { kind, atLeast, atMost } = aim;
+  const bounds = [
+    ...(atLeast === undefined ? [] : [`≥ ${atLeast}`]),
+    ...(atMost === undefined ? [] : [`≤ ${atMost}`]),
+  ];
+  return bounds.join(' and ') + (kind === 'ratio' ? ' ×' : '');
+}
+
+/** Three digits that count; large numbers whole. */
+function number(value: number | null): string {
+  if (value === null) return '';
+  if (!Number.isFinite(value)) return '–';
+  if (Math.abs(value) >= 100) return Math.round(value).toLocaleString('en');
+  return String(Number(value.toPrecision(3)));
+}

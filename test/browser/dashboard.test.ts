@@ -1,0 +1,845 @@
+/**
+ * The dashboard in a real browser against the whole running system: an outage from start to finish, every act
+ * of an operator with its effect in Redis and in the audit log, and what a viewer may not do. With
+ * UPDATE_SCREENSHOTS=1 it takes the pictures in docs/images.
+ */
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { mkdir, stat } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { hashPassword } from '@recloser/admin/password';
+import { Redis } from 'ioredis';
+import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { launchChromium, openPage, type WatchedPage } from '../support/chromium.ts';
+import { allEnded, postVisits, startTestStack, type TestStack, until } from '../support/stack.ts';
+
+const images = fileURLToPath(new URL('../../docs/images/', import.meta.url));
+const largestImageBytes = 200_000;
+const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+/** One person for each role. */
+const people = { viewer: 'vera', operator: 'olu', admin: 'ada' } as const;
+const root = 'recloser:{crossmark}';
+
+let browser: Browser;
+let test: TestStack;
+let redis: Redis;
+let watched: WatchedPage;
+let page: Page;
+const password = randomBytes(9).toString('base64url');
+
+beforeAll(async () => {
+  const hash = await hashPassword(password, 1024);
+  browser = await launchChromium();
+  test = await startTestStack({
+    workers: 3,
+    env: {
+      ADMIN_USERS: Object.entries(people)
+        .map(([role, name]) => `${name}:${role}:${hash}`)
+        .join(' '),
+      CROSSMARK_BREAKER_RESET_MS: '12000',
+      WORKER_CONCURRENCY: '4',
+    },
+  });
+  redis = new Redis(test.stack.redisUrl);
+  // The embedded Redis is restarted on purpose later on.
+  redis.on('error', () => {});
+  watched = await logIn('operator');
+  page = watched.page;
+});
+
+afterAll(async () => {
+  await browser?.close();
+  redis?.disconnect();
+  await test?.[Symbol.asyncDispose]();
+});
+
+afterEach(() => {
+  expect(watched.wrongs).toEqual([]);
+});
+
+async function logIn(role: keyof typeof people, options: BrowserContextOptions = {}): Promise<WatchedPage> {
+  const opened = await openPage(browser, test.stack.urls.admin, {
+    viewport: { width: 1200, height: 920 },
+    ...options,
+  });
+  await opened.page.goto('/login');
+  await opened.page.getByLabel('User name').fill(people[role]);
+  await opened.page.getByLabel('Password').fill(password);
+  await opened.page.getByRole('button', { name: 'Log in' }).click();
+  await opened.page.waitForURL('**/breakers');
+  return opened;
+}
+
+const card = (name = 'crossmark', on: Page = page): Locator => on.locator(`section[data-upstream="${name}"]`);
+const word = (name = 'crossmark', on: Page = page): Locator => card(name, on).locator('.badge .word');
+const see = (locator: Locator, text: string | RegExp, timeout = 30_000) =>
+  until(async () => expect((await locator.textContent())?.trim()).toMatch(text), timeout);
+
+async function picture(name: string, from: Page = page, fullPage = false): Promise<void> {
+  if (process.env.UPDATE_SCREENSHOTS !== '1') return;
+  await mkdir(images, { recursive: true });
+  const path = `${images}${name}.png`;
+  // What is shown of a retry run is further down.
+  if (!name.startsWith('retry')) await from.evaluate('scrollTo(0, 0)');
+  await from.screenshot({ path, animations: 'disabled', fullPage });
+  expect((await stat(path)).size).toBeLessThan(largestImageBytes);
+}
+
+/** What axe finds wrong, in a line each. Injected past the page's policy, which allows no other script. */
+async function axe(on: Page): Promise<string[]> {
+  await on.evaluate(axeSource);
+  return await on.evaluate<string[]>(
+    `axe.run(document).then(({ violations }) => violations.map(({ id, nodes }) =>
+      id + ': ' + nodes.map(({ html }) => html.slice(0, 120)).join(' | ')))`,
+  );
+}
+
+/** Bull Board's own page and our strip on it. */
+async function boardIsDrawn(on: Page): Promise<void> {
+  await see(on.locator('recloser-strip ul'), /Crossmark/);
+  await on.getByText('Loading...').waitFor({ state: 'detached' });
+}
+
+type AuditEntry = { user: string; action: string; target?: string; reason?: string; outcome?: string };
+
+async function audit(on: Page = page): Promise<AuditEntry[]> {
+  const answer = await on.request.get('/api/audit');
+  return ((await answer.json()) as { entries: AuditEntry[] }).entries;
+}
+
+/** Presses a button of the card, gives a reason and confirms; returns what the dialog said would happen. */
+async function act(on: Page, action: string, reason: string, length?: string): Promise<string> {
+  await card('crossmark', on).locator(`button[data-action="${action}"]:enabled`).click();
+  const dialog = on.getByRole('dialog');
+  const says = (await dialog.locator('#dialog-says').textContent()) ?? '';
+  await dialog.getByLabel(/^Reason/).fill(reason);
+  if (length) await dialog.getByLabel('For').selectOption({ label: length });
+  await dialog.locator('button[type="submit"]').click();
+  await dialog.waitFor({ state: 'detached' });
+  await see(card('crossmark', on).locator('.act .answer'), /^Done/);
+  const [last] = await audit(on);
+  expect(last).toMatchObject({ action, target: 'crossmark', reason });
+  return says;
+}
+
+/** Settles the call in doubt that the page shows. */
+async function settle(button: string, says: string, reason: string, confirm: string): Promise<void> {
+  await page.getByRole('button', { name: button }).click();
+  const dialog = page.getByRole('dialog');
+  await see(dialog.locator('#dialog-says'), new RegExp(says));
+  expect(await axe(page)).toEqual([]);
+  await dialog.getByLabel(/^Reason/).fill(reason);
+  await dialog.getByRole('button', { name: confirm }).click();
+  await dialog.waitFor({ state: 'detached' });
+  await see(page.locator('.in-doubt [role="status"]'), /The call$/);
+}
+
+const focusedAction =
+  "[document.activeElement?.closest('section')?.dataset.upstream, document.activeElement?.dataset.action].join(' ')";
+const isFocused = async (action: string) =>
+  (await page.evaluate<string>(focusedAction)) === `crossmark ${action}`;
+const isOutsideDialog =
+  "document.activeElement !== document.body && document.activeElement.closest('dialog') === null";
+const focusedChip = "document.querySelector('recloser-strip').shadowRoot.activeElement?.getAttribute('href')";
+/** What has the focus, or null at the end of the page: its name, and whether a ring or a frame shows it. */
+const focusedStop = `{
+  const outer = document.activeElement;
+  const at = outer.shadowRoot?.activeElement ?? outer;
+  const style = getComputedStyle(at);
+  const isSeen = (style.outlineStyle !== 'none' && style.outlineWidth !== '0px') || style.boxShadow !== 'none';
+  const label = at.labels?.[0]?.textContent ?? '';
+  const name = [at.getAttribute('aria-label'), label, at.textContent, at.title, at.placeholder].filter(Boolean).join(' ');
+  outer === document.body ? null : { what: at.outerHTML.slice(0, 300), isSeen, name };
+}`;
+
+/** Goes on with the Tab key until the button of the first card has the focus. */
+async function tabTo(action: string): Promise<void> {
+  for (let presses = 0; presses < 60; presses += 1) {
+    if (await isFocused(action)) return;
+    await page.keyboard.press('Tab');
+  }
+  throw new Error(`the keyboard does not reach ${action}`);
+}
+
+const record = () => redis.hgetall(`${root}:breaker`);
+const isPaused = async () => (await redis.hget(`${root}:crossmark:meta`, 'paused')) !== null;
+
+/** Notes every word that the badge shows from now on, and when; code for the page, hence text. */
+async function watchWord(): Promise<void> {
+  await page.evaluate(`{
+    const where = document.querySelector('section[data-upstream="crossmark"] .badge .word');
+    globalThis.words = [];
+    new MutationObserver(() => globalThis.words.push({ text: where.textContent, at: Date.now() }))
+      .observe(where, { childList: true, characterData: true, subtree: true });
+  }`);
+}
+
+const wordsSeen = () => page.evaluate<{ text: string; at: number }[]>('globalThis.words');
+
+describe('an outage from start to finish', () => {
+  let ids: string[] = [];
+
+  it('begins closed, on the page and on the strip of the board', async () => {
+    await postVisits(test.api, 12, 0).then((made) => allEnded(test.api, made));
+    await see(word(), /^closed$/);
+    await see(card().locator('.effect'), /^Calls flow\.$/);
+    await see(page.locator('#as-of'), /live$/);
+    await picture('breakers-closed');
+  });
+
+  it('opens: why, who saw it, what next, what waits; within a second of the record', async () => {
+    await watchWord();
+    await test.api.faults([{ kind: 'status', status: 503 }]);
+    ids = await postVisits(test.api, 30, 100);
+    await see(word(), /^open$/);
+    const openedMs = Number((await record()).since);
+    const opened = (await wordsSeen()).find(({ text }) => text === 'open');
+    expect((opened?.at ?? Number.POSITIVE_INFINITY) - openedMs).toBeLessThan(1_000);
+    await see(card().locator('[data-fact="why"]'), /^5 failures in a row, the last one: /);
+    await see(card().locator('[data-fact="next"]'), /in \d+ s .*If that fails: open again for/);
+    await see(card().locator('[data-fact="held"]'), /^\d+ calls?$/);
+    await see(card().locator('.failing'), /failure/);
+    await see(card().locator('.errors'), /schedule-event|http_|upstream/);
+    await see(card().locator('.countdown strong'), /^\d:\d\d$/);
+    await see(card().getByText('All parts agree'), /agree/);
+    await card().getByRole('button', { name: '1 hour' }).click();
+    expect(await axe(page)).toEqual([]);
+    await picture('breakers-open');
+    const dark = await logIn('viewer', { colorScheme: 'dark' });
+    await see(word('crossmark', dark.page), /^open$/);
+    await dark.page.locator('.spans button').nth(1).click();
+    expect(await axe(dark.page)).toEqual([]);
+    await picture('breakers-dark', dark.page);
+    expect(dark.wrongs).toEqual([]);
+    await dark.page.context().close();
+  });
+
+  it('shows on every page of the board, whose "resume all" does not lift it', async () => {
+    const board = await logIn('operator');
+    await board.page.goto('/queues');
+    const chip = board.page.locator('recloser-strip a').first();
+    await see(chip, /Crossmark\s*open\s*\d+ calls held/);
+    expect(await chip.getAttribute('href')).toBe('/breakers#card-crossmark');
+    await board.page.getByText('Loading...').waitFor({ state: 'detached' });
+    await picture('queues', board.page);
+    const resumed = await board.page.request.put('/queues/api/queues/resume', {
+      headers: { 'sec-fetch-site': 'same-origin' },
+    });
+    expect(resumed.status()).toBe(200);
+    expect(await isPaused()).toBe(true);
+    expect((await record()).state).not.toBe('closed');
+    await board.page.goto('/queues/queue/crossmark');
+    await see(board.page.locator('recloser-strip ul'), /Crossmark/);
+    expect(board.wrongs).toEqual([]);
+    await board.page.context().close();
+  });
+
+  it('probes, ramps and closes by itself, and the ledger says that nothing was lost', async () => {
+    await watchWord();
+    await test.api.faults([{ kind: 'latency', ms: 900 }]);
+    await see(word(), /^ramping, [2-8] of 12$/, 60_000);
+    await picture('breakers-ramping');
+    expect(await axe(page)).toEqual([]);
+    await see(word(), /^closed$/, 60_000);
+    await test.api.faults([]);
+    expect(await allEnded(test.api, ids)).toEqual({ succeeded: ids.length });
+    const ramp = (await wordsSeen()).filter(({ text }) => text.startsWith('ramping'));
+    expect(new Set(ramp.map(({ text }) => text)).size).toBeGreaterThan(1);
+    await card().locator('.incidents a').first().click();
+    await page.waitForURL('**/incidents/crossmark/*');
+    const sums = page.locator('.sums');
+    await see(sums, /Lost0/);
+    await see(page.locator('.story'), /Opened.*Trial began.*Closed/s);
+    await picture('incident', page, true);
+    const [{ id }] = (
+      (await (await page.request.get('/api/incidents')).json()) as { incidents: { id: string }[] }
+    ).incidents as [{ id: string }];
+    const saved = await page.request.get(`/api/incidents/crossmark/${id}?download`);
+    expect(saved.headers()['content-disposition']).toContain('attachment');
+    expect(await saved.json()).toMatchObject({
+      upstream: 'crossmark',
+      calls: { lost: 0, inDoubt: 0, waiting: 0 },
+      trials: expect.any(Number),
+    });
+    await page.goto('/incidents');
+    await see(page.locator('tbody tr').first(), /Crossmark/);
+    await picture('incidents');
+    await page.goto('/breakers');
+  });
+});
+
+describe("a hold that is not the breaker's", () => {
+  it('a rate limit: the queue waits as long as the upstream asked, the breaker stays closed', async () => {
+    await test.api.faults([{ kind: 'status', status: 429, retryAfterSeconds: 8, times: 1 }]);
+    const ids = await postVisits(test.api, 6, 400);
+    await see(card().locator('.chips'), /^held: rate-limit$/);
+    await see(word(), /^closed$/);
+    await see(card().locator('.effect'), /^Held by rate-limit; calls wait\.$/);
+    await see(card().locator('.countdown'), /^hold ends in\s*0:0\d$/);
+    expect(await card().getAttribute('data-trouble')).toBe('held');
+    expect(await isPaused()).toBe(true);
+    expect(await axe(page)).toEqual([]);
+    await picture('breakers-rate-limit');
+    await test.api.faults([]);
+    expect(await allEnded(test.api, ids)).toEqual({ succeeded: ids.length });
+    await see(card().locator('.effect'), /^Calls flow\.$/);
+  });
+});
+
+describe('what an operator does', () => {
+  it('hold: the queue waits until its end; release: it runs again', async () => {
+    await see(word(), /^closed$/);
+    await card().locator('button[data-action="hold"]').click();
+    await see(page.getByRole('dialog'), /No further call is made/);
+    await picture('dialog');
+    await page.keyboard.press('Escape');
+    expect(await isPaused()).toBe(false);
+    const says = await act(page, 'hold', 'the night shift changes tables', '4 hours');
+    expect(says).toContain('still accepted and kept');
+    expect(await isPaused()).toBe(true);
+    const hold = JSON.parse((await redis.hget(`${root}:holds`, 'operator')) ?? '{}');
+    expect(hold).toMatchObject({ owner: 'olu', reason: 'the night shift changes tables' });
+    expect(hold.until - Date.now()).toBeGreaterThan(3.9 * 3_600_000);
+    await see(card().locator('.chips'), /held: operator/);
+    await picture('breakers-held');
+    expect(await axe(page)).toEqual([]);
+    await act(page, 'release', 'tables are there');
+    expect(await isPaused()).toBe(false);
+    expect(await redis.hexists(`${root}:holds`, 'operator')).toBe(0);
+  });
+
+  it('force open, probe now, and close: a probe and the ramp', async () => {
+    await act(page, 'open', 'they told us of their maintenance', '1 hour');
+    await see(word(), /^open, forced$/);
+    expect(await record()).toMatchObject({ state: 'open', forced: '1' });
+    await see(card().locator('[data-fact="next"]'), /in 59 min|in 1 h/);
+    await see(
+      card().locator('[data-fact="why"]'),
+      /^they told us of their maintenance, forced by olu(; \d+ trips lately)?$/,
+    );
+    await see(card().locator('.meter-text'), /^0 of 5 failures in a row$/);
+    expect(await axe(page)).toEqual([]);
+    await picture('breakers-forced');
+    await test.api.faults([{ kind: 'latency', ms: 2_500, times: 1 }]);
+    await act(page, 'probe', 'they say they are done');
+    await see(word(), /^half-open, probing$/);
+    await see(card().locator('[data-fact="next"]'), /probe running on /);
+    await see(card().locator('.effect'), /A worker asks whether it works again/);
+    await picture('breakers-probing');
+    await see(word(), /^closed$/);
+    expect(await record()).toMatchObject({ state: 'closed' });
+    await act(page, 'open', 'a second time', '15 minutes');
+    // Tries by hand are limited: each is a request to an upstream in trouble.
+    await until(async () => expect(await redis.exists(`${root}:probed-by-hand`)).toBe(0));
+    await act(page, 'close', 'all is well');
+    await see(word(), /^closed$/);
+  });
+
+  it('close fully is for admins only, and skips the ramp', async () => {
+    await act(page, 'open', 'again', '1 hour');
+    expect(await card().locator('button[data-action="close-full"]').count()).toBe(0);
+    const refused = await page.request.post('/api/upstreams/crossmark/actions', {
+      data: { action: 'close-full', reason: 'x' },
+      headers: { 'sec-fetch-site': 'same-origin' },
+    });
+    expect(refused.status()).toBe(403);
+    const admin = await logIn('admin');
+    const says = await act(admin.page, 'close-full', 'it is certainly up');
+    expect(says).toContain('No probe and no ramp');
+    expect((await record()).state).toBe('closed');
+    expect(admin.wrongs).toEqual([]);
+    await admin.page.context().close();
+  });
+
+  it('retries failed calls in doses: count, pace, progress, wait behind a hold, stop', async () => {
+    await test.api.faults([{ kind: 'status', status: 500, operation: 'list-planning', times: 4 }]);
+    const made: string[] = [];
+    for (let day = 1; day <= 4; day += 1) {
+      const dates = { startDate: `2027-03-0${day}`, endDate: `2027-03-1${day}` };
+      const { body } = await test.api.post('crossmark/list-planning', {
+        input: dates,
+        options: { maxAttempts: 1 },
+      });
+      made.push(String(body.id));
+    }
+    expect(await allEnded(test.api, made)).toEqual({ failed: 4 });
+    await test.api.faults([]);
+    const retry = card().locator('.retry');
+    await see(retry.locator('summary'), /Retry failed calls: 4/);
+    await retry.locator('summary').click();
+    await see(retry.locator('.counted'), /^4 calls would be put back/);
+    await retry.getByLabel('Pace').selectOption({ label: '60 a minute' });
+    expect(await axe(page)).toEqual([]);
+    await picture('retry');
+    await retry.getByRole('button', { name: 'Start…' }).click();
+    const dialog = page.getByRole('dialog');
+    await see(dialog, /4 failed calls go back into the line, 60 a minute/);
+    await dialog.getByLabel(/^Reason/).fill('their planning works again');
+    await dialog.getByRole('button', { name: 'Start the run' }).click();
+    const run = card().locator('.retry-run');
+    await see(run, /Retrying failed calls: [1-3] of 4/);
+    await act(page, 'hold', 'look first', '15 minutes');
+    await see(run, /Retry waits at [1-3] of 4: a hold is active/);
+    const waitedAt = await redis.hget(`${root}:retry-run`, 'done');
+    await picture('retry-waits');
+    await act(page, 'release', 'looked');
+    await until(async () =>
+      expect(Number(await redis.hget(`${root}:retry-run`, 'done'))).toBeGreaterThan(Number(waitedAt)),
+    );
+    await run.getByRole('button', { name: 'Stop…' }).click();
+    await page
+      .getByRole('dialog')
+      .getByLabel(/^Reason/)
+      .fill('enough seen');
+    await page.getByRole('dialog').getByRole('button', { name: 'Stop the run' }).click();
+    await until(async () => expect(await run.getByRole('button').count()).toBe(0));
+    await see(run, /Last retry run, stopped by olu: enough seen|4 calls put back/);
+    const acts = (await audit()).map(({ action }) => action);
+    expect(acts).toEqual(expect.arrayContaining(['retry run', 'retry stop']));
+    const statuses = (await test.api.calls(made)).map(({ status }) => status);
+    expect(statuses).toContain('succeeded');
+  });
+
+  it('the buttons of the board: pause is a hold, "resume all" leaves the breaker alone, a retry starts afresh', async () => {
+    await act(page, 'open', 'their maintenance', '1 hour');
+    const board = await logIn('operator');
+    await board.page.goto('/queues');
+    const menus = board.page.locator('#root main button:has(.lucide-ellipsis-vertical)');
+    const items = board.page.getByRole('menuitem');
+    const press = async (menu: number, item: string | RegExp) => {
+      await menus.nth(menu).click();
+      await items.filter({ hasText: item }).click();
+      await board.page.getByRole('button', { name: 'Confirm' }).click();
+    };
+    await menus.nth(1).click();
+    await items.first().waitFor();
+    // Nothing is offered that would be refused.
+    expect((await items.allInnerTexts()).filter((text) => text !== '').join()).toMatch(
+      /^(Retry all \d failed jobs,)?(Pause|Resume)$/,
+    );
+    await board.page.keyboard.press('Escape');
+    await items.first().waitFor({ state: 'detached' });
+    // "Resume all" is offered once all are paused; the one that the breaker holds is paused already.
+    await press(0, 'Pause all');
+    await see(card('walmart-edr').locator('.chips'), /^held: operator$/);
+    await board.page.reload();
+    await press(0, 'Resume all');
+    await see(card('walmart-edr').locator('.chips'), /^$/);
+    await see(card().locator('.chips'), /^$/);
+    await until(async () =>
+      expect((await audit())[0]).toMatchObject({ action: 'board resume all', user: 'olu' }),
+    );
+    expect(await record()).toMatchObject({ state: 'open', forced: '1' });
+    expect(await isPaused()).toBe(true);
+    await act(page, 'close', 'they are back');
+    await see(word(), /^closed$/);
+    await until(async () => expect(await isPaused()).toBe(false));
+    await board.page.reload();
+    await press(1, /^Pause$/);
+    await until(async () =>
+      expect((await audit())[0]).toMatchObject({ action: 'board pause', target: 'crossmark' }),
+    );
+    await until(async () => expect(await isPaused()).toBe(true));
+    const hold = JSON.parse((await redis.hget(`${root}:holds`, 'operator')) ?? '{}');
+    expect(hold).toMatchObject({ owner: 'olu', reason: 'paused in Bull Board' });
+    await see(card().locator('.chips'), /^held: operator$/);
+    await board.page.reload();
+    await press(1, /^Resume$/);
+    await until(async () => expect(await isPaused()).toBe(false));
+    expect((await audit())[0]).toMatchObject({ action: 'board resume', target: 'crossmark' });
+    await board.page.goto('/queues/queue/crossmark?status=failed');
+    await board.page.getByRole('button', { name: 'Retry', exact: true }).first().click();
+    await board.page.getByRole('button', { name: 'Confirm' }).click();
+    await until(async () => expect((await audit())[0]).toMatchObject({ action: 'board retry' }));
+    const id = (await audit())[0]?.target?.split('/')[1] ?? '';
+    await until(async () => expect((await test.api.call(id)).status).toBe('succeeded'));
+    expect(board.wrongs).toEqual([]);
+    await board.page.context().close();
+  });
+
+  it('a call in doubt is on the card, and is settled on its page', async () => {
+    await test.api.faults([{ kind: 'reset', operation: 'reissue-event', afterApply: true, times: 1 }]);
+    const { body } = await test.api.post('crossmark/reissue-event', {
+      input: { mPlanId: '30000900', locationId: '150900', repId: '101234', expirationDate: '2027-02-01' },
+    });
+    const id = String(body.id);
+    expect(await allEnded(test.api, [id])).toEqual({ in_doubt: 1 });
+    await test.api.faults([]);
+    await card()
+      .getByRole('link', { name: /In doubt: 1/ })
+      .click();
+    await page.waitForURL('**/in-doubt');
+    expect(await axe(page)).toEqual([]);
+    await picture('in-doubt');
+    await settle('It was done…', 'is settled as succeeded', 'it is in their list', 'Settle as done');
+    await until(async () => expect((await test.api.call(id)).status).toBe('succeeded'));
+    expect((await audit())[0]).toMatchObject({ action: 'in doubt: done', target: id });
+    await page.goto('/in-doubt');
+    await see(page.locator('.empty'), /Nothing is in doubt/);
+    await picture('in-doubt-empty');
+  });
+
+  it('a call in doubt that was not done goes out again', async () => {
+    await test.api.faults([{ kind: 'reset', operation: 'reissue-event', times: 1 }]);
+    const { body } = await test.api.post('crossmark/reissue-event', {
+      input: { mPlanId: '30000901', locationId: '150900', repId: '101234', expirationDate: '2027-02-01' },
+    });
+    const id = String(body.id);
+    expect(await allEnded(test.api, [id])).toEqual({ in_doubt: 1 });
+    await test.api.faults([]);
+    await page.goto('/in-doubt');
+    await settle('It was not done', 'it will be done twice', 'not in their list', 'Send it again');
+    await until(async () => expect((await test.api.call(id)).status).toBe('succeeded'));
+    expect((await audit())[0]).toMatchObject({ action: 'in doubt: resend', target: id });
+    await page.goto('/breakers');
+  });
+
+  it('a call in doubt whose id only the upstream knows: the dialog asks for it, and says what is wrong with it', async () => {
+    await test.api.faults([
+      { kind: 'reset', operation: 'schedule-event', afterApply: true, times: 1 },
+      // Nor can it be read back.
+      { kind: 'not-ok', operation: 'list-planning' },
+    ]);
+    const [id] = (await postVisits(test.api, 1, 950)) as [string];
+    expect(await allEnded(test.api, [id])).toEqual({ in_doubt: 1 });
+    await test.api.faults([]);
+    await page.goto('/in-doubt');
+    await page.getByRole('button', { name: 'It was done…' }).click();
+    const dialog = page.getByRole('dialog');
+    const field = dialog.getByLabel('scheduleEventId, as the upstream shows it');
+    await field.fill('not an id');
+    await dialog.getByLabel(/^Reason/).fill('seen in their list');
+    await dialog.getByRole('button', { name: 'Settle as done' }).click();
+    await see(dialog.getByRole('alert'), /Must be an id as the upstream shows it/);
+    watched.expected(/422/);
+    await field.fill('40000007');
+    await dialog.getByRole('button', { name: 'Settle as done' }).click();
+    await dialog.waitFor({ state: 'detached' });
+    const call = await test.api.call(id);
+    expect([call.status, call.result?.scheduleEventId]).toEqual(['succeeded', '40000007']);
+    await page.goto('/breakers');
+  });
+
+  it('every act is on the audit page, and can be filtered', async () => {
+    await page.goto('/audit');
+    await see(page.locator('tbody'), /retry stop.*close-full.*probe.*open.*release.*hold/s);
+    await picture('audit');
+    await page.getByLabel('Action contains').fill('close-full');
+    await page.getByRole('button', { name: 'Filter' }).click();
+    await see(page.locator('tbody tr').first(), /admin.*close-full.*it is certainly up/s);
+    expect(await page.locator('tbody tr').count()).toBe(1);
+    await page.goto('/breakers');
+  });
+
+  it('a call is reached from its job on the board', async () => {
+    const [id] = (await postVisits(test.api, 1, 900)) as [string];
+    await allEnded(test.api, [id]);
+    const board = await logIn('viewer');
+    await board.page.goto(`/queues/queue/crossmark/${id}?status=completed`);
+    const link = board.page.locator(`a[href="/calls/${id}"]`).first();
+    await link.waitFor();
+    await board.page.goto(`/calls/${id}`);
+    await see(board.page.locator('h1'), /schedule-event\s*succeeded/);
+    expect(await axe(board.page)).toEqual([]);
+    await picture('call', board.page);
+    // What was chosen on the board counts here too.
+    await board.page.evaluate(
+      `localStorage.setItem('board-settings', '{"state":{"theme":"dark"},"version":2}')`,
+    );
+    await board.page.goto('/breakers');
+    expect(await board.page.evaluate<string>('getComputedStyle(document.body).colorScheme')).toBe('dark');
+    expect(board.wrongs).toEqual([]);
+    await board.page.context().close();
+  });
+});
+
+describe('what a viewer may do', () => {
+  it('look, and nothing else: no buttons on the page, and the API refuses', async () => {
+    const viewer = await logIn('viewer');
+    await see(word('crossmark', viewer.page), /^closed$/);
+    expect(await viewer.page.locator('[data-action], .retry').count()).toBe(0);
+    const before = await record();
+    const headers = { 'sec-fetch-site': 'same-origin' };
+    for (const action of ['hold', 'release', 'open', 'probe', 'close', 'close-full']) {
+      const data = {
+        action,
+        reason: 'x',
+        ...(action === 'open' && { until: new Date(Date.now() + 60_000) }),
+      };
+      const answer = await viewer.page.request.post('/api/upstreams/crossmark/actions', { data, headers });
+      expect([action, answer.status()]).toEqual([action, 403]);
+    }
+    for (const path of ['retries', 'retries/stop', 'retries/count']) {
+      const answer = await viewer.page.request.post(`/api/upstreams/crossmark/${path}`, {
+        data: {},
+        headers,
+      });
+      expect([path, answer.status()]).toEqual([path, 403]);
+    }
+    for (const path of [
+      'in-doubt/crossmark-x',
+      'sign-in/walmart-edr/send-code',
+      'sign-in/walmart-edr/verify',
+    ]) {
+      const data = { action: 'done', reason: 'x', code: '123456' };
+      const answer = await viewer.page.request.post(`/api/${path}`, { data, headers });
+      expect([path, answer.status()]).toEqual([path, 403]);
+    }
+    await viewer.page.goto('/sign-in/walmart-edr');
+    await see(viewer.page.locator('.notice').first(), /needs the role operator; you are a viewer/);
+    expect(await viewer.page.locator('main :is(button, input):enabled').count()).toBe(0);
+    await viewer.page.goto('/queues');
+    await viewer.page.getByText('Loading...').waitFor({ state: 'detached' });
+    await viewer.page.getByText('Crossmark').first().waitFor();
+    const acts = viewer.page.getByRole('menuitem', { name: /pause|resume|retry|promote/i });
+    for (const menu of await viewer.page.locator('#root button:has(.lucide-ellipsis-vertical)').all()) {
+      await menu.click();
+      expect(await acts.count()).toBe(0);
+      await viewer.page.keyboard.press('Escape');
+    }
+    const paused = await viewer.page.request.put('/queues/api/queues/crossmark/pause', { headers });
+    expect(paused.status()).toBe(403);
+    expect(await record()).toEqual(before);
+    expect(await isPaused()).toBe(false);
+    expect(viewer.wrongs).toEqual([]);
+    await viewer.page.context().close();
+  });
+});
+
+describe('for everybody, everywhere', () => {
+  const ownPaths = ['/breakers', '/incidents', '/audit', '/in-doubt', '/sign-in/walmart-edr'];
+  const paths = [...ownPaths, '/queues', '/queues/queue/crossmark?status=completed'];
+
+  it.each(['light', 'dark'] as const)('axe finds nothing wrong on any page (%s)', async (colorScheme) => {
+    const seen = await logIn('operator', { colorScheme });
+    for (const path of [...paths, '/login', '/nowhere']) {
+      if (path === '/nowhere') await seen.page.goto(path).then(() => seen.expected(/404/));
+      else await seen.page.goto(path);
+      if (path === '/breakers') await see(word('crossmark', seen.page), /closed/);
+      if (path.startsWith('/queues')) await boardIsDrawn(seen.page);
+      await until(async () => expect([path, await axe(seen.page)]).toEqual([path, []]), 30_000);
+    }
+    await seen.page.goto('/incidents');
+    await seen.page.locator('tbody a').first().click();
+    await seen.page.waitForURL('**/incidents/crossmark/*');
+    expect(await axe(seen.page)).toEqual([]);
+    await seen.page.goto('/queues/queue/crossmark?status=failed');
+    await see(seen.page.locator('recloser-strip ul'), /Crossmark/);
+    await seen.page.getByText('Loading...').waitFor({ state: 'detached' });
+    await until(async () => expect(await axe(seen.page)).toEqual([]), 30_000);
+    await seen.page.goto('/breakers');
+    await card('crossmark', seen.page).locator('button[data-action="hold"]:enabled').click();
+    await seen.page.getByRole('dialog').waitFor();
+    expect(await axe(seen.page)).toEqual([]);
+    expect(seen.wrongs).toEqual([]);
+    await seen.page.context().close();
+  });
+
+  it.each([
+    [360, 'light'],
+    [360, 'dark'],
+    [1920, 'light'],
+  ] as const)('nothing sticks out at %i px (%s)', async (width, colorScheme) => {
+    const seen = await logIn('operator', { viewport: { width, height: 900 }, colorScheme });
+    for (const path of paths) {
+      await seen.page.goto(path);
+      if (path === '/breakers') await see(word('crossmark', seen.page), /closed/);
+      if (path.startsWith('/queues')) await boardIsDrawn(seen.page);
+      // The colours were looked at above; a small screen has an order and menus of its own.
+      if (width === 360 && colorScheme === 'light')
+        await until(async () => expect([path, await axe(seen.page)]).toEqual([path, []]), 30_000);
+      const wide = await seen.page.evaluate<number>('document.documentElement.scrollWidth');
+      expect([path, wide]).toEqual([path, width]);
+    }
+    await seen.page.goto('/breakers');
+    await see(word('crossmark', seen.page), /closed/);
+    if (colorScheme === 'light') await picture(`breakers-${width}`, seen.page);
+    if (width === 360) {
+      await seen.page.goto('/queues');
+      await see(seen.page.locator('recloser-strip ul'), /Crossmark/);
+      await seen.page.getByText('Loading...').waitFor({ state: 'detached' });
+      if (colorScheme === 'light') await picture('queues-360', seen.page);
+      else await picture('queues-360-dark', seen.page);
+    }
+    expect(seen.wrongs).toEqual([]);
+    await seen.page.context().close();
+  });
+
+  it('works by keyboard alone: every act, a dialog that keeps the focus, and gives it back', async () => {
+    await page.goto('/breakers');
+    await see(word(), /^closed$/);
+    await page.keyboard.press('Tab');
+    expect(await page.evaluate<string>('document.activeElement.textContent')).toBe('Skip to content');
+    await tabTo('hold');
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog').waitFor();
+    expect(await page.evaluate<string>('document.activeElement.name')).toBe('reason');
+    // Once around and more: what lies behind the dialog is never reached.
+    for (let presses = 0; presses < 12; presses += 1) {
+      await page.keyboard.press('Tab');
+      expect(await page.evaluate(isOutsideDialog)).toBe(false);
+    }
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    expect(await isFocused('hold')).toBe(true);
+    for (const action of ['hold', 'release', 'open', 'close'] as const) {
+      await page.evaluate('document.activeElement.blur()');
+      await card().locator(`button[data-action="${action}"]:enabled`).waitFor();
+      await tabTo(action);
+      await page.keyboard.press('Enter');
+      await page.getByRole('dialog').waitFor();
+      await page.keyboard.type(`by keyboard: ${action}`);
+      await page.keyboard.press('Enter');
+      await page.getByRole('dialog').waitFor({ state: 'detached' });
+      expect([action, await isFocused(action)]).toEqual([action, true]);
+      expect((await audit())[0]).toMatchObject({ action, reason: `by keyboard: ${action}` });
+    }
+    await see(word(), /^closed$/);
+  });
+
+  it.each([...ownPaths, '/queues'])(
+    'every stop of the keyboard on %s can be seen and has a name',
+    async (path) => {
+      await page.goto(path);
+      if (path === '/breakers') await see(word(), /^closed$/);
+      if (path === '/queues') await see(page.locator('recloser-strip ul'), /Crossmark/);
+      const stops = new Set<string>();
+      for (let presses = 0; presses < 60; presses += 1) {
+        await page.keyboard.press('Tab');
+        const stop = await page.evaluate<{ what: string; isSeen: boolean; name: string } | null>(focusedStop);
+        if (stop === null) break;
+        expect(stop).toMatchObject({ isSeen: true, name: expect.stringMatching(/\S/) });
+        stops.add(stop.what);
+      }
+      expect(stops.size).toBeGreaterThan(5);
+    },
+  );
+
+  it('a chip of the strip keeps the focus while it counts', async () => {
+    await page.goto('/breakers');
+    await act(page, 'hold', 'to see it count', '15 minutes');
+    await page.goto('/queues');
+    const chip = page.locator('recloser-strip a').first();
+    await see(chip, /Crossmark.*held: operator.*1\d:\d\d$/);
+    await chip.focus();
+    const before = await chip.textContent();
+    await until(async () => expect(await chip.textContent()).not.toBe(before));
+    expect(await page.evaluate(focusedChip)).toBe('/breakers#card-crossmark');
+    expect(await chip.getAttribute('aria-label')).toMatch(
+      /^Crossmark: closed, held: operator, 0 calls held, hold ends in/,
+    );
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/breakers#card-crossmark');
+    await act(page, 'release', 'seen');
+  });
+
+  it('moves nothing for who asked for less motion', async () => {
+    const still = await logIn('viewer', { reducedMotion: 'reduce' });
+    // The page's first picture is held back, so that the place holders are to be seen.
+    await still.page.route('**/api/upstreams/stream', () => {});
+    for (const path of ['/breakers', '/queues']) {
+      await still.page.goto(path);
+      if (path === '/breakers') {
+        await still.page.locator('.skeleton').first().waitFor();
+        await picture('breakers-loading', still.page);
+      }
+      expect([path, await still.page.evaluate('document.getAnimations().length')]).toEqual([path, 0]);
+    }
+    await still.page.context().close();
+  });
+
+  it('no script may be inline, by the policy and in fact', async () => {
+    for (const path of paths) {
+      const policy = (await page.request.get(path)).headers()['content-security-policy'] ?? '';
+      const scripts = /script-src ([^;]*)/.exec(policy)?.[1];
+      expect([path, scripts, policy.includes("default-src 'none'")]).toEqual([path, "'self'", true]);
+    }
+    for (const path of ['/breakers', '/queues']) {
+      await page.goto(path);
+      await page.evaluate(`{
+        const script = document.createElement('script');
+        script.textContent = 'globalThis.ranInline = true';
+        document.body.append(script);
+      }`);
+      expect(await page.evaluate("'ranInline' in globalThis")).toBe(false);
+      await until(() => watched.expected(/Content Security Policy/));
+    }
+  });
+});
+
+describe('when something is away', () => {
+  it('says that the picture is old, loses its colours, and comes back after a restart of admin', async () => {
+    await page.goto('/breakers');
+    await see(word(), /^closed$/);
+    await page.evaluate(() => Object.assign(globalThis, { neverReloaded: true }));
+    await test.stack.kill(test.stack.admin);
+    await see(page.locator('#as-of'), /old: the connection is lost/);
+    await see(word(), /^stale \(was closed\)$/);
+    expect(await card().locator('button[data-action="hold"]').isDisabled()).toBe(true);
+    expect(await axe(page)).toEqual([]);
+    await picture('breakers-stale');
+    await test.stack.revive(test.stack.admin);
+    await see(page.locator('#as-of'), /live$/);
+    await see(word(), /^closed$/);
+    expect(await page.evaluate(() => 'neverReloaded' in globalThis)).toBe(true);
+    while (watched.wrongs.length > 0) watched.expected(/ERR_|Failed to load/);
+  });
+
+  it('survives a restart of Redis', async () => {
+    await test.stack.redis?.kill();
+    await see(page.locator('#as-of'), /old: Redis cannot be read/);
+    await see(word(), /^stale/);
+    await test.stack.redis?.restart();
+    await until(async () => expect(await redis.ping()).toBe('PONG'));
+    await see(page.locator('#as-of'), /live$/, 60_000);
+    const ids = await until(() => postVisits(test.api, 5, 700));
+    await allEnded(test.api, ids);
+    await see(word(), /^closed$/);
+    while (watched.wrongs.length > 0) watched.expected(/ERR_|Failed to load|503/);
+  });
+
+  it('a queue paused behind the back of the holds is red, names the fix, and is mended', async () => {
+    await page.goto('/breakers');
+    await see(word(), /^closed$/);
+    // With the workers frozen there is nobody to mend it, so that it can be looked at.
+    for (const worker of test.stack.workers) await test.stack.kill(worker, 'SIGSTOP');
+    await redis.hset(`${root}:crossmark:meta`, 'paused', '1');
+    await see(card().locator('.mismatch').first(), /paused though no hold says why.*puts that right/);
+    await see(card().locator('summary.bad'), /Not all parts agree/);
+    expect(await axe(page)).toEqual([]);
+    await picture('breakers-mismatch');
+    for (const worker of test.stack.workers) await test.stack.kill(worker, 'SIGCONT');
+    await until(async () => expect(await card().locator('.mismatch').count()).toBe(0));
+    expect(await isPaused()).toBe(false);
+    await card().getByText('Last transitions').click();
+    await see(card().locator('.timeline'), /repair: put right/);
+  });
+
+  it('fifty open dashboards cost one reading, and calls go on meanwhile', async () => {
+    const cookies = await page.context().cookies();
+    const cookie = cookies.map(({ name, value }) => `${name}=${value}`).join('; ');
+    const commands = async () =>
+      Number(/total_commands_processed:(\d+)/.exec(await redis.info('stats'))?.[1]);
+    const stop = new AbortController();
+    let heard = 0;
+    const streams = Array.from({ length: 50 }, async () => {
+      const answer = await fetch(`${test.stack.urls.admin}/api/upstreams/stream`, {
+        headers: { cookie },
+        signal: stop.signal,
+      });
+      for await (const _ of answer.body ?? []) heard += 1;
+    });
+    void Promise.allSettled(streams);
+    await until(() => expect(heard).toBeGreaterThan(100));
+    expect(await allEnded(test.api, await postVisits(test.api, 100, 4_000))).toEqual({ succeeded: 100 });
+    // Idle but watched: what Redis is asked in three seconds does not grow with the number of those who look.
+    const before = await commands();
+    const from = heard;
+    await until(() => expect(heard - from).toBeGreaterThan(150));
+    const perPicture = (await commands()) - before;
+    expect(perPicture).toBeLessThan(1_500);
+    stop.abort();
+  });
+});

@@ -1,0 +1,136 @@
+/** Writes under everything that makes them ambiguous, while the workers that make them die: never doubled, never lost. */
+import type { CallView, SimulatorLedger } from '@recloser/local-stack/stack-api';
+import { Redis } from 'ioredis';
+import { expect, onTestFinished, test } from 'vitest';
+import { allEnded, postVisits, startTestStack, type TestStack, until } from '../support/stack.ts';
+
+/** A request is given up after 1 s and lands at most 0.8 s later; the last look comes at 3 s. */
+const env = {
+  WORKER_CONCURRENCY: '10',
+  CROSSMARK_TIMEOUT_MS: '1000',
+  // The breaker has its own tests: here every call shall go out.
+  CROSSMARK_BREAKER_FAIL_MAX: '1000',
+  READ_BACK_WAITS_MS: '300,1500,3000',
+};
+
+const write = { operation: 'schedule-event' };
+const everyDoubt = [
+  // Slow enough that the work outlasts a dozen workers.
+  { kind: 'latency', ms: 500 },
+  { ...write, kind: 'reset', afterApply: true, probability: 0.06 },
+  { ...write, kind: 'hang', afterApply: true, probability: 0.04 },
+  { ...write, kind: 'status', status: 503, afterApply: true, probability: 0.06 },
+  { ...write, kind: 'html', afterApply: true, probability: 0.05 },
+  { ...write, kind: 'late-commit', ms: 800, probability: 0.06 },
+  { ...write, kind: 'reset', probability: 0.04 },
+  { ...write, kind: 'hang', probability: 0.02 },
+];
+
+/** So many are left alone: a machine that starts workers slower than it loses them must not run out of them. */
+const leftReady = 3;
+
+/**
+ * Kills the worker that has been ready for longest every second and starts another, until told to stop. Returns how
+ * many it killed.
+ */
+function killEverySecond({ stack }: TestStack): { stop(): Promise<number> } {
+  const ready = [...stack.workers];
+  const starts: Promise<void>[] = [];
+  let kills = 0;
+  const timer = setInterval(() => {
+    const oldest = ready.length > leftReady ? ready.shift() : undefined;
+    if (!oldest) return;
+    kills += 1;
+    starts.push(stack.kill(oldest).then(async () => void ready.push(await stack.addWorker())));
+  }, 1_000);
+  return {
+    async stop() {
+      clearInterval(timer);
+      await Promise.all(starts);
+      return kills;
+    },
+  };
+}
+
+/** No item has two visits, and what is said to have succeeded is there under the very id. */
+function expectNoneDoubledNoneMissing(calls: readonly CallView[], ledger: SimulatorLedger): void {
+  expect(Math.max(...Object.values(ledger.visitsByItem))).toBe(1);
+  const items = new Map(ledger.visits.map((visit) => [String(visit.scheduleEventId), String(visit.mPlanId)]));
+  for (const { id, status, result } of calls) {
+    if (status === 'succeeded') expect(items.get(String(result?.scheduleEventId)), id).toBe(result?.mPlanId);
+  }
+}
+
+test('1,000 visits under every doubt, a worker killed every second: none booked twice, none missing, none failed', async () => {
+  await using running = await startTestStack({ workers: 5, env });
+  const { api } = running;
+  await api.faults(everyDoubt, { seed: 20_271_231 });
+  const killer = killEverySecond(running);
+  onTestFinished(async () => void (await killer.stop()));
+  const ids = await postVisits(api, 1_000);
+  await until(async () => {
+    const { queue } = await api.upstream();
+    expect(queue.waiting + queue.delayed + queue.active).toBeLessThan(40);
+  }, 200_000);
+  const kills = await killer.stop();
+  const ends = await allEnded(api, ids, 120_000);
+  const [calls, ledger] = [await api.calls(ids), await api.ledger()];
+  const doubts = calls.filter(({ history }) => history.some(({ outcome }) => outcome === 'in_doubt')).length;
+  const stalled = calls.filter(({ attempts }) => attempts.stalls > 0).length;
+  console.log({ kills, ends, doubts, stalled, visits: ledger.visitsMade });
+  expect(kills).toBeGreaterThan(10);
+  expect(stalled).toBeGreaterThan(20);
+  expect(doubts).toBeGreaterThan(150);
+  expect((ends.succeeded ?? 0) + (ends.in_doubt ?? 0)).toBe(1_000);
+  expect(ends.in_doubt ?? 0).toBeLessThan(20);
+  expectNoneDoubledNoneMissing(calls, ledger);
+});
+
+test('a worker frozen in the middle of its writes: they land late, nobody sends them again, its answers are evidence', async () => {
+  // Answered long after the lock is over, well within the attempt's own time.
+  await using running = await startTestStack({
+    workers: 2,
+    env: {
+      ...env,
+      CROSSMARK_TIMEOUT_MS: '60000',
+      WORKER_CONCURRENCY: '3',
+      READ_BACK_WAITS_MS: '500,2000,8000',
+    },
+  });
+  const { api, stack } = running;
+  const [first] = await postVisits(api, 1);
+  expect(await allEnded(api, [first ?? ''])).toEqual({ succeeded: 1 });
+  // Longer than the lock (10 s) and the look for lost calls, shorter than the last look at them.
+  await api.faults([{ ...write, kind: 'latency', ms: 16_000, times: 6 }]);
+  const ids = await postVisits(api, 6, 1);
+  await until(async () => expect((await api.upstream()).queue.active).toBe(6));
+  await until(async () =>
+    expect((await api.ledger()).requests.filter(({ outcome }) => outcome === 'in flight')).toHaveLength(6),
+  );
+  const [frozen] = stack.workers;
+  if (!frozen) throw new Error('no worker lives');
+  frozen.signal('SIGSTOP');
+  expect(await allEnded(api, ids)).toEqual({ succeeded: 6 });
+  const before = await api.calls(ids);
+  expect(before.filter(({ attempts }) => attempts.stalls > 0)).toHaveLength(3);
+  frozen.signal('SIGCONT');
+  const redis = new Redis(stack.redisUrl);
+  onTestFinished(() => redis.disconnect());
+  const late = await until(async () => {
+    const entries = await redis.xrange('recloser:{crossmark}:late-answers', '-', '+');
+    expect(entries).toHaveLength(3);
+    return entries.map(([, fields]) => JSON.parse(fields[3] ?? '') as Record<string, unknown>);
+  });
+  for (const answer of late) {
+    const call = before.find(({ id }) => id === answer.callId);
+    expect(answer).toMatchObject({
+      outcome: 'done',
+      result: { scheduleEventId: call?.result?.scheduleEventId },
+    });
+  }
+  // What was settled without it stands as it was.
+  expect(await api.calls(ids)).toEqual(before);
+  const ledger = await api.ledger();
+  expectNoneDoubledNoneMissing(before, ledger);
+  expect(ledger.requests.filter(({ operation }) => operation === 'schedule-event')).toHaveLength(7);
+});

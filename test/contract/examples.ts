@@ -1,0 +1,13 @@
+/** Every upstream's examples, out of its own folder: a new upstream needs no line here. */
+import { type UpstreamName, upstreamNames } from '@recloser/upstreams/definitions';
+import type { Examples } from '@recloser/upstreams/examples';
+
+/** Upstream → examples. */
+export const examples = Object.fromEntries(
+  await Promise.all(
+    upstreamNames.map(async (name) => {
+      const module = (await import(`@recloser/upstreams/${name}/examples`)) as { examples: Examples };
+      return [name, module.examples] as const;
+    }),
+  ),
+) as Readonly<Record<UpstreamName, Examples>>;

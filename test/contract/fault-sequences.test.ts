@@ -1,0 +1,198 @@
+/**
+ * Random faults in a row, with fixed seeds: whatever an upstream does, every call comes to an end by the rules of
+ * design section 4, and no unsafe write is done twice. `take` is those rules in a few lines, without BullMQ.
+ */
+import type { Fault } from '@recloser/simulator/faults';
+import type { LedgerEntry } from '@recloser/simulator/ledger';
+import { definitions, upstreamNames } from '@recloser/upstreams/definitions';
+import { expiryStyles } from '@recloser/upstreams/simulation';
+import type { UpstreamDefinition, Verification } from '@recloser/upstreams/upstream';
+import fc from 'fast-check';
+import { describe, expect, inject, it, vi } from 'vitest';
+import { expectWellFormed } from './allowed.ts';
+import { Rig } from './rig.ts';
+
+const seeds = [1, 20, 303, 4_004, 50_005, 600_006];
+const runsPerSeed = 4;
+const attemptMs = 400;
+/** More turns than all faults of a sequence can use up. */
+const maxTurns = 60;
+
+/** Faults that end an attempt without telling whether the work was done. */
+const ambiguous: fc.Arbitrary<Fault> = fc
+  .record({
+    one: fc.constantFrom<Fault>(
+      ...[500, 502, 503, 504, 408].map((status) => ({ kind: 'status', status }) as const),
+      { kind: 'status', status: 503, retryAfterSeconds: 2 },
+      { kind: 'reset' },
+      { kind: 'hang' },
+      { kind: 'hang', ms: 20 },
+      { kind: 'html' },
+      { kind: 'empty' },
+      { kind: 'truncate' },
+      { kind: 'truncate', abort: true },
+      { kind: 'bad-json' },
+      { kind: 'latency', ms: attemptMs + 100 },
+    ),
+    afterApply: fc.boolean(),
+  })
+  .map(({ one, afterApply }) => ({ ...one, afterApply }) as Fault);
+
+/** Faults that say that nothing was done. An upstream that lies about that cannot be helped. */
+const refusals: fc.Arbitrary<Fault> = fc.constantFrom<Fault>(
+  ...[429, 400, 404, 422, 401, 403].map((status) => ({ kind: 'status', status }) as const),
+  ...expiryStyles.map((style) => ({ kind: 'expired', style }) as const),
+  { kind: 'not-ok' },
+  { kind: 'capacity', limit: 0, status: 429 },
+  { kind: 'rate', perSecond: 1, status: 429, retryAfterSeconds: 1 },
+);
+
+const others: fc.Arbitrary<Fault> = fc.constantFrom<Fault>(
+  { kind: 'late-commit', ms: 30 },
+  { kind: 'latency', ms: 20 },
+  { kind: 'capacity', limit: 0, status: 503 },
+);
+
+type Scenario = {
+  readonly faults: readonly Fault[];
+  readonly calls: readonly string[];
+  /** Sessions that end before the nth call. */
+  readonly expiries: readonly { readonly before: number; readonly style: (typeof expiryStyles)[number] }[];
+};
+
+function scenarios(operations: readonly string[]): fc.Arbitrary<Scenario> {
+  const fault = fc
+    .record({
+      one: fc.oneof({ weight: 3, arbitrary: ambiguous }, refusals, others),
+      times: fc.integer({ min: 1, max: 3 }),
+      operation: fc.constantFrom(undefined, 'login', ...operations),
+      probability: fc.constantFrom(1, 1, 0.6),
+    })
+    .map(({ one, times, operation, probability }) => ({ ...one, times, operation, probability }) as Fault);
+  return fc.record({
+    faults: fc.array(fault, { minLength: 1, maxLength: 6 }),
+    calls: fc.array(fc.constantFrom(...operations), { minLength: 1, maxLength: 3 }),
+    expiries: fc.array(
+      fc.record({ before: fc.integer({ min: 0, max: 2 }), style: fc.constantFrom(...expiryStyles) }),
+      { maxLength: 1 },
+    ),
+  });
+}
+
+/** What became of a call. */
+type End = 'done' | 'rejected' | 'in_doubt';
+
+/** Takes a call to its end as section 4 asks, each turn on another worker. A person helps wherever one is asked for. */
+async function take(rig: Rig, operation: string, input: object): Promise<{ end: End; asked: number }> {
+  const { effect } = rig.definition.operations[operation] ?? { effect: 'unsafe' };
+  const provable = rig.worker.client.canVerify(operation);
+  const from = rig.upstream.ledger.requests().length;
+  let asked = 0;
+  const options = () => {
+    asked += 1;
+    return { worker: rig.workers[asked % rig.workers.length], timeoutMs: attemptMs };
+  };
+  while (asked < maxTurns) {
+    const { outcome, requests } = await rig.run(operation, input, options());
+    expectWellFormed(outcome);
+    if (effect === 'unsafe') expectRepeatsProven(requests);
+    if (outcome.kind === 'done') return { end: 'done', asked };
+    if (outcome.kind === 'reject') return { end: 'rejected', asked };
+    if (outcome.kind === 'snooze' && outcome.hold.kind === 'sign-in') await rig.signInWhateverItTakes();
+    if (outcome.kind !== 'in_doubt') continue;
+    if (!provable && effect === 'unsafe') return { end: 'in_doubt', asked };
+    if (!provable) continue;
+    await settled(rig, from, operation);
+    let proof: Verification;
+    do {
+      proof = await rig.verify(operation, input, options());
+      if (proof.kind !== 'unreadable') break;
+      const { outcome: read } = proof;
+      expectWellFormed(read);
+      if (read.kind === 'snooze' && read.hold.kind === 'sign-in') await rig.signInWhateverItTakes();
+    } while (asked < maxTurns);
+    if (proof.kind === 'applied') return { end: 'done', asked };
+    if (proof.kind === 'unprovable') return { end: 'in_doubt', asked };
+  }
+  throw new Error(`${operation} came to no end`);
+}
+
+/** Within one attempt the same write goes out again only after an answer that showed it had not been done. */
+function expectRepeatsProven(requests: readonly LedgerEntry[]): void {
+  for (const request of requests.slice(0, -1)) {
+    expect(request.applied).toBe(false);
+    expect(request.outcome).toMatch(/^answered (200|302|401|403)$/);
+  }
+}
+
+/** Waits for what the upstream may still do with requests whose client has gone, as the worker's waits do. */
+async function settled(rig: Rig, from: number, operation: string): Promise<void> {
+  const open = () =>
+    rig.upstream.ledger
+      .requests()
+      .slice(from)
+      .filter(
+        (one) => one.operation === operation && !one.applied && /late-commit|client gone/.test(one.outcome),
+      );
+  // What has not been done by then never will: its session had ended, or it was a hang.
+  await vi.waitFor(() => expect(open()).toEqual([]), { timeout: 300, interval: 10 }).catch(() => {});
+}
+
+describe.each([...upstreamNames])('%s under random faults', (name) => {
+  const definition: UpstreamDefinition = definitions[name];
+  const operations = Object.keys(definition.operations);
+
+  it.concurrent.each(seeds)(
+    'ends every call and repeats no unsafe write, seed %i',
+    { timeout: 120_000 },
+    async (seed) => {
+      await fc.assert(
+        fc.asyncProperty(scenarios(operations), (scenario) => play(scenario, seed)),
+        {
+          seed,
+          numRuns: runsPerSeed,
+          endOnFailure: false,
+          interruptAfterTimeLimit: 110_000,
+          markInterruptAsFailure: true,
+        },
+      );
+    },
+  );
+
+  async function play({ faults, calls, expiries }: Scenario, seed: number): Promise<void> {
+    await using rig = await Rig.start(name, {
+      redisUrl: inject('redisUrl'),
+      env: { TIMEOUT_MS: String(attemptMs) },
+    });
+    rig.addWorker();
+    await rig.warmUp();
+    const inputs: [string, object][] = [];
+    for (const operation of calls) inputs.push([operation, await rig.input(operation)]);
+    const valid = faults.filter((fault) => rig.upstream.faultSchema.safeParse(fault).success);
+    rig.faults(valid, seed);
+    for (const [index, [operation, input]] of inputs.entries()) {
+      for (const { before, style } of expiries) if (before === index) rig.upstream.simulation.expire(style);
+      await playOne(rig, operation, input);
+    }
+    expect(await rig.secretsSpilt()).toEqual([]);
+  }
+
+  async function playOne(rig: Rig, operation: string, input: object): Promise<void> {
+    const from = rig.upstream.ledger.requests().length;
+    const before = rig.upstream.simulation.facts();
+    const { end, asked } = await take(rig, operation, input);
+    await settled(rig, from, operation);
+    const after = rig.upstream.simulation.facts();
+    const applied = rig.upstream.ledger
+      .requests()
+      .slice(from)
+      .filter((request) => request.operation === operation && request.applied).length;
+    const { effect } = definition.operations[operation] ?? {};
+    if (effect === 'unsafe') expect(applied, `${operation} ended ${end}`).toBeLessThanOrEqual(1);
+    if (effect !== 'read' && end === 'done') expect(applied, operation).toBe(1);
+    if (effect !== 'read' && end === 'rejected') expect(applied, operation).toBe(0);
+    if (effect === 'read') expect(end).not.toBe('in_doubt');
+    // At most one sign-in for each attempt, however the faults fall: no login storm.
+    if (definition.signIn === 'password') expect(after.logins - before.logins).toBeLessThanOrEqual(asked);
+  }
+});

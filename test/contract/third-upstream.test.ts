@@ -1,0 +1,90 @@
+/**
+ * A third upstream is one folder and a line in each of three registries: nothing else of the code knows upstreams by
+ * name. Proven in a copy of the sources, with the types, the contract suite and the running system.
+ */
+import { execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+import { StackApi } from '@recloser/local-stack/stack-api';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { AdminApi } from '../support/admin-api.ts';
+import { until } from '../support/stack.ts';
+import { copyWithThirdUpstream } from '../third-upstream/add-upstream.ts';
+
+const run = promisify(execFile);
+const parcel = (n: number) => ({ input: { reference: `P-${n}`, weightGrams: 500 } });
+
+let copy: Awaited<ReturnType<typeof copyWithThirdUpstream>>;
+beforeAll(async () => {
+  copy = await copyWithThirdUpstream();
+});
+afterAll(() => copy[Symbol.asyncDispose]());
+
+/** Runs a tool of ours in the copy; what it says is in the error if it fails. */
+async function tool(file: string, ...args: string[]): Promise<void> {
+  const env = { ...process.env, REDIS_URL: inject('redisUrl'), NO_COLOR: '1', FORCE_COLOR: undefined };
+  const done = run(process.execPath, [join('node_modules', file), ...args], { cwd: copy.path, env });
+  await done.catch(({ stdout, stderr }) => Promise.reject(new Error(`${stdout}\n${stderr}`)));
+}
+
+describe('a third upstream', { timeout: 90_000 }, () => {
+  test('has types that fit', async () => {
+    await tool('typescript/bin/tsc', '--noEmit');
+  });
+
+  test('fulfils the contract of every upstream', async () => {
+    const only = ['--project', 'contract', '-t', '^parcels', 'every-upstream'];
+    const file = join(copy.path, 'report.json');
+    await tool('vitest/vitest.mjs', 'run', '--reporter=json', `--outputFile.json=${file}`, ...only);
+    const report = JSON.parse(await readFile(file, 'utf8')) as { numPassedTests: number };
+    expect(report.numPassedTests).toBeGreaterThan(80);
+  });
+
+  test('is served by web, worker, simulator and admin, with a breaker of its own', async () => {
+    const { startStack } = (await import(
+      pathToFileURL(join(copy.path, 'packages/local-stack/src/stack.ts')).href
+    )) as typeof import('@recloser/local-stack/stack');
+    await using stack = await startStack({
+      env: {
+        NODE_ENV: 'development',
+        REDIS_URL: '',
+        ADMIN_PASSWORD: 'correct horse battery staple',
+        READ_BACK_WAITS_MS: '300,1000',
+        PARCELS_BREAKER_RESET_MS: '1500',
+        PARCELS_BACKOFF_BASE_MS: '200',
+      },
+      workers: 1,
+      dataDir: join(copy.path, `.data-${randomUUID()}`),
+    });
+    const api = new StackApi(stack.urls);
+    const admin = await AdminApi.logIn(stack.urls.admin, 'admin', 'correct horse battery staple');
+    const shown = async () => {
+      const { body } = await admin.get('/api/upstreams');
+      const views = body.upstreams as { name: string; breaker: { state: string } }[];
+      return views.find(({ name }) => name === 'parcels')?.breaker.state;
+    };
+
+    const first = await api.post('parcels/send-parcel', parcel(1));
+    expect(first.status).toBe(202);
+    expect(await api.call(String(first.body.id), 10)).toMatchObject({
+      status: 'succeeded',
+      result: { parcelId: expect.any(String), reference: 'P-1' },
+    });
+    expect(await shown()).toBe('closed');
+
+    await api.faults([{ kind: 'status', status: 503 }], { name: 'parcels' });
+    const ids: string[] = [];
+    for (let n = 2; n < 8; n += 1)
+      ids.push(String((await api.post('parcels/send-parcel', parcel(n))).body.id));
+    await until(async () => expect(await shown()).toBe('open'));
+    await api.faults([], { name: 'parcels' });
+    for (const id of ids) await until(async () => expect((await api.call(id)).status).toBe('succeeded'));
+    await until(async () => expect(await shown()).toBe('closed'));
+    const { visitsByItem } = await api.ledger('parcels');
+    expect(visitsByItem).toEqual(Object.fromEntries([1, 2, 3, 4, 5, 6, 7].map((n) => [`P-${n}`, 1])));
+    expect((await api.upstream('crossmark')).breaker.state).toBe('closed');
+  });
+});

@@ -1,0 +1,262 @@
+/** Writes without an answer, from the fault at the upstream to a person's word, with real processes. */
+import { visitInput } from '@recloser/local-stack/stack-api';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { AdminApi } from '../support/admin-api.ts';
+import { startTestStack, type TestStack, until } from '../support/stack.ts';
+
+const adminEnv = { ADMIN_PASSWORD: 'correct horse battery' };
+
+/** Late commits of this test land within 600 ms; the last look comes at 1,500 ms. */
+const env = {
+  ...adminEnv,
+  CROSSMARK_TIMEOUT_MS: '700',
+  CROSSMARK_BREAKER_FAIL_MAX: '1000',
+  READ_BACK_WAITS_MS: '100,400,1500',
+};
+
+let running: TestStack;
+let admin: AdminApi;
+let n = 0;
+
+const nextInput = (): Record<string, string> => {
+  n += 1;
+  return visitInput(n);
+};
+
+beforeAll(async () => {
+  running = await startTestStack({ env });
+  admin = await AdminApi.logIn(running.stack.urls.admin, 'admin', adminEnv.ADMIN_PASSWORD);
+});
+afterAll(() => running[Symbol.asyncDispose]());
+beforeEach(() => running.api.faults([]));
+
+async function schedule(input = nextInput()): Promise<{ id: string; input: Record<string, string> }> {
+  const { status, body } = await running.api.post('crossmark/schedule-event', { input });
+  expect(status, JSON.stringify(body)).toBe(202);
+  return { id: String(body.id), input };
+}
+
+const aimed = { operation: 'schedule-event', times: 1 };
+const visitsOf = async ({ mPlanId = '' }: Record<string, string>) =>
+  (await running.api.ledger()).visitsByItem[mPlanId] ?? 0;
+
+describe('a write that was done and then lost its answer: found, not done again', () => {
+  test.each([
+    ['connection reset', { kind: 'reset', afterApply: true }, 'connection_lost'],
+    ['no answer in time', { kind: 'hang', afterApply: true }, 'timeout'],
+    ['500', { kind: 'status', status: 500, afterApply: true }, 'upstream_error'],
+    [
+      '503 with Retry-After',
+      { kind: 'status', status: 503, retryAfterSeconds: 1, afterApply: true },
+      'upstream_error',
+    ],
+    ['a page instead of JSON', { kind: 'html', afterApply: true }, 'unreadable_answer'],
+    ['an empty answer', { kind: 'empty', afterApply: true }, 'unreadable_answer'],
+    ['an answer cut in the middle', { kind: 'truncate', afterApply: true }, 'unreadable_answer'],
+    [
+      'a connection cut in the middle',
+      { kind: 'truncate', abort: true, afterApply: true },
+      'connection_lost',
+    ],
+    ['broken JSON', { kind: 'bad-json', afterApply: true }, 'unreadable_answer'],
+    ['done after we gave up', { kind: 'late-commit', ms: 600 }, 'timeout'],
+  ])('%s', async (_what, fault, code) => {
+    await running.api.faults([{ ...aimed, ...fault }]);
+    const { id, input } = await schedule();
+    const call = await running.api.call(id, 20);
+    expect(call).toMatchObject({ status: 'succeeded', attempts: { made: 1 } });
+    expect(call.history[0]).toMatchObject({ outcome: 'in_doubt', code });
+    expect(call.history.at(-1)).toMatchObject({ outcome: 'done', code: 'read_back_applied' });
+    expect(call.result).toEqual({ ...input, scheduleEventId: expect.stringMatching(/^\d+$/) });
+    expect(await visitsOf(input)).toBe(1);
+  });
+
+  test('seen late: the write shows in reads only after a lag, and is not sent again', async () => {
+    await running.api.settings({ readBackLagMs: 900 });
+    try {
+      await running.api.faults([{ ...aimed, kind: 'reset', afterApply: true }]);
+      const { id, input } = await schedule();
+      const call = await running.api.call(id, 20);
+      expect(call, JSON.stringify(call.history)).toMatchObject({
+        status: 'succeeded',
+        attempts: { made: 1 },
+      });
+      expect(await visitsOf(input)).toBe(1);
+    } finally {
+      await running.api.settings({ readBackLagMs: 0 });
+    }
+  });
+});
+
+describe('a write that was not done', () => {
+  test.each([
+    ['connection reset', { kind: 'reset' }],
+    ['no answer', { kind: 'hang' }],
+    ['500', { kind: 'status', status: 500 }],
+    ['a page', { kind: 'html' }],
+    ['an empty answer', { kind: 'empty' }],
+  ])('%s: proved absent by every look, then sent again', async (_what, fault) => {
+    await running.api.faults([{ ...aimed, ...fault }]);
+    const { id, input } = await schedule();
+    const call = await running.api.call(id, 20);
+    expect(call).toMatchObject({ status: 'succeeded', attempts: { made: 2 } });
+    expect(call.history.map(({ code }) => code).filter((code) => code === 'read_back_absent')).toHaveLength(
+      3,
+    );
+    expect(await visitsOf(input)).toBe(1);
+  });
+
+  test.each([
+    [
+      '429: it waits and goes again, unspent',
+      { kind: 'status', status: 429, retryAfterSeconds: 1 },
+      'succeeded',
+      1,
+    ],
+    ['ok other than 1: refused', { kind: 'not-ok' }, 'failed', 1],
+    ['400: refused', { kind: 'status', status: 400 }, 'failed', 1],
+    ['signed out: signed in and sent', { kind: 'expired', style: '401' }, 'succeeded', 1],
+  ])('%s, without a read-back', async (_what, fault, status, made) => {
+    await running.api.faults([{ ...aimed, ...fault }]);
+    const { id, input } = await schedule();
+    const call = await running.api.call(id, 20);
+    expect(call).toMatchObject({ status, attempts: { made } });
+    expect(call.history.some(({ outcome }) => outcome === 'in_doubt')).toBe(false);
+    expect(await visitsOf(input)).toBe(status === 'succeeded' ? 1 : 0);
+  });
+});
+
+/** A reissue whose answer is lost: nothing can prove it. */
+async function reissueInDoubt(): Promise<{ id: string; input: Record<string, string> }> {
+  await running.api.faults([{ operation: 'reissue-event', times: 1, kind: 'reset', afterApply: true }]);
+  const { mPlanId = '', locationId = '', repId = '' } = nextInput();
+  const input = { mPlanId, locationId, repId, expirationDate: '2027-02-01', comments: 'Ask Jo Muster' };
+  const { body } = await running.api.post('crossmark/reissue-event', { input });
+  const id = String(body.id);
+  expect((await running.api.call(id, 20)).status).toBe('in_doubt');
+  return { id, input };
+}
+
+/** A visit whose answer is lost, where another one stands by the time it is looked for. */
+async function scheduleInDoubt() {
+  const input = nextInput();
+  expect((await running.api.call((await schedule(input)).id, 20)).status).toBe('succeeded');
+  await running.api.faults([{ ...aimed, kind: 'reset' }]);
+  const other = { ...input, start: input.start?.replace('T09', 'T08') ?? '' };
+  const { id } = await schedule(other);
+  const call = await running.api.call(id, 20);
+  expect(call).toMatchObject({ status: 'in_doubt', error: { code: 'other_booking' }, attempts: { made: 1 } });
+  return { id, input: other };
+}
+
+const reworks = async ({ mPlanId = '' }: Record<string, string>) => {
+  const ledger = (await running.api.ledger()) as unknown as { pendingWorkByItem: Record<string, number> };
+  return ledger.pendingWorkByItem[mPlanId];
+};
+
+describe('a person settles', () => {
+  test('the work list says what, why and what is needed; nothing personal is in it', async () => {
+    const [reissue, visit] = [await reissueInDoubt(), await scheduleInDoubt()];
+    const { status, body } = await admin.get('/api/in-doubt');
+    expect(status).toBe(200);
+    expect(body.total).toBe(2);
+    expect(body.calls).toEqual([
+      expect.objectContaining({ id: reissue.id, operation: 'reissue-event', needed: [] }),
+      expect.objectContaining({
+        id: visit.id,
+        upstream: 'crossmark',
+        needed: ['scheduleEventId'],
+        error: expect.objectContaining({ code: 'other_booking' }),
+      }),
+    ]);
+    const page = await admin.page('/in-doubt');
+    for (const text of [reissue.id, visit.id, 'scheduleEventId', 'It was done']) expect(page).toContain(text);
+    expect(JSON.stringify(body) + page).not.toContain('Jo Muster');
+    expect((await running.api.upstream()).queue.inDoubt).toBe(2);
+    for (const { id } of [reissue, visit])
+      await admin.post(`/api/in-doubt/${id}`, { action: 'resend', reason: 'tidy up' });
+    await until(async () => expect((await running.api.upstream()).queue.inDoubt).toBe(0));
+  });
+
+  test('as done: succeeded at once with what was found, also while the queue is held; whoever waits is told', async () => {
+    const { id, input } = await scheduleInDoubt();
+    await admin.post('/api/upstreams/crossmark/actions', { action: 'hold', reason: 'test' });
+    const waits = running.api.call(id, 20);
+    const ask = (body: object) =>
+      admin.post(`/api/in-doubt/${id}`, { action: 'done', reason: 'seen', ...body });
+    expect((await ask({})).body).toMatchObject({ code: 'invalid', needed: ['scheduleEventId'] });
+    expect((await ask({ result: { scheduleEventId: '4 5' } })).status).toBe(422);
+    expect((await ask({ result: { scheduleEventId: '45', repId: '1' } })).status).toBe(422);
+    expect((await ask({ reason: ' ', result: { scheduleEventId: '45' } })).status).toBe(422);
+    expect((await running.api.call(id)).status).toBe('in_doubt');
+    const settled = await ask({ result: { scheduleEventId: '40000777' } });
+    expect(settled).toMatchObject({ status: 200, body: { id, action: 'done', status: 'succeeded' } });
+    expect(await running.api.call(id)).toMatchObject({
+      status: 'succeeded',
+      result: { ...input, scheduleEventId: '40000777' },
+      attempts: { made: 1 },
+      error: null,
+    });
+    await waits;
+    expect((await ask({ result: { scheduleEventId: '40000777' } })).status).toBe(409);
+    await admin.post('/api/upstreams/crossmark/actions', { action: 'release', reason: 'test' });
+    const redis = new Redis(running.stack.redisUrl);
+    const audit = JSON.stringify(await redis.xrange('recloser:audit', '-', '+'));
+    redis.disconnect();
+    expect(audit).toContain('in doubt: done');
+    expect(audit).toContain(id);
+  });
+
+  test('a reissue as done needs no id', async () => {
+    const { id, input } = await reissueInDoubt();
+    const answer = await admin.post(`/api/in-doubt/${id}`, { action: 'done', reason: 'seen' });
+    expect(answer.status).toBe(200);
+    expect(await running.api.call(id)).toMatchObject({ status: 'succeeded', result: { accepted: true } });
+    expect(await reworks(input)).toBe(1);
+  });
+
+  test('as to be sent again: the same call, the next attempt, sent exactly once more', async () => {
+    const { id, input } = await reissueInDoubt();
+    const answer = await admin.post(`/api/in-doubt/${id}`, { action: 'resend', reason: 'not there' });
+    expect(answer).toMatchObject({ status: 200, body: { id, action: 'resend', attempts: { made: 1 } } });
+    const call = await until(async () => {
+      const seen = await running.api.call(id, 5);
+      expect(seen.status).toBe('succeeded');
+      return seen;
+    });
+    expect(call.attempts.made).toBe(2);
+    expect(call.history.map(({ outcome }) => outcome)).toEqual(['in_doubt', 'resent', 'done']);
+    expect(await reworks(input)).toBe(2);
+  });
+
+  test('two people at once: one wins, the other is told 409', async () => {
+    for (let round = 0; round < 5; round += 1) {
+      const { id, input } = await reissueInDoubt();
+      const before = (await reworks(input)) ?? 0;
+      const actions = ['done', 'resend', 'resend', 'done'];
+      const answers = await Promise.all(
+        actions.map((action) => admin.post(`/api/in-doubt/${id}`, { action, reason: 'at once' })),
+      );
+      expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 409, 409, 409]);
+      const won = answers.find(({ status }) => status === 200)?.body.action;
+      await until(async () => expect((await running.api.call(id)).status).toBe('succeeded'));
+      expect(await reworks(input)).toBe(before + (won === 'resend' ? 1 : 0));
+    }
+  });
+
+  test('nobody else: applications are told 409, what is not in doubt is left alone', async () => {
+    const { id } = await scheduleInDoubt();
+    const retried = await fetch(`${running.stack.urls.web}/v1/calls/${id}/retry`, { method: 'POST' });
+    expect([retried.status, ((await retried.json()) as { code: string }).code]).toEqual([
+      409,
+      'call_in_doubt',
+    ]);
+    const done = await schedule();
+    expect((await running.api.call(done.id, 20)).status).toBe('succeeded');
+    const ask = (call: string) => admin.post(`/api/in-doubt/${call}`, { action: 'resend', reason: 'x' });
+    expect((await ask(done.id)).status).toBe(409);
+    expect((await ask('crossmark-nonsense')).status).toBe(404);
+    expect((await admin.post(`/api/in-doubt/${id}`, { action: 'fly', reason: 'x' })).status).toBe(422);
+  });
+});

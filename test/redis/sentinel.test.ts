@@ -1,0 +1,148 @@
+/**
+ * Failover by sentinels: what is lost, what is doubled, how soon the fleet is back; under traffic, and with a master
+ * that dies with writes no replica has heard of.
+ */
+import { type StackApi, visitInput } from '@recloser/local-stack/stack-api';
+import { expect, test } from 'vitest';
+import { type SentinelSet, startSentinelSet } from '../support/redis-sentinel.ts';
+import { info } from '../support/redis-server.ts';
+import { expectNoneDoubled, ledgerOf, Traffic } from '../support/redis-traffic.ts';
+import { allEnded, postVisits, startTestStack, until } from '../support/stack.ts';
+
+/** So that a failover always finds writes under way. */
+const slow = [{ kind: 'latency', ms: 150 }];
+
+async function startOn(url: string, env: Record<string, string> = {}) {
+  const running = await startTestStack({ workers: 3, env: { REDIS_URL: url, ...env } });
+  await running.api.faults(slow);
+  return running;
+}
+
+test.each([
+  { how: 'frozen and thawed afterwards', waitReplicas: '0', strike: 'freeze' },
+  { how: 'killed with -9, with REDIS_WAIT_REPLICAS=1', waitReplicas: '1', strike: 'kill' },
+] as const)('the master is $how under traffic: intake and workers are back within seconds', async (given) => {
+  const redis = await startSentinelSet({ replicas: 2 });
+  await using running = await startOn(redis.url, { REDIS_WAIT_REPLICAS: given.waitReplicas });
+  const { api } = running;
+  const traffic = new Traffic(api);
+  await until(() => expect(traffic.accepted.length).toBeGreaterThan(100));
+  const [struckMs, struckAt] = [performance.now(), Date.now()];
+  await redis.master[given.strike]();
+  await until(async () => expect((await redis.currentMaster()).port).not.toBe(redis.master.port));
+  const failoverMs = Math.round(performance.now() - struckMs);
+  await until(() => expect(traffic.accepted.at(-1)?.atMs).toBeGreaterThan(struckMs + failoverMs + 1_000));
+  const resumed = await until(async () => {
+    const after = (await api.ledger()).requests.find(({ at }) => at > struckAt + failoverMs);
+    expect(after).toBeDefined();
+    return (after?.at ?? 0) - struckAt;
+  });
+  if (given.strike === 'freeze') {
+    redis.master.thaw();
+    const old = redis.master.connect();
+    await until(async () => expect(await info(old, 'role')).toBe('slave'));
+  }
+  await traffic.stop();
+  const { lost, ends } = await ledgerOf(api, traffic.acceptedIds());
+  const ledger = { accepted: traffic.accepted.length, lost: lost.length, ends, refused: traffic.problems() };
+  console.log(given.how, {
+    ...ledger,
+    failoverMs,
+    intakeBackMs: traffic.outageMs(struckMs),
+    workersBackMs: resumed,
+  });
+  await expectNoneDoubled(api);
+  expect(lost).toEqual([]);
+  expect(resumed - failoverMs).toBeLessThan(10_000);
+  expect((ends.succeeded ?? 0) + (ends.in_doubt ?? 0)).toBe(traffic.accepted.length);
+});
+
+/** The master dies while no replica hears it; then the replicas may follow whoever is chosen. */
+async function killUnheard(redis: SentinelSet): Promise<void> {
+  await redis.master.kill();
+  await until(async () => expect((await redis.currentMaster()).port).not.toBe(redis.master.port));
+  await redis.mendReplication();
+}
+
+/** Ten posts one after the other, each answer as `202` or the problem's code. */
+async function postTen(api: StackApi, first: number): Promise<{ answers: string[]; ids: string[] }> {
+  const answers: string[] = [];
+  const ids: string[] = [];
+  for (let n = first; n < first + 10; n += 1) {
+    const { status, body } = await api.post('crossmark/schedule-event', { input: visitInput(n) });
+    answers.push(status === 202 ? '202' : String(body.code));
+    if (status === 202) ids.push(String(body.id));
+  }
+  return { answers, ids };
+}
+
+/** Visits that become due while no replica hears the master. */
+async function scheduleVisits(api: StackApi, count: number, inMs: number): Promise<string[]> {
+  const runAt = new Date(Date.now() + inMs).toISOString();
+  const posts = Array.from({ length: count }, (_, n) =>
+    api.post('crossmark/schedule-event', { input: visitInput(1_000 + n), options: { runAt } }),
+  );
+  return (await Promise.all(posts)).map(({ status, body }) => {
+    expect(status, JSON.stringify(body)).toBe(202);
+    return String(body.id);
+  });
+}
+
+test('asynchronous replication as Redis promises it: what no replica has heard of is lost with the master', async () => {
+  const redis = await startSentinelSet({ replicas: 2 });
+  await using running = await startOn(redis.url);
+  const { api } = running;
+  const before = await postVisits(api, 10, 100);
+  await allEnded(api, before);
+  await redis.cutReplication();
+  const { answers, ids } = await postTen(api, 200);
+  expect(new Set(answers)).toEqual(new Set(['202']));
+  await killUnheard(redis);
+  const { lost, ends } = await ledgerOf(api, [...before, ...ids]);
+  console.log('no replica heard of the last ten', { accepted: 20, lost: lost.length, ends });
+  expect(lost).toEqual(ids);
+});
+
+test('REDIS_WAIT_REPLICAS=1: what no replica has heard of is not accepted, and no write is sent whose mark could be lost', async () => {
+  const redis = await startSentinelSet({ replicas: 2 });
+  await using running = await startOn(redis.url, { REDIS_WAIT_REPLICAS: '1' });
+  const { api } = running;
+  const due = await scheduleVisits(api, 10, 6_000);
+  await redis.cutReplication();
+  const { answers, ids } = await postTen(api, 200);
+  expect(new Set(answers)).toEqual(new Set(['storage_unknown']));
+  await until(async () => {
+    const views = await api.calls(due);
+    expect(views.every(({ attempts }) => attempts.deferrals > 0)).toBe(true);
+  });
+  const sent = (await api.ledger()).requests.filter(({ operation }) => operation === 'schedule-event');
+  expect(sent).toEqual([]);
+  await killUnheard(redis);
+  const { lost, ends } = await ledgerOf(api, [...due, ...ids]);
+  console.log('REDIS_WAIT_REPLICAS=1', { accepted: 10, lost: lost.length, ends });
+  expect(lost).toEqual([]);
+  expect(ends).toEqual({ succeeded: 10 });
+  await expectNoneDoubled(api);
+  // One replica is left: enough for the next, once it follows the new master.
+  const master = (await redis.currentMaster()).connect();
+  await until(async () => expect(await info(master, 'slave0')).toContain('state=online'));
+  const after = await postTen(api, 300);
+  expect(new Set(after.answers)).toEqual(new Set(['202']));
+  await allEnded(api, after.ids);
+});
+
+test('min-replicas-to-write: a master without replicas refuses, workers wait, and both go on when a replica is back', async () => {
+  const redis = await startSentinelSet({ args: ['--min-replicas-to-write', '1'] });
+  await using running = await startOn(redis.url);
+  const { api } = running;
+  await allEnded(api, await postVisits(api, 5, 100));
+  const due = await scheduleVisits(api, 5, 3_000);
+  await redis.cutReplication();
+  const { answers } = await postTen(api, 200);
+  expect(new Set(answers)).toEqual(new Set(['storage_unavailable']));
+  await until(async () => expect((await api.upstream()).queue.overdue).toBe(5));
+  await redis.mendReplication();
+  expect(await allEnded(api, due)).toEqual({ succeeded: 5 });
+  await allEnded(api, await postVisits(api, 5, 300));
+  await expectNoneDoubled(api);
+});

@@ -1,0 +1,81 @@
+/** TLS with a private authority and client certificates, and a user that may do no more than docs/redis.md says. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { runCommand } from '@recloser/local-stack/run-command';
+import { expect, test } from 'vitest';
+import { AdminApi } from '../support/admin-api.ts';
+import { doctor } from '../support/doctor.ts';
+import { startRedisServer, testFolder } from '../support/redis-server.ts';
+import { allEnded, postVisits, startTestStack, until } from '../support/stack.ts';
+
+const password = 'correct horse battery';
+
+async function openssl(...args: string[]): Promise<void> {
+  const { status, output } = await runCommand('openssl', args, { env: process.env, timeoutMs: 30_000 });
+  if (status !== 0) throw new Error(`openssl ${args[0]} failed: ${output}`);
+}
+
+/** An authority, and a certificate of it for 127.0.0.1, for the server and its clients alike. */
+async function makeCertificates() {
+  const folder = await testFolder();
+  const at = (name: string) => join(folder, name);
+  const files = { ca: at('ca.pem'), cert: at('cert.pem'), key: at('key.pem') };
+  const fresh = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
+  const authority = ['-x509', '-keyout', at('ca.key'), '-out', files.ca, '-subj', '/CN=Test authority'];
+  await openssl('req', ...fresh, ...authority);
+  const leaf = ['-x509', '-CA', files.ca, '-CAkey', at('ca.key'), '-subj', '/CN=localhost'];
+  const names = ['-addext', 'subjectAltName=IP:127.0.0.1', '-addext', 'basicConstraints=critical,CA:FALSE'];
+  await openssl('req', ...fresh, ...leaf, ...names, '-keyout', files.key, '-out', files.cert);
+  return files;
+}
+
+/** The line of the documentation that makes the user, with a password. */
+async function documentedUser(): Promise<string> {
+  const text = await readFile(new URL('../../docs/redis.md', import.meta.url), 'utf8');
+  const line = /^user recloser .*$/m.exec(text)?.[0];
+  if (!line) throw new Error('docs/redis.md has no line "user recloser …"');
+  return line.replace('>PASSWORD', '>only-calls');
+}
+
+test('the whole system over TLS as a user with few rights; nobody gets in without certificate or password', async () => {
+  const tls = await makeCertificates();
+  const operatorPassword = 'of-the-operator';
+  const config = [`requirepass ${operatorPassword}`, await documentedUser()];
+  const redis = await startRedisServer({ tls, config, password: operatorPassword });
+  const url = `rediss://recloser:only-calls@127.0.0.1:${redis.port}`;
+  const files = { REDIS_CA_FILE: tls.ca, REDIS_CERT_FILE: tls.cert, REDIS_KEY_FILE: tls.key };
+  await using running = await startTestStack({
+    workers: 2,
+    env: { REDIS_URL: url, ADMIN_PASSWORD: password, ...files },
+  });
+  const { api, stack } = running;
+  const admin = await AdminApi.logIn(stack.urls.admin, 'admin', password);
+  const act = (action: string) =>
+    admin.post('/api/upstreams/crossmark/actions', { action, reason: 'a test' });
+  expect(await allEnded(api, await postVisits(api, 10))).toEqual({ succeeded: 10 });
+  expect((await act('hold')).status).toBe(200);
+  const held = await postVisits(api, 3, 50);
+  await until(async () => expect((await api.call(held[0] ?? '')).status).toBe('deferred'));
+  expect((await act('release')).status).toBe(200);
+  expect(await allEnded(api, held)).toEqual({ succeeded: 3 });
+  await api.faults([{ kind: 'status', status: 503 }]);
+  const failing = await postVisits(api, 6, 100);
+  await until(async () => expect((await api.upstream()).breaker.state).toBe('open'));
+  await api.faults([]);
+  expect(await allEnded(api, failing)).toEqual({ succeeded: 6 });
+  for (const path of ['/queues/', '/queues/api/queues', '/audit', '/incidents', '/in-doubt'])
+    expect(await admin.page(path)).not.toContain('NOPERM');
+  // Redis itself keeps a list of what it refused.
+  const operator = redis.connect();
+  expect(await operator.call('ACL', 'LOG')).toEqual([]);
+  const { findings } = await doctor({ REDIS_URL: url, ...files });
+  expect(findings.filter(({ check, status }) => check === 'redis' && status !== 'ok')).toEqual([]);
+
+  const found = async (env: Record<string, string>) =>
+    (await doctor(env)).findings.find(({ check, status }) => check === 'redis' && status === 'fail');
+  expect((await found({ REDIS_URL: url }))?.advice).toMatch(/REDIS_CA_FILE/);
+  const wrong = url.replace('only-calls', 'wrong');
+  expect((await found({ REDIS_URL: wrong, ...files }))?.advice).toMatch(/REDIS_URL/);
+  const plain = url.replace('rediss', 'redis');
+  expect(await found({ REDIS_URL: plain })).toBeDefined();
+});
