@@ -1,8 +1,9 @@
-# One image for all four apps: the command says which one runs.
+# One image for all apps: the command says which one runs.
 #
 #   docker build -t recloser .
 #   docker run recloser                                   the web app
 #   docker run recloser node apps/worker/src/main.ts      a worker
+#   docker run recloser node apps/doctor/src/main.ts      what is wrong, and what to do
 #
 # Always true: no build step, the sources run as they are. The workspaces stay real folders that npm links to from
 # node_modules, because Node strips types only outside node_modules; never replace the links by copies.
@@ -19,6 +20,7 @@ COPY --from=manifests /app ./
 # Optional dependencies are the pinned Node for machines without this image, and native variants nobody needs here.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund \
       --workspace apps/web --workspace apps/worker --workspace apps/admin --workspace apps/simulator \
+      --workspace apps/doctor \
  && npm cache clean --force
 
 FROM node:26-slim
