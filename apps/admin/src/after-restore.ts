@@ -22,17 +22,18 @@ const lookMs = 3 * HEARTBEAT_MS;
 
 /** How many workers are seen anew while we look. Those in the backup are not. */
 async function liveWorkers(redis: Redis, prefix: string): Promise<number> {
-  const before = await lastSeen(redis, prefix);
-  if (before.size === 0) return 0;
-  await pause(lookMs);
-  return [...(await lastSeen(redis, prefix))].filter(([id, at]) => at !== before.get(id)).length;
+  const alive = await Promise.all(upstreams.map(({ name }) => seenAnew(redis, upstreamRoot(prefix, name))));
+  return new Set(alive.flat()).size;
 }
 
-async function lastSeen(redis: Redis, prefix: string): Promise<Map<string, number>> {
-  const read = ({ name }: UpstreamDefinition) =>
-    readUpstreamState({ redis, root: upstreamRoot(prefix, name) });
-  const states = await Promise.all(upstreams.map(read));
-  return new Map(states.flatMap(({ workers }) => workers.map(({ id, seenAt }) => [id, seenAt] as const)));
+/** One upstream at a time: a worker has the same id at each, and is forgotten by each at a moment of its own. */
+async function seenAnew(redis: Redis, root: string): Promise<string[]> {
+  const { workers: before } = await readUpstreamState({ redis, root });
+  if (before.length === 0) return [];
+  const lastSeen = new Map(before.map(({ id, seenAt }) => [id, seenAt]));
+  await pause(lookMs);
+  const { workers } = await readUpstreamState({ redis, root });
+  return workers.filter(({ id, seenAt }) => seenAt !== lastSeen.get(id)).map(({ id }) => id);
 }
 
 async function markUpstream(

@@ -1,0 +1,28 @@
+import { randomUUID } from 'node:crypto';
+import { upstreamRoot } from '@recloser/calls/keys';
+import { runCommand } from '@recloser/local-stack/run-command';
+import { Redis } from 'ioredis';
+import { expect, inject, onTestFinished, test } from 'vitest';
+
+/** A worker as the backup has it: last seen so many ms ago. */
+async function seen(redis: Redis, prefix: string, upstream: string, msAgo: number): Promise<void> {
+  const [seconds = 0, micros = 0] = (await redis.time()).map(Number);
+  const worker = { id: 'w1', capacity: 1, seenAt: seconds * 1000 + Math.floor(micros / 1000) - msAgo };
+  await redis.hset(`${upstreamRoot(prefix, upstream)}:workers`, worker.id, JSON.stringify(worker));
+}
+
+test('a worker in the backup is not taken for alive, also when one upstream forgets it during the look', async () => {
+  const url = inject('redisUrl');
+  const redis = new Redis(url);
+  onTestFinished(() => redis.disconnect());
+  const prefix = `test-${randomUUID()}`;
+  await seen(redis, prefix, 'crossmark', 1_000);
+  // Silent for 15 s is forgotten, which comes in the middle of the look.
+  await seen(redis, prefix, 'walmart-edr', 12_000);
+  const { status, output } = await runCommand(process.execPath, ['apps/admin/src/after-restore.ts'], {
+    cwd: new URL('../../../', import.meta.url).pathname,
+    env: { PATH: process.env.PATH ?? '', REDIS_URL: url, REDIS_PREFIX: prefix },
+    timeoutMs: 60_000,
+  });
+  expect([status, output]).toEqual([0, expect.stringContaining('walmart-edr: 0 waiting writes')]);
+});
