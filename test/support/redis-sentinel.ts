@@ -24,9 +24,11 @@ const downAfterMs = 2_000;
 /** Starts them and waits until the sentinels agree and every replica follows. */
 export async function startSentinelSet({
   replicas: count = 1,
+  sentinels: watchers = 3,
   args = [],
 }: {
   replicas?: number;
+  sentinels?: number;
   args?: readonly string[];
 } = {}): Promise<SentinelSet> {
   const login = ['--requirepass', password, '--masterauth', password];
@@ -36,14 +38,16 @@ export async function startSentinelSet({
     Array.from({ length: count }, () => startRedisServer({ args: [...login, ...args, ...follow], password })),
   );
   await Promise.all(replicas.map(untilLinked));
-  const sentinels = await Promise.all(Array.from({ length: 3 }, () => startSentinel(master.port)));
-  await Promise.all(sentinels.map((sentinel) => untilSentinelKnows(sentinel, count)));
+  const sentinels = await Promise.all(
+    Array.from({ length: watchers }, () => startSentinel(master.port, Math.min(watchers, 2))),
+  );
+  await Promise.all(sentinels.map((sentinel) => untilSentinelKnows(sentinel, watchers, count)));
   const servers = [master, ...replicas];
   const [asked] = sentinels;
   if (!asked) throw new Error('no sentinel was started');
   const ask = asked.connect();
   return {
-    url: `redis-sentinel://:${password}@${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/main`,
+    url: sentinelUrl(sentinels.map(({ port }) => port)),
     master,
     replicas,
     sentinels,
@@ -69,11 +73,16 @@ export async function startSentinelSet({
   };
 }
 
-async function startSentinel(masterPort: number): Promise<RedisServer> {
+/** The address of the master by way of sentinels at these ports. */
+export function sentinelUrl(ports: readonly number[]): string {
+  return `redis-sentinel://:${password}@${ports.map((port) => `127.0.0.1:${port}`).join(',')}/main`;
+}
+
+async function startSentinel(masterPort: number, quorum: number): Promise<RedisServer> {
   return startRedisServer({
     sentinel: true,
     config: [
-      `sentinel monitor main 127.0.0.1 ${masterPort} 2`,
+      `sentinel monitor main 127.0.0.1 ${masterPort} ${quorum}`,
       `sentinel auth-pass main ${password}`,
       `sentinel down-after-milliseconds main ${downAfterMs}`,
       'sentinel failover-timeout main 10000',
@@ -81,10 +90,10 @@ async function startSentinel(masterPort: number): Promise<RedisServer> {
   });
 }
 
-async function untilSentinelKnows(sentinel: RedisServer, replicas: number): Promise<void> {
+async function untilSentinelKnows(sentinel: RedisServer, watchers: number, replicas: number): Promise<void> {
   const redis = sentinel.connect();
   await until(async () => {
-    expect(await redis.call('SENTINEL', 'CKQUORUM', 'main')).toMatch(/^OK 3/);
+    expect(await redis.call('SENTINEL', 'CKQUORUM', 'main')).toMatch(new RegExp(`^OK ${watchers}`));
     expect((await redis.call('SENTINEL', 'REPLICAS', 'main')) as unknown[]).toHaveLength(replicas);
   });
   redis.disconnect();

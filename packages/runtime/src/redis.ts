@@ -14,6 +14,7 @@ import { ConfigError } from './env.ts';
 import { redisAdvice } from './redis-advice.ts';
 import type { RedisSecurity } from './redis-security.ts';
 import { parseRedisUrl, type RedisTarget } from './redis-url.ts';
+import { FreshSentinelConnector } from './sentinel-connector.ts';
 
 /**
  * A connection. For `redis-cluster://` it really is an ioredis `Cluster`: the same commands, events, `duplicate`,
@@ -93,6 +94,7 @@ function open(target: RedisTarget, { role, name, security = {} }: ConnectOptions
         sentinelCommandTimeout: sentinelMs,
         // Without it a client may stay with a demoted master until its connection breaks.
         failoverDetector: true,
+        Connector: FreshSentinelConnector,
         retryStrategy,
         reconnectOnError: onReadOnly(role),
       });
@@ -116,7 +118,8 @@ function roleOptions(role: RedisRole): SharedOptions {
       // Longer than BullMQ's longest blocking read (10 s).
       return { maxRetriesPerRequest: null, socketTimeout: 30_000 };
     case 'subscriber':
-      return { maxRetriesPerRequest: null };
+      // Only what waits for an answer counts, which here is a subscription, not the silence after it.
+      return { maxRetriesPerRequest: null, socketTimeout: 4000 };
   }
 }
 
