@@ -1,8 +1,9 @@
-/** A connection that is just being made anew while the sentinels tell of another master. */
+/** What a connection does when a sentinel tells of another master: in the middle of connecting, late, and of others'. */
 import { createConnection, createServer, type Socket } from 'node:net';
 import { connectRedis, type RedisRole } from '@recloser/runtime/redis';
-import { expect, onTestFinished, test } from 'vitest';
-import { sentinelUrl, startSentinelSet } from '../support/redis-sentinel.ts';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { sentinelUrl, startSentinelSet, untilLinked } from '../support/redis-sentinel.ts';
+import { type RedisServer, startRedisServer } from '../support/redis-server.ts';
 import { until } from '../support/stack.ts';
 
 /** Stands before a sentinel and can keep its words back; the older connection hears them first. */
@@ -38,6 +39,21 @@ async function startHoldingProxy(targetPort: number) {
   };
 }
 
+function connect(url: string, role: RedisRole) {
+  const redis = connectRedis(url, { role, name: 'watching', log: { info: () => {}, warn: () => {} } });
+  onTestFinished(() => redis.disconnect());
+  return redis;
+}
+
+/** Hears all that a sentinel tells of failovers. */
+async function listenTo(sentinel: RedisServer): Promise<string[]> {
+  const told: string[] = [];
+  const redis = sentinel.connect();
+  redis.on('message', (_channel: string, said: string) => told.push(said));
+  await redis.subscribe('+switch-master');
+  return told;
+}
+
 test.each<RedisRole>(['fast', 'worker', 'subscriber'])(
   'a %s connection that asks for the master while another is named gets to the new one',
   async (role) => {
@@ -45,9 +61,7 @@ test.each<RedisRole>(['fast', 'worker', 'subscriber'])(
     const [sentinel] = set.sentinels;
     if (!sentinel) throw new Error('no sentinel');
     const proxy = await startHoldingProxy(sentinel.port);
-    const log = { info: () => {}, warn: () => {} };
-    const redis = connectRedis(sentinelUrl([proxy.port]), { role, name: 'switched', log });
-    onTestFinished(() => redis.disconnect());
+    const redis = connect(sentinelUrl([proxy.port]), role);
     const sentinelSide = sentinel.connect();
     await until(async () => {
       expect(redis.status).toBe('ready');
@@ -70,3 +84,46 @@ test.each<RedisRole>(['fast', 'worker', 'subscriber'])(
     expect(await redis.set('found', 'it')).toBe('OK');
   },
 );
+
+test('a connection that is with the new master already stays, however late the sentinels say so', async () => {
+  const set = await startSentinelSet({ replicas: 2, sentinels: 1 });
+  const [sentinel] = set.sentinels as [RedisServer];
+  const redis = connect(set.url, 'fast');
+  await until(() => expect(redis.status).toBe('ready'));
+  const told = await listenTo(sentinel);
+  // A sentinel says it when the other replicas follow the new master; these cannot yet.
+  await set.cutReplication();
+  await set.master.kill();
+  await until(async () => expect((await set.currentMaster()).port).not.toBe(set.master.port));
+  const master = await set.currentMaster();
+  await until(() => expect([redis.status, redis.stream.remotePort]).toEqual(['ready', master.port]));
+  expect(told).toEqual([]);
+  const closed = vi.fn();
+  redis.on('close', closed);
+  await set.mendReplication();
+  await until(() => expect(told).toHaveLength(1));
+  expect(await redis.ping()).toBe('PONG');
+  expect(closed).not.toHaveBeenCalled();
+});
+
+test("another master's failover is nothing to us", async () => {
+  const set = await startSentinelSet({ sentinels: 1 });
+  const [sentinel] = set.sentinels as [RedisServer];
+  const redis = connect(set.url, 'fast');
+  await until(() => expect(redis.status).toBe('ready'));
+  const told = await listenTo(sentinel);
+  const other = await startRedisServer();
+  const replica = await startRedisServer({ args: ['--replicaof', `127.0.0.1 ${other.port}`] });
+  await untilLinked(replica);
+  const ask = sentinel.connect();
+  await ask.call('SENTINEL', 'MONITOR', 'other', '127.0.0.1', other.port, 1);
+  await until(async () =>
+    expect((await ask.call('SENTINEL', 'REPLICAS', 'other')) as unknown[]).toHaveLength(1),
+  );
+  const closed = vi.fn();
+  redis.on('close', closed);
+  await ask.call('SENTINEL', 'FAILOVER', 'other');
+  await until(() => expect(told).toEqual([expect.stringMatching(/^other /)]));
+  expect(await redis.ping()).toBe('PONG');
+  expect(closed).not.toHaveBeenCalled();
+});

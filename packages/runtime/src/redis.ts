@@ -14,7 +14,7 @@ import { ConfigError } from './env.ts';
 import { redisAdvice } from './redis-advice.ts';
 import type { RedisSecurity } from './redis-security.ts';
 import { parseRedisUrl, type RedisTarget } from './redis-url.ts';
-import { FreshSentinelConnector } from './sentinel-connector.ts';
+import { WatchingSentinelConnector } from './sentinel-connector.ts';
 
 /**
  * A connection. For `redis-cluster://` it really is an ioredis `Cluster`: the same commands, events, `duplicate`,
@@ -92,9 +92,8 @@ function open(target: RedisTarget, { role, name, security = {} }: ConnectOptions
         sentinelRetryStrategy: retryStrategy,
         // A frozen sentinel would keep us from asking the next one.
         sentinelCommandTimeout: sentinelMs,
-        // Without it a client may stay with a demoted master until its connection breaks.
-        failoverDetector: true,
-        Connector: FreshSentinelConnector,
+        // Without a watch a client may stay with a demoted master until its connection breaks.
+        Connector: WatchingSentinelConnector,
         retryStrategy,
         reconnectOnError: onReadOnly(role),
       });
