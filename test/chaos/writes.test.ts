@@ -10,6 +10,7 @@ const env = {
   CROSSMARK_TIMEOUT_MS: '1000',
   // The breaker has its own tests: here every call shall go out.
   CROSSMARK_BREAKER_FAIL_MAX: '1000',
+  CROSSMARK_BREAKER_FAIL_PERCENT: '100',
   READ_BACK_WAITS_MS: '300,1500,3000',
 };
 

@@ -269,6 +269,10 @@ describe('receivers that do not work', () => {
     const ids = await Promise.all(Array.from({ length: 20 }, () => endedCall()));
     const breaker = { failMax: 3, resetMs: 1_500 };
     const { worker } = callbackWorker({ breaker });
+    // All 20 at once; the workers' own sweeps would find them a few at a time.
+    const source = { upstream: 'testing', root: kit.root, queue: kit.queue };
+    await sweepEnds({ redis: kit.redis, source, callbacks: worker.queue, attempts: 7 });
+    expect(await worker.queue.count()).toBe(20);
     worker.start();
     callbackWorker({ breaker, workerId: 'callbacks-2' }).worker.start();
     await until(() => expect(receiver.requests).toBeGreaterThanOrEqual(5));

@@ -6,6 +6,7 @@ import type { HealthCheck } from '@recloser/runtime/health';
 import { ListenError, listen } from '@recloser/runtime/http-server';
 import { createLogger, type Logger } from '@recloser/runtime/logger';
 import { createMetrics } from '@recloser/runtime/metrics';
+import { writeOncePerTurn } from '@recloser/runtime/one-write';
 import { connectRedis, type RedisRole } from '@recloser/runtime/redis';
 import { createReplicaConfirmation } from '@recloser/runtime/redis-replicas';
 import { watchRedisSafety } from '@recloser/runtime/redis-safety';
@@ -99,8 +100,10 @@ function connect(config: WorkerConfig, log: Logger) {
   const security = redisSecurity(config);
   const open = (role: RedisRole) =>
     connectRedis(config.REDIS_URL, { role, name: 'recloser-worker', log, security });
+  const connections = { worker: open('worker'), fast: open('fast'), subscriber: open('subscriber') };
+  for (const redis of [connections.worker, connections.fast]) writeOncePerTurn(redis);
   return {
-    connections: { worker: open('worker'), fast: open('fast'), subscriber: open('subscriber') },
+    connections,
     replicas: createReplicaConfirmation(config, () => open('fast'), log),
   };
 }

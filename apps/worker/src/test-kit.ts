@@ -44,7 +44,7 @@ export const testUpstream: UpstreamDefinition = {
   name: 'testing',
   title: 'Testing',
   envPrefix: 'TESTING',
-  breaker: { failMax: 1_000, resetMs: 60_000 },
+  breaker: { failMax: 1_000, resetMs: 60_000, failPercent: 50 },
   signIn: 'text-message',
   operations,
 };
@@ -216,7 +216,7 @@ export class Kit {
     };
     const worker = new UpstreamWorker({
       definition: testUpstream,
-      settings: { operations, breaker },
+      settings: { operations, breaker: { failPercent: 50, ...breaker } },
       client,
       prefix: this.prefix,
       connections,

@@ -11,7 +11,7 @@ import CircuitBreaker from 'opossum';
 
 export type Health = 'up' | 'down' | 'unknown';
 
-export type RollingPolicy = {
+type RollingPolicy = {
   /** Failure share in percent that trips, e.g. 50. */
   readonly errorPercent: number;
   /** Attempts in the window below which it never trips. */

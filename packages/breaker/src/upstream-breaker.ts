@@ -8,7 +8,7 @@
  */
 import { type Admitted, FleetBreaker, type FleetPolicy } from './fleet-breaker.ts';
 import { Holds, type PausableQueue } from './holds.ts';
-import { type Health, LocalBreaker, type RollingPolicy } from './local-breaker.ts';
+import { type Health, LocalBreaker } from './local-breaker.ts';
 import { Reconciler, type ReconcilerLog } from './reconciler.ts';
 import type { FleetReply } from './record.ts';
 import type { RedisConnection } from './scripts.ts';
@@ -41,7 +41,8 @@ export type UpstreamBreakerOptions = {
     readonly attemptTimeoutMs: number;
     /** Time limit of the probe; its lease lasts this plus 5 s. Default 10 s. */
     readonly probeTimeoutMs?: number;
-    readonly rolling?: RollingPolicy;
+    /** Share of failures in percent, of 20 attempts or more within 10 s, above which a worker trips. Default 50. */
+    readonly failPercent?: number;
   };
   readonly worker: {
     readonly id: string;
@@ -61,7 +62,8 @@ export type UpstreamBreakerOptions = {
 export const HEARTBEAT_MS = 2_000;
 const LEASE_MARGIN_MS = 5_000;
 const DEFAULT_PROBE_TIMEOUT_MS = 10_000;
-const DEFAULT_ROLLING: RollingPolicy = { errorPercent: 50, minimum: 20, windowMs: 10_000 };
+const DEFAULT_FAIL_PERCENT = 50;
+const ROLLING = { minimum: 20, windowMs: 10_000 };
 
 export class UpstreamBreaker {
   readonly holds: Holds;
@@ -86,14 +88,14 @@ export class UpstreamBreaker {
     this.fleet = new FleetBreaker({ redis, root, policy });
     this.holds = new Holds({ redis, root, queue });
     this.#reconciler = new Reconciler({ holds: this.holds, log, sweepMs: options.sweepMs });
-    const { rolling = DEFAULT_ROLLING, probeTimeoutMs = DEFAULT_PROBE_TIMEOUT_MS } = policy;
+    const { failPercent = DEFAULT_FAIL_PERCENT, probeTimeoutMs = DEFAULT_PROBE_TIMEOUT_MS } = policy;
     this.#local = new LocalBreaker({
       capacity: worker.capacity,
-      rolling,
+      rolling: { ...ROLLING, errorPercent: failPercent },
       onTrip: ({ fires, failures }) => {
-        const text = `${failures} of ${fires} attempts failed within ${rolling.windowMs / 1000} s`;
+        const text = `${failures} of ${fires} attempts failed within ${ROLLING.windowMs / 1000} s`;
         void this.#tell(() =>
-          this.fleet.rateTripped(worker.id, this.#view?.breaker.generation ?? 0, text, rolling.windowMs * 2),
+          this.fleet.rateTripped(worker.id, this.#view?.breaker.generation ?? 0, text, ROLLING.windowMs * 2),
         );
       },
     });

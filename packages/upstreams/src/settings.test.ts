@@ -23,7 +23,7 @@ describe('upstreamSettings', () => {
       password: 'simulator',
       timezone: 'America/Indianapolis',
       mfaCredentialId: '',
-      breaker: { failMax: 5, resetMs: 60_000 },
+      breaker: { failMax: 5, resetMs: 60_000, failPercent: 50 },
     });
     expect(upstreamSettings(walmart, {})).toMatchObject({
       baseUrl: 'http://127.0.0.1:3002/walmart-edr',
@@ -98,9 +98,10 @@ describe('upstreamPolicy', () => {
       CROSSMARK_BACKOFF_BASE_MS: '50',
       CROSSMARK_BREAKER_FAIL_MAX: '2',
       CROSSMARK_BREAKER_RESET_MS: '400',
+      CROSSMARK_BREAKER_FAIL_PERCENT: '100',
       CROSSMARK_MAX_BACKLOG: '77',
     });
-    expect(breaker).toEqual({ failMax: 2, resetMs: 400 });
+    expect(breaker).toEqual({ failMax: 2, resetMs: 400, failPercent: 100 });
     expect(maxBacklog).toBe(77);
     for (const operation of Object.values(operations)) {
       expect(operation).toMatchObject({ timeoutMs: 250, retry: { maxAttempts: 3, baseMs: 50, factor: 2 } });

@@ -106,6 +106,8 @@ function readPolicy(definition: UpstreamDefinition, read: Reader): UpstreamPolic
     breaker: Object.freeze({
       failMax: read.integer('BREAKER_FAIL_MAX', { min: 1, max: 1000 }) ?? definition.breaker.failMax,
       resetMs: read.integer('BREAKER_RESET_MS', { min: 10, max: 86_400_000 }) ?? definition.breaker.resetMs,
+      failPercent:
+        read.integer('BREAKER_FAIL_PERCENT', { min: 1, max: 100 }) ?? definition.breaker.failPercent,
     }),
     operations: Object.freeze(Object.fromEntries(operations)),
     maxBacklog: read.integer('MAX_BACKLOG', { min: 1, max: 100_000_000 }) ?? DEFAULT_MAX_BACKLOG,

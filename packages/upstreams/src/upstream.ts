@@ -78,6 +78,8 @@ export type BreakerPolicy = {
   /** Consecutive failures of the whole fleet that open the breaker. */
   readonly failMax: number;
   readonly resetMs: number;
+  /** Share of failures, in percent of what a worker tried in 10 s, above which that worker trips; 100: never. */
+  readonly failPercent: number;
 };
 
 export type UpstreamDefinition = {

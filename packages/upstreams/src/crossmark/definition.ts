@@ -130,7 +130,7 @@ export const crossmark = {
   name: 'crossmark',
   title: 'Crossmark',
   envPrefix: 'CROSSMARK',
-  breaker: { failMax: 5, resetMs: 60_000 },
+  breaker: { failMax: 5, resetMs: 60_000, failPercent: 50 },
   signIn: 'password',
   operations: {
     'schedule-event': {

@@ -87,7 +87,7 @@ export const walmartEdr = {
   name: 'walmart-edr',
   title: 'Walmart EDR',
   envPrefix: 'WALMART_EDR',
-  breaker: { failMax: 3, resetMs: 120_000 },
+  breaker: { failMax: 3, resetMs: 120_000, failPercent: 50 },
   signIn: 'text-message',
   operations: {
     'get-report': {

@@ -1,8 +1,8 @@
 /** A socket write costs more than most commands do: commands of one turn of the event loop leave in one write. */
-import type { RedisClient } from '@recloser/calls/keys';
+import type { Redis } from './redis.ts';
 
 /** For a single server. Each command keeps its own reply, error and time limit. A cluster's nodes write as before. */
-export function writeOncePerTurn(redis: RedisClient): void {
+export function writeOncePerTurn(redis: Redis): void {
   if (redis.isCluster) return;
   redis.on('connect', () => {
     const { stream } = redis as unknown as { readonly stream: NodeJS.WritableStream & Corkable };

@@ -20,7 +20,7 @@ test('a worker in the backup is not taken for alive, also when one upstream forg
   // Silent for 15 s is forgotten, which comes in the middle of the look.
   await seen(redis, prefix, 'walmart-edr', 12_000);
   const { status, output } = await runCommand(process.execPath, ['apps/admin/src/after-restore.ts'], {
-    cwd: new URL('../../../', import.meta.url).pathname,
+    cwd: new URL('../../', import.meta.url).pathname,
     env: { REDIS_URL: url, REDIS_PREFIX: prefix },
     timeoutMs: 60_000,
   });
