@@ -7,6 +7,8 @@
  * connection, and the replicas are asked about the marker, which comes after the job in one and the same history.
  * Never rejects. One question is under way per upstream; who comes meanwhile shares the next.
  */
+import { promisify } from 'node:util';
+import type { Cluster } from 'ioredis';
 import type { Redis } from './redis.ts';
 
 /**
@@ -55,7 +57,8 @@ export function createReplicaConfirmation(
     busy.add(root);
     for (let asked = waiting.get(root); asked?.length; asked = waiting.get(root)) {
       waiting.set(root, []);
-      const answers = await askReplicas(redis, { root, asked, replicas, waitFor }).catch((error: unknown) => {
+      const question = { root, asked, replicas, waitFor };
+      const answers = await askWhoHasIt(redis, question).catch((error: unknown) => {
         say(error);
         return [];
       });
@@ -74,6 +77,20 @@ export function createReplicaConfirmation(
       }),
     close: () => redis.disconnect(),
   };
+}
+
+/**
+ * In a cluster the job may have moved to another master. ioredis follows by itself, but not when some commands of a
+ * pipeline, here the one that waits, were answered all the same: then it would ask the old one for ever.
+ */
+async function askWhoHasIt(redis: Redis, question: Question): Promise<boolean[]> {
+  try {
+    return await askReplicas(redis, question);
+  } catch (error) {
+    if (!redis.isCluster || !(error as Error).message.startsWith('MOVED')) throw error;
+    await promisify((done) => (redis as unknown as Cluster).refreshSlotsCache(done))();
+    return askReplicas(redis, question);
+  }
 }
 
 async function askReplicas(redis: Redis, { root, asked, replicas, waitFor }: Question): Promise<boolean[]> {
