@@ -25,8 +25,13 @@ export type JobProcessor<Data, Result> = (
   signal: AbortSignal,
 ) => Promise<Result>;
 
+/** Told of a job's result that Redis did not take, because the job is another worker's by now or is gone. */
+export type OnRefused<Data, Result> = (job: Job<Data, Result>, result: Result) => Promise<void>;
+
 export class CallWorker<Data, Result> extends Worker<Data, Result> {
   #turnedAt = performance.now();
+  /** To be set before `run`. */
+  onRefused: OnRefused<Data, Result> | undefined;
 
   /** Does not start by itself: see `run`. */
   constructor(name: string, processor: JobProcessor<Data, Result>, options: WorkerOptions) {
@@ -47,6 +52,18 @@ export class CallWorker<Data, Result> extends Worker<Data, Result> {
     };
   }
 
+  protected override async handleCompleted(
+    ...finished: Parameters<Worker<Data, Result>['handleCompleted']>
+  ): ReturnType<Worker<Data, Result>['handleCompleted']> {
+    try {
+      return await super.handleCompleted(...finished);
+    } catch (error) {
+      const [result, job] = finished;
+      if (isRefusal(error)) await this.onRefused?.(job, result);
+      throw error;
+    }
+  }
+
   /** Every answer to a fetch comes through here, from a plain fetch and from the one that ends a job alike. */
   protected override nextJobFromJobData(
     ...answer: Parameters<Worker<Data, Result>['nextJobFromJobData']>
@@ -54,6 +71,12 @@ export class CallWorker<Data, Result> extends Worker<Data, Result> {
     this.#turnedAt = performance.now();
     return super.nextJobFromJobData(...answer);
   }
+}
+
+/** BullMQ's scripts refuse with a negative number; trouble with Redis has a text for a code, or none. */
+function isRefusal(error: unknown): boolean {
+  const { code } = error as { readonly code?: unknown };
+  return typeof code === 'number' && code < 0;
 }
 
 /** Null when the loop turns or rests for a reason; otherwise what is wrong with it, in a sentence. */

@@ -29,7 +29,7 @@ export function judgeAttempt(
   const known = remember(envelope, entry);
   switch (answer.kind) {
     case 'done':
-      return { kind: 'succeeded', result: answer.result, entry, marked: envelope.sending !== undefined };
+      return { kind: 'succeeded', result: answer.result, entry };
     case 'retry':
       return judgeRetry(context, permit, answer, unmarked(known));
     case 'snooze':

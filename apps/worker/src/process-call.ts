@@ -9,6 +9,7 @@ import type { CallReturnValue } from '@recloser/calls/envelope';
 import { attemptCall } from './attempt-call.ts';
 import { isExpired } from './envelope-changes.ts';
 import { inDoubt, judgeAttempt } from './judge-attempt.ts';
+import { keepEvidence } from './keep-evidence.ts';
 import { readBack, readBeforeResend } from './read-back.ts';
 import { type ReadCall, readCall } from './read-call.ts';
 import { suspectAfterStalls } from './room.ts';
@@ -45,7 +46,7 @@ async function takeTurn<P extends Permit>(context: WorkContext<P>, read: ReadCal
   }
 }
 
-/** Settles. Should the call be another worker's by now, what was learned is kept as evidence, not as a second truth. */
+/** Settles. Should the call be another worker's by now, what was learned is kept as evidence; see also `CallWorker`. */
 async function settle(context: WorkContext, call: Call, judgement: Judgement): Promise<CallReturnValue> {
   call.turn.set({ 'recloser.judgement': judgement.kind });
   if (judgement.kind === 'give-back') call.turn.set({ 'recloser.given_back': judgement.why });
@@ -53,24 +54,12 @@ async function settle(context: WorkContext, call: Call, judgement: Judgement): P
   try {
     return await settleCall(context, call, judgement);
   } catch (error) {
-    if (error instanceof LockLost) await keepEvidence(context, call, judgement);
+    if (error instanceof LockLost && judgement.kind !== 'succeeded') {
+      const last = judgement.envelope.history.at(-1);
+      const entry = last === call.envelope.history.at(-1) ? undefined : last;
+      await keepEvidence(context, { callId: call.id, operation: call.operation.name, entry });
+    }
     throw error;
-  }
-}
-
-async function keepEvidence(context: WorkContext, call: Call, judgement: Judgement): Promise<void> {
-  const succeeded = judgement.kind === 'succeeded';
-  const entry = succeeded ? judgement.entry : judgement.envelope.history.at(-1);
-  const isNew = entry !== undefined && entry !== call.envelope.history.at(-1);
-  context.log.warn({ callId: call.id, outcome: isNew ? entry.outcome : null }, 'the call was lost meanwhile');
-  if (!isNew || call.operation.effect === 'read') return;
-  const { outcome, code, status, worker } = entry;
-  const at = new Date().toISOString();
-  const result = succeeded && !call.operation.sealedResult ? { result: judgement.result } : {};
-  try {
-    await context.noteLateAnswer({ callId: call.id, at, worker, outcome, code, status, ...result });
-  } catch (err) {
-    context.log.warn({ err, callId: call.id }, 'a late answer could not be kept');
   }
 }
 

@@ -103,7 +103,7 @@ function judgeReadBack(
         message: 'Reading back showed it was done.',
       };
       const entry = historyEntry(context, exchanged, proof);
-      return { kind: 'succeeded', result: answer.result, entry, marked: true };
+      return { kind: 'succeeded', result: answer.result, entry };
     }
     case 'absent':
       return judgeAbsent(context, progress, exchanged);

@@ -62,14 +62,12 @@ export async function settleCall(
   }
 }
 
-async function succeed(
+function succeed(
   context: WorkContext,
   call: Settleable,
-  { result, entry, marked }: Extract<Judgement, { kind: 'succeeded' }>,
-): Promise<CallReturnValue> {
-  if (marked) await checkLock(context, call);
-  context.metrics.finished(call.job.name, 'succeeded');
-  // The mark and the history stay as they are: the return value is the proof, and costs no command of its own.
+  { result, entry }: Extract<Judgement, { kind: 'succeeded' }>,
+): CallReturnValue {
+  // Mark, history and lock stay as they are: the return value is the proof, and BullMQ refuses it if the call is lost.
   return {
     result: call.operation?.sealedResult ? sealValue(result, context.sealer) : result,
     attempt: entry,
@@ -164,12 +162,4 @@ export async function save(
   const data: Envelope = { ...envelope, seenStalls: job.stalledCounter };
   if (!(await context.storeUnderLock(job, token, data))) throw new LockLost();
   job.data = data;
-}
-
-/**
- * Throws `LockLost` when this worker no longer holds the call. For the success of a write, which stores nothing of
- * its own: BullMQ would refuse the success as well, but only here is it known what the answer was.
- */
-async function checkLock({ timings }: WorkContext, { job, token }: Settleable): Promise<void> {
-  if (!(await job.extendLock(token, timings.lockMs))) throw new LockLost();
 }

@@ -21,6 +21,7 @@ import { Queue } from 'bullmq';
 import { backoffMs } from './backoff.ts';
 import { CallWorker, fetchLoopProblem } from './call-worker.ts';
 import type { EndedJob } from './callback-worker.ts';
+import { keepEvidence } from './keep-evidence.ts';
 import { processCall } from './process-call.ts';
 import { Room } from './room.ts';
 import { SignInRecovery } from './sign-in-recovery.ts';
@@ -258,7 +259,12 @@ export class UpstreamWorker {
     );
     watchWorker(worker, { log, onStalled: metrics.stalled });
     const { onEnded = () => {} } = this.#options;
-    worker.on('completed', (job) => onEnded(job)).on('failed', (job) => onEnded(job));
+    worker
+      .on('completed', ({ name: operation }) => metrics.finished(operation, 'succeeded'))
+      .on('completed', (job) => onEnded(job))
+      .on('failed', (job) => onEnded(job));
+    worker.onRefused = ({ id = '', name: operation }, { attempt, result }) =>
+      keepEvidence(context, { callId: id, operation, entry: attempt, result });
     return worker;
   }
 

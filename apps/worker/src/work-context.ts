@@ -96,20 +96,14 @@ export type Call = {
 
 /**
  * What shall become of a call now. `settle-call` carries it out.
- * - `succeeded`: finished with this result; `entry` is the exchange that showed it. `marked`: it carries the sending
- *   mark, so it matters whether this worker still holds it.
+ * - `succeeded`: finished with this result; `entry` is the exchange that showed it.
  * - `charge`: the exchange cost one attempt; again after the backoff, or failed if it was the last.
  * - `give-back`: nothing is charged. `held`: next in line once the queue runs again. `now`: somebody else may
  *   take it at once. A number: milliseconds from now, behind those that wait.
  * - `final`: finished without success.
  */
 export type Judgement =
-  | {
-      readonly kind: 'succeeded';
-      readonly result: unknown;
-      readonly entry: HistoryEntry;
-      readonly marked: boolean;
-    }
+  | { readonly kind: 'succeeded'; readonly result: unknown; readonly entry: HistoryEntry }
   | { readonly kind: 'charge'; readonly envelope: Envelope; readonly reason: Reason }
   | {
       readonly kind: 'give-back';

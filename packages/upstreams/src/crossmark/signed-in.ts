@@ -23,7 +23,8 @@ const SIGNED_OUT_AGAIN_MS = 30_000;
 
 const sessionData = z.object({ cookies: z.string() });
 
-type Jar = { readonly id: string; readonly revision: number; readonly cookies: CookieJar };
+/** `known`: the cookies as they were loaded or handed over to be saved last; see `cookieState`. */
+type Jar = { readonly id: string; readonly revision: number; readonly cookies: CookieJar; known: string };
 
 export class SignedIn {
   readonly #http: Http;
@@ -82,16 +83,19 @@ export class SignedIn {
 
   async #send<T extends { kind: string }>(
     session: Session,
-    { cookies }: Jar,
+    jar: Jar,
     send: (cookies: CookieJar) => Promise<T | SignedOut>,
   ): Promise<T | SignedOut> {
-    const before = cookieState(cookies);
-    const answer = await send(cookies);
+    const answer = await send(jar.cookies);
     if (isSignedOut(answer)) {
       // The login page may have put a cookie of its own in the jar.
       if (this.#jar?.id === session.id) this.#jar = null;
-    } else if (cookieState(cookies) !== before) {
-      await this.#save(session, cookies);
+      return answer;
+    }
+    const state = cookieState(jar.cookies);
+    if (state !== jar.known) {
+      jar.known = state;
+      await this.#save(session, jar.cookies);
     }
     return answer;
   }
@@ -139,7 +143,8 @@ export class SignedIn {
     if (this.#jar?.id === id && this.#jar.revision >= revision) return this.#jar;
     const parsed = sessionData.safeParse(session.data);
     if (!parsed.success) return null;
-    this.#jar = { id, revision, cookies: parseCookies(parsed.data.cookies) };
+    const cookies = parseCookies(parsed.data.cookies);
+    this.#jar = { id, revision, cookies, known: cookieState(cookies) };
     return this.#jar;
   }
 }
