@@ -1,3 +1,5 @@
+import { sealInput } from '@recloser/calls/seal-input';
+import { createSealer } from '@recloser/runtime/seal';
 import { describe, expect, test } from 'vitest';
 import { createKit, done, outcome, ScriptedClient } from './test-kit.ts';
 
@@ -26,6 +28,29 @@ describe('what each outcome does to a call', () => {
     const stored = JSON.stringify(await kit.redis.hgetall(kit.queue.toKey(id)));
     expect(stored).not.toContain('Ada');
     expect(kit.lines.join('')).not.toContain('Ada');
+  });
+
+  test('an input sealed with a key that is gone: failed with what to do, and made once the key is back', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    await kit.queue.pause();
+    const id = await kit.post('secret', {}, { note: 'call Ada Private' });
+    const job = await kit.queue.getJob(id);
+    if (!job) throw new Error('no job');
+    const { input } = job.data;
+    const elsewhere = createSealer(Buffer.alloc(32, 8));
+    await job.updateData({ ...job.data, input: sealInput({ note: 'x' }, ['note'], elsewhere) });
+    await kit.queue.resume();
+    await kit.worker(client);
+    const call = await kit.until(id, 'failed');
+    expect(call.error?.code).toBe('input_unreadable');
+    expect(call.error?.message).toContain('SESSION_KEY');
+    expect(client.asked).toEqual([]);
+    const failed = await kit.queue.getJob(id);
+    await failed?.updateData({ ...failed.data, input });
+    await failed?.retry('failed');
+    await kit.until(id, 'succeeded');
+    expect(client.inputs).toEqual([{ note: 'call Ada Private' }]);
   });
 
   test('retry: charged, made again after the backoff, the history says both', async () => {

@@ -11,7 +11,7 @@ export const parcels = {
   name: 'parcels',
   title: 'Parcels',
   envPrefix: 'PARCELS',
-  breaker: { failMax: 3, resetMs: 60_000 },
+  breaker: { failMax: 3, resetMs: 60_000, failPercent: 50 },
   signIn: 'password',
   operations: {
     'send-parcel': {
