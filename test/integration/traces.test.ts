@@ -102,12 +102,10 @@ test('a retry is another turn of the same trace, with a failed exchange before i
 });
 
 test('a turn after a deferral is a trace of its own, linked to the request', async () => {
-  await running.api.faults([{ kind: 'status', status: 503 }]);
-  const ids = await Promise.all(
-    Array.from({ length: 12 }, (_, n) => post(10 + n, 'list-qualified-reps', reps)),
-  );
-  await until(async () => expect((await running.api.upstream()).breaker.state).toBe('open'));
-  await running.api.faults([]);
+  // Told to come later: given back unspent, whoever has it.
+  const later = { kind: 'status', status: 429, retryAfterSeconds: 1, operation: 'list-qualified-reps' };
+  await running.api.faults([{ ...later, times: 2 }]);
+  const ids = await Promise.all([10, 11, 12].map((n) => post(n, 'list-qualified-reps', reps)));
   await allEnded(running.api, ids);
   const deferred = await until(() => {
     const found = receiver.spans.filter(

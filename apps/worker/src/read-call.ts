@@ -55,7 +55,12 @@ export function readCall(
       { callId: id },
       'the sealed input of a call cannot be opened; is SESSION_KEY the same everywhere?',
     );
-    return end(unusable('input_unreadable', 'Its sealed input was sealed with another key: add that key to SESSION_KEY of the workers, then retry the call.'));
+    return end(
+      unusable(
+        'input_unreadable',
+        'Its sealed input was sealed with another key: add that key to SESSION_KEY of the workers, then retry the call.',
+      ),
+    );
   }
   return {
     kind: 'call',

@@ -8,7 +8,7 @@ import { UpstreamBreaker } from '@recloser/breaker/upstream-breaker';
 import type { CallReturnValue, Envelope } from '@recloser/calls/envelope';
 import { inDoubtKey, queueOptions, upstreamRoot } from '@recloser/calls/keys';
 import { noteLateAnswer } from '@recloser/calls/late-answers';
-import { type SignInJob, type SignInJobResult, signInQueueOptions } from '@recloser/calls/sign-in-queue';
+import type { SignInJob, SignInJobResult } from '@recloser/calls/sign-in-queue';
 import { storeUnderLock } from '@recloser/calls/store-under-lock';
 import type { HealthCheck } from '@recloser/runtime/health';
 import type { Logger } from '@recloser/runtime/logger';
@@ -25,7 +25,7 @@ import { keepEvidence } from './keep-evidence.ts';
 import { processCall } from './process-call.ts';
 import { Room } from './room.ts';
 import { SignInRecovery } from './sign-in-recovery.ts';
-import { signInProcessor } from './sign-in-requests.ts';
+import { createSignInWorker } from './sign-in-worker.ts';
 import type { StopSwitch } from './stop-switch.ts';
 import { defaultTimings, type Timings } from './timings.ts';
 import type { Sealer, WorkContext } from './work-context.ts';
@@ -92,7 +92,13 @@ export class UpstreamWorker {
     const context = this.#createContext();
     this.#calls = this.#createCallWorker(context);
     this.#recovery = this.#createRecovery();
-    if (options.client.signInStep) this.#signIns = this.#createSignInWorker(context);
+    if (options.client.signInStep) {
+      this.#signIns = createSignInWorker(context, {
+        prefix,
+        connection: connections.worker,
+        log: options.log,
+      });
+    }
   }
 
   /** Breaker and holds first, then fetching. Resolves when calls are being taken. */
@@ -265,24 +271,6 @@ export class UpstreamWorker {
       .on('failed', (job) => onEnded(job));
     worker.onRefused = ({ id = '', name: operation }, { attempt, result }) =>
       keepEvidence(context, { callId: id, operation, entry: attempt, result });
-    return worker;
-  }
-
-  #createSignInWorker(context: WorkContext<Permit>): CallWorker<SignInJob, SignInJobResult> {
-    const { connections, log, prefix } = this.#options;
-    const { name, ...where } = signInQueueOptions(prefix, this.name);
-    const worker = new CallWorker<SignInJob, SignInJobResult>(name, signInProcessor(context), {
-      ...where,
-      connection: connections.worker,
-      name: context.workerId,
-      lockDuration: this.#timings.lockMs,
-      stalledInterval: this.#timings.stalledCheckMs,
-      // A lost step is not taken again: it would text the person's phone once more.
-      maxStalledCount: 0,
-      drainDelay: this.#timings.blockMs / 1000,
-      runRetryDelay: 1_000,
-    });
-    watchWorker(worker, { log, onStalled: () => {} });
     return worker;
   }
 
