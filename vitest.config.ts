@@ -4,14 +4,13 @@ import { defineConfig } from 'vitest/config';
 const s = (seconds: number): number => seconds * 1_000;
 
 /**
- * Groups run one after the other. Upstreams that are slow on purpose leave the cores to others; systems of many processes
- * share two cores well; where the clock, a browser or a storm of failures takes part, one at a time.
+ * Groups run one after the other. Systems that mostly wait share two cores well; where the clock, a browser or a storm of
+ * failures takes part, one at a time.
  */
 const groups = {
   parts: { sequence: { groupOrder: 0 } },
-  waiting: { sequence: { groupOrder: 1 }, maxWorkers: 4 },
-  systems: { sequence: { groupOrder: 2 }, maxWorkers: 2 },
-  alone: { sequence: { groupOrder: 3 }, maxWorkers: 1 },
+  systems: { sequence: { groupOrder: 1 }, maxWorkers: 2 },
+  alone: { sequence: { groupOrder: 2 }, maxWorkers: 1 },
 } as const;
 
 /** One kind of tests. */
@@ -45,7 +44,7 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     projects: [
       kind('unit', 'parts', besideTheCode, s(20)),
-      kind('contract', 'waiting', ['test/contract/**/*.test.ts'], s(30)),
+      kind('contract', 'parts', ['test/contract/**/*.test.ts'], s(30)),
       checkingAnswers(kind('integration', 'systems', ['test/integration/**/*.test.ts'], s(120))),
       kind('redis', 'alone', ['test/redis/**/*.test.ts'], s(180)),
       kind('chaos', 'alone', ['test/chaos/**/*.test.ts'], s(400)),
