@@ -25,7 +25,7 @@ import type {
   Verification,
 } from '@recloser/upstreams/upstream';
 import { Redis } from 'ioredis';
-import { expect } from 'vitest';
+import { expect, vi } from 'vitest';
 import { startSimulator, type TestSimulator } from '../support/simulator.ts';
 import { examples } from './examples.ts';
 import { allStrings, redisContents } from './redis-contents.ts';
@@ -218,8 +218,15 @@ export class Rig {
     await this.signIn();
     const [reading] = Object.values(this.definition.operations).filter(({ effect }) => effect === 'read');
     if (!reading) throw new Error(`${this.name} has no read to warm up with`);
-    const { outcome } = await this.run(reading.name, await this.input(reading.name));
-    expect(outcome.kind, JSON.stringify(outcome)).toBe('done');
+    const input = await this.input(reading.name);
+    // No fault is set yet: a busy machine may take longer than an attempt of a test has.
+    await vi.waitFor(
+      async () => {
+        const { outcome } = await this.run(reading.name, input);
+        expect(outcome.kind, JSON.stringify(outcome)).toBe('done');
+      },
+      { timeout: 10_000, interval: 50 },
+    );
   }
 
   faults(faults: readonly Fault[], seed?: number): void {
