@@ -1,6 +1,6 @@
 /**
  * Processes that are measured: our apps as in production, and scripts of the bench that stand for the bare parts.
- * All of them write their output to a file, so that nobody has to read it meanwhile.
+ * All of them write their output to a file, so that nobody has to read it meanwhile, and none outlives us.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -91,6 +91,9 @@ async function start(file: string, env: Record<string, string>, port: number): P
     stdio: ['ignore', output, output, 'ipc'],
     execArgv: [],
   });
+  const killWithUs = () => void child.kill('SIGKILL');
+  process.once('exit', killWithUs);
+  child.once('exit', () => process.off('exit', killWithUs));
   const url = `http://127.0.0.1:${port}`;
   try {
     await untilReady(child, url);

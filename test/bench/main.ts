@@ -41,6 +41,9 @@ const source = await findRedis({
 if (source.kind === 'url') throw new Error('a Redis of our own is needed');
 const dataDir = join(projectDir, `.data/bench-${process.pid}`);
 const redis = await startEmbeddedRedis({ dataDir, source, appendfsync: 'everysec' });
+const interrupted = Promise.withResolvers<never>();
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => interrupted.reject(new Error(`ended by ${signal}`)));
 try {
   const machine = await describeMachine(redis.url);
   console.log(JSON.stringify(machine));
@@ -48,7 +51,8 @@ try {
   for (const { name, title, run } of chosen) {
     const beganAt = performance.now();
     const say = (line: string) => console.log(`  ${name}: ${line}`);
-    const figures = await run({ rounds, quick, redisUrl: redis.url, say });
+    const running = run({ rounds, quick, redisUrl: redis.url, say });
+    const figures = await Promise.race([running, interrupted.promise]);
     const seconds = Math.round((performance.now() - beganAt) / 1000);
     console.log(`\n## ${title}\n\n${table(figures)}\n\n(${seconds} s)\n`);
     found.push({
@@ -61,7 +65,12 @@ try {
   const command = `npm run bench -- ${process.argv.slice(2).join(' ')}`.trim();
   const report = { command, at: new Date().toISOString(), rounds, quick, machine, experiments: found };
   if (values.json) await writeFile(values.json, `${JSON.stringify(report, null, 2)}\n`);
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
 } finally {
   await redis.stop();
   await rm(dataDir, { recursive: true, force: true });
 }
+// What an experiment that was cut short has left would keep us.
+process.exit();
