@@ -78,6 +78,14 @@ export type StoredOptions = z.infer<typeof storedOptionsSchema>;
 export type Envelope = z.infer<typeof envelopeSchema>;
 export type CallReturnValue = z.infer<typeof returnValueSchema>;
 
+/**
+ * True when nobody knows whether a call that has ended was done. Without a verdict the worker died between the sending
+ * mark and settling.
+ */
+export function isLeftInDoubt({ settled, sending }: Envelope): boolean {
+  return settled ? settled.status === 'in_doubt' : sending !== undefined;
+}
+
 const historyLimit = 50;
 const messageLimit = 300;
 

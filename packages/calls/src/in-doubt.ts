@@ -11,12 +11,13 @@
  */
 import type { Queue } from 'bullmq';
 import { readCall, type StoredCall } from './call-view.ts';
-import { noteDeadline } from './deadlines.ts';
+import { renewDeadline } from './deadlines.ts';
 import {
   appendHistory,
   type CallReturnValue,
   type Envelope,
   type HistoryEntry,
+  isLeftInDoubt,
   parseEnvelope,
 } from './envelope.ts';
 import { inDoubtKey, type RedisClient } from './keys.ts';
@@ -63,7 +64,7 @@ export async function listInDoubt(
 /** True when a person has to settle the call. */
 export function isInDoubt({ job, placement }: StoredCall): boolean {
   const parsed = parseEnvelope(job.data);
-  return placement.state === 'failed' && parsed.ok && envelopeInDoubt(parsed.envelope);
+  return placement.state === 'failed' && parsed.ok && isLeftInDoubt(parsed.envelope);
 }
 
 /** Ends the call as succeeded with `result`, already sealed if it is personal. */
@@ -92,14 +93,8 @@ export async function resend(target: InDoubtTarget, id: string, decision: Decisi
   const at = new Date(nowMs).toISOString();
   const sentAgain = entry(at, { outcome: 'resent', code: 'resent', message: 'A person had it sent again.' });
   const envelope = decided(read.envelope, 'resend', decision);
-  const { expiresAt, ...rest } = envelope.options;
-  const passed = expiresAt !== undefined && Date.parse(expiresAt) <= nowMs;
-  if (expiresAt !== undefined && !passed) await noteDeadline({ ...target, id, expiresAt });
-  const data = {
-    ...envelope,
-    options: passed ? rest : envelope.options,
-    history: appendHistory(envelope.history, sentAgain),
-  };
+  const again = await renewDeadline({ ...target, id, envelope, nowMs });
+  const data = { ...again, history: appendHistory(again.history, sentAgain) };
   return run(target, id, ['resend', read.stored, JSON.stringify(data), '']);
 }
 
@@ -117,13 +112,8 @@ async function readInDoubt(
   }
   const parsed = parseEnvelope(parseJson(stored));
   if (!parsed.ok) return 'unreadable';
-  if (failed === null || !envelopeInDoubt(parsed.envelope)) return 'not_in_doubt';
+  if (failed === null || !isLeftInDoubt(parsed.envelope)) return 'not_in_doubt';
   return { stored, envelope: parsed.envelope };
-}
-
-/** Without a verdict the worker died between the mark and settling. */
-function envelopeInDoubt({ settled, sending }: Envelope): boolean {
-  return settled ? settled.status === 'in_doubt' : sending !== undefined;
 }
 
 function decided(envelope: Envelope, action: 'done' | 'resend', { by, reason, nowMs }: Decision): Envelope {

@@ -12,7 +12,7 @@ import type { StoredCall, StoredJob } from './call-view.ts';
 import { inDoubtKey, type RedisClient } from './keys.ts';
 import { lineSlices } from './line-slices.ts';
 import { NewestCalls } from './newest-calls.ts';
-import type { Placement } from './placement.ts';
+import { dueMsOf, type Placement } from './placement.ts';
 import { listSlices, setSlices } from './read-slices.ts';
 
 type Source = { readonly redis: RedisClient; readonly queue: Pick<Queue, 'toKey'>; readonly root: string };
@@ -33,9 +33,6 @@ const allPlaces: readonly Place[] = [
   'completed',
   'failed',
 ];
-
-// BullMQ keeps 12 bits of sequence below the due time.
-const dueFactor = 0x1000;
 
 /** Clocks of web and workers may differ, and a command may have been on its way for a while. */
 const marginMs = 10_000;
@@ -121,7 +118,7 @@ function at(place: Exclude<Place, 'delayed'>): (id: string) => ListedId {
 }
 
 function delayed({ id, score }: { id: string; score: number }): ListedId {
-  return { id, placement: { state: 'delayed', dueMs: Math.floor(score / dueFactor), position: null } };
+  return { id, placement: { state: 'delayed', dueMs: dueMsOf(score), position: null } };
 }
 
 /** Reads the jobs of listed calls, without their results; those that are gone by now are left out. */

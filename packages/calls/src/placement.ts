@@ -35,8 +35,10 @@ for i, id in ipairs(ARGV) do places[i] = place(id, KEYS[6 + i]) end
 return places
 `;
 
-// BullMQ keeps 12 bits of sequence below the due time.
-const dueFactor = 0x1000;
+/** When a delayed job is due, in ms since 1970, by its score: BullMQ keeps 12 bits of sequence below the time. */
+export function dueMsOf(score: string | number): number {
+  return Math.floor(Number(score) / 0x1000);
+}
 
 /** Reads where the calls with these ids stand, all at one moment; in the order of the ids. */
 export async function readPlacements(options: {
@@ -50,7 +52,7 @@ export async function readPlacements(options: {
   const places = await commandOf(redis)(keys.length, ...keys, ...ids);
   return places.map(([state, due, position]) => ({
     state,
-    dueMs: due === '' ? null : Math.floor(Number(due) / dueFactor),
+    dueMs: due === '' ? null : dueMsOf(due),
     position: position === '' ? null : Number(position),
   }));
 }

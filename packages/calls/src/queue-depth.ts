@@ -8,6 +8,7 @@
 import type { Queue } from 'bullmq';
 import { timeOfCallId } from './call-id.ts';
 import { inDoubtKey, type RedisClient } from './keys.ts';
+import { dueMsOf } from './placement.ts';
 
 export type QueueDepth = {
   readonly waiting: number;
@@ -62,7 +63,7 @@ export async function readQueueDepth(options: {
   const [now, waiting, delayed, overdue, active, failedOrInDoubt, inDoubt, ids, firstDueScore] = reply;
   const since = ids.map(timeOfCallId).filter(Number.isFinite);
   // A due retry has waited since it was due, not since it was accepted.
-  if (firstDueScore !== '') since.push(Math.floor(Number(firstDueScore) / 0x1000));
+  if (firstDueScore !== '') since.push(dueMsOf(firstDueScore));
   const oldestMs = since.length === 0 ? null : Math.max(0, Number(now) - Math.min(...since));
   return {
     waiting,

@@ -4,7 +4,7 @@
  * runs `trimFailed`, which spares those.
  */
 import type { Queue } from 'bullmq';
-import { parseEnvelope } from './envelope.ts';
+import { isLeftInDoubt, parseEnvelope } from './envelope.ts';
 import { failedTrimmedKey, inDoubtKey, type RedisClient } from './keys.ts';
 
 /** How long, and how many, succeeded calls are kept per upstream. */
@@ -60,7 +60,5 @@ async function isInDoubt(options: {
   const job = await options.queue.getJob(options.id);
   if (!job) return false;
   const parsed = parseEnvelope(job.data);
-  if (!parsed.ok) return false;
-  const { settled, sending } = parsed.envelope;
-  return settled ? settled.status === 'in_doubt' : sending !== undefined;
+  return parsed.ok && isLeftInDoubt(parsed.envelope);
 }

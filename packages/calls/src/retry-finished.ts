@@ -5,8 +5,8 @@
  * until a worker takes the call, which then sees that a person asked for it.
  */
 import type { Job } from 'bullmq';
-import { noteDeadline } from './deadlines.ts';
-import { type Envelope, parseEnvelope } from './envelope.ts';
+import { renewDeadline } from './deadlines.ts';
+import { isLeftInDoubt, parseEnvelope } from './envelope.ts';
 import type { RedisClient } from './keys.ts';
 
 /** `busy`: it is no longer among the finished ones; somebody else was faster. */
@@ -23,13 +23,9 @@ export async function retryFinished(options: {
   const parsed = parseEnvelope(job.data);
   if (!parsed.ok) return 'unreadable';
   const { envelope } = parsed;
-  if (envelope.settled ? envelope.settled.status === 'in_doubt' : envelope.sending) return 'in_doubt';
-  const { expiresAt, ...rest } = envelope.options;
-  if (expiresAt !== undefined) {
-    const passed = Date.parse(expiresAt) <= nowMs;
-    if (passed) await job.updateData({ ...envelope, options: rest } as Envelope);
-    else await noteDeadline({ redis, root, id: job.id ?? '', expiresAt });
-  }
+  if (isLeftInDoubt(envelope)) return 'in_doubt';
+  const again = await renewDeadline({ redis, root, id: job.id ?? '', envelope, nowMs });
+  if (again !== envelope) await job.updateData(again);
   try {
     await job.retry('failed', { resetAttemptsMade: true });
     return 'waiting';
