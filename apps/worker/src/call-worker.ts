@@ -5,7 +5,10 @@
  * Always true: a turn is noted only after Redis answered a fetch (a job or "nothing there"), so silence means
  * that no job would be taken. A blocking fetch ends by itself after 10 s at most, also while the queue is paused.
  */
+import type { HealthCheck } from '@recloser/runtime/health';
+import type { Logger } from '@recloser/runtime/logger';
 import { type Job, Worker, type WorkerOptions } from 'bullmq';
+import type { Timings } from './timings.ts';
 
 /** How a fetch loop stands. */
 export type FetchLoop = {
@@ -28,17 +31,54 @@ export type JobProcessor<Data, Result> = (
 /** Told of a job's result that Redis did not take, because the job is another worker's by now or is gone. */
 export type OnRefused<Data, Result> = (job: Job<Data, Result>, result: Result) => Promise<void>;
 
+/** BullMQ's options, of which the pace comes from `timings`. */
+export type CallWorkerOptions = Omit<
+  WorkerOptions,
+  'autorun' | 'lockDuration' | 'stalledInterval' | 'drainDelay' | 'runRetryDelay'
+> & { readonly timings: Timings };
+
+const againMs = 1_000;
+
 export class CallWorker<Data, Result> extends Worker<Data, Result> {
   #turnedAt = performance.now();
+  readonly #silenceMs: number;
   /** To be set before `run`. */
   onRefused: OnRefused<Data, Result> | undefined;
 
   /** Does not start by itself: see `run`. */
-  constructor(name: string, processor: JobProcessor<Data, Result>, options: WorkerOptions) {
+  constructor(
+    name: string,
+    processor: JobProcessor<Data, Result>,
+    { timings, ...options }: CallWorkerOptions,
+  ) {
     // BullMQ makes a signal only for a function that takes three arguments.
     const run = (job: Job<Data, Result>, token: string | undefined, signal: AbortSignal | undefined) =>
       processor(job, token ?? '', signal ?? new AbortController().signal);
-    super(name, run, { ...options, autorun: false });
+    super(name, run, {
+      ...options,
+      autorun: false,
+      lockDuration: timings.lockMs,
+      stalledInterval: timings.stalledCheckMs,
+      drainDelay: timings.blockMs / 1000,
+      runRetryDelay: againMs,
+    });
+    this.#silenceMs = timings.fetchSilenceMs;
+  }
+
+  /** BullMQ's loop is not meant to end; should it all the same, it is begun again and readiness says so meanwhile. */
+  keepRunning(log: Pick<Logger, 'error'>): void {
+    this.run().catch((err: unknown) => {
+      log.error({ err, queue: this.name }, 'the fetch loop broke; starting it again');
+      setTimeout(() => {
+        if (this.closing === undefined && !this.isPaused()) this.keepRunning(log);
+      }, againMs).unref();
+    });
+  }
+
+  /** Whether jobs are fetched; part of readiness. */
+  check(name: string): HealthCheck {
+    const output = fetchLoopProblem(this.fetchLoop, this.#silenceMs);
+    return { name, status: output ? 'fail' : 'pass', ...(output && { output }) };
   }
 
   /** How the fetch loop stands now. */

@@ -1,9 +1,9 @@
 /** Where the secrets that sign callbacks come from. They are never logged; see also `callback-signature`. */
 import { randomBytes } from 'node:crypto';
-import { linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CallbackSigner, parseCallbackSecrets } from '@recloser/calls/callback-signature';
 import { ConfigError } from '@recloser/runtime/env';
+import { keptSecret } from '@recloser/runtime/kept-secret';
 
 const secretBytes = 32;
 
@@ -19,7 +19,7 @@ export function loadCallbackSigner(options: {
   const { CALLBACK_SECRETS, NODE_ENV, dataDir } = options;
   if (CALLBACK_SECRETS === undefined && NODE_ENV === 'production')
     throw invalid('is required in production while CALLBACK_HOSTS is set');
-  const parsed = parseCallbackSecrets(CALLBACK_SECRETS ?? keptSecret(dataDir));
+  const parsed = parseCallbackSecrets(CALLBACK_SECRETS ?? ownSecret(dataDir));
   if (!parsed.ok) throw invalid(parsed.problem);
   return parsed.signer;
 }
@@ -28,19 +28,9 @@ function invalid(problem: string): ConfigError {
   return new ConfigError(`The configuration is not valid:\n  CALLBACK_SECRETS: ${problem}`);
 }
 
-function keptSecret(dataDir: string): string {
-  const path = join(dataDir, 'callback-secret');
-  mkdirSync(dataDir, { recursive: true });
-  // Written aside and linked into place: workers that start at once end up with the same, whole secret.
-  const draft = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
-  const secret = `whsec_${randomBytes(secretBytes).toString('base64')}\n`;
-  writeFileSync(draft, secret, { mode: 0o600, flag: 'wx' });
-  try {
-    linkSync(draft, path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  } finally {
-    unlinkSync(draft);
-  }
-  return readFileSync(path, 'utf8').trim();
+function ownSecret(dataDir: string): string {
+  return keptSecret(
+    join(dataDir, 'callback-secret'),
+    () => `whsec_${randomBytes(secretBytes).toString('base64')}`,
+  );
 }

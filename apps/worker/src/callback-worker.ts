@@ -21,7 +21,7 @@ import type { HealthCheck } from '@recloser/runtime/health';
 import type { Logger } from '@recloser/runtime/logger';
 import type { Redis } from '@recloser/runtime/redis';
 import { Queue } from 'bullmq';
-import { CallWorker, fetchLoopProblem } from './call-worker.ts';
+import { CallWorker } from './call-worker.ts';
 import { type Delivered, DeliveryFailed, deliverCallback } from './callback-delivery.ts';
 import { CallbackGate } from './callback-gate.ts';
 import type { CallbackMetrics } from './callback-metrics.ts';
@@ -95,7 +95,7 @@ export class CallbackWorker {
 
   /** Begins to take callbacks and to sweep. */
   start(): void {
-    this.#keepRunning();
+    this.#worker.keepRunning(this.#options.log);
     this.#schedule();
   }
 
@@ -134,8 +134,7 @@ export class CallbackWorker {
 
   /** Whether callbacks are fetched; part of readiness. */
   checks(): readonly HealthCheck[] {
-    const output = fetchLoopProblem(this.#worker.fetchLoop, this.#timings.fetchSilenceMs);
-    return [{ name: 'callbacks', status: output ? 'fail' : 'pass', ...(output && { output }) }];
+    return [this.#worker.check('callbacks')];
   }
 
   async #close(): Promise<void> {
@@ -199,11 +198,8 @@ export class CallbackWorker {
         connection: connections.worker,
         name: workerId,
         concurrency,
-        lockDuration: this.#timings.lockMs,
-        stalledInterval: this.#timings.stalledCheckMs,
+        timings: this.#timings,
         maxStalledCount: stallsAllowed,
-        drainDelay: this.#timings.blockMs / 1000,
-        runRetryDelay: 1_000,
         settings: { backoffStrategy: (made, _type, error) => this.#retryWaitMs(made, error) },
       },
     );
@@ -232,15 +228,5 @@ export class CallbackWorker {
     const wait = retryWaitsMs[Math.min(attemptsMade, retryWaitsMs.length) - 1] ?? 0;
     const asked = error instanceof DeliveryFailed ? Math.min(error.waitMs ?? 0, longestRetryAfterMs) : 0;
     return Math.round(Math.max(asked, wait * (0.9 + Math.random() * 0.2)));
-  }
-
-  /** BullMQ's loop is not meant to end; should it all the same, it is begun again. */
-  #keepRunning(): void {
-    this.#worker.run().catch((err: unknown) => {
-      this.#options.log.error({ err }, 'the fetch loop of callbacks broke; starting it again');
-      setTimeout(() => {
-        if (!this.#closed) this.#keepRunning();
-      }, 1_000).unref();
-    });
   }
 }

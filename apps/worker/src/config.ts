@@ -23,26 +23,36 @@ const upstreamsField = z
   })
   .optional();
 
+/** Whole numbers separated by commas or spaces; `unit` is for the message. */
+function numbersField({
+  min,
+  max,
+  digits,
+  unit,
+}: {
+  min: number;
+  max: number;
+  digits: number;
+  unit: string;
+}) {
+  const number = new RegExp(`^\\d{1,${digits}}$`);
+  return z
+    .string()
+    .transform((text) => text.split(/[\s,]+/).filter((part) => part !== ''))
+    .refine(
+      (parts) => parts.length >= min && parts.length <= max && parts.every((part) => number.test(part)),
+      `must be ${min} to ${max} whole numbers of ${unit}, separated by commas`,
+    )
+    .transform((parts): readonly number[] => parts.map(Number));
+}
+
 /** The pauses of Standard Webhooks: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h. */
-const retryField = z
-  .string()
-  .transform((text) => text.split(/[\s,]+/).filter((part) => part !== ''))
-  .refine(
-    (parts) => parts.length >= 1 && parts.length <= 50 && parts.every((part) => /^\d{1,6}$/.test(part)),
-    'must be 1 to 50 whole numbers of seconds, separated by commas',
-  )
-  .transform((parts): readonly number[] => parts.map(Number))
-  .default([5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]);
+const retryField = numbersField({ min: 1, max: 50, digits: 6, unit: 'seconds' }).default([
+  5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400,
+]);
 
 /** See `Timings.readBackWaitsMs`. */
-const readBackField = z
-  .string()
-  .transform((text) => text.split(/[\s,]+/).filter((part) => part !== ''))
-  .refine(
-    (parts) => parts.length >= 2 && parts.length <= 20 && parts.every((part) => /^\d{1,7}$/.test(part)),
-    'must be 2 to 20 whole numbers of ms, separated by commas',
-  )
-  .transform((parts): readonly number[] => parts.map(Number))
+const readBackField = numbersField({ min: 2, max: 20, digits: 7, unit: 'ms' })
   .refine(
     (waits) => waits.every((ms, index) => index === 0 || ms > (waits[index - 1] ?? 0)),
     'must be longer from one to the next',

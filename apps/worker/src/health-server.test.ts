@@ -5,6 +5,7 @@ import { CallWorker, fetchLoopProblem } from './call-worker.ts';
 import { breakerCheck, redisCheck } from './health-checks.ts';
 import { createHealthApp, type HealthApp } from './health-server.ts';
 import { createKit, ScriptedClient } from './test-kit.ts';
+import { defaultTimings } from './timings.ts';
 
 const safe = { reachable: true, safe: true, problems: [], warnings: [], memoryUsed: null, clockSkewMs: 0 };
 
@@ -65,7 +66,8 @@ describe('readiness', () => {
   test('the loop of a real worker goes on turning while the queue is empty and paused', async () => {
     await using kit = await createKit();
     await kit.holds.set({ kind: 'operator', owner: 'ada', reason: 'maintenance' });
-    const options = { connection: kit.connect('worker'), prefix: kit.root, drainDelay: 0.05 };
+    const timings = { ...defaultTimings, blockMs: 50 };
+    const options = { connection: kit.connect('worker'), prefix: kit.root, timings };
     const worker = new CallWorker<object, null>('testing', async () => null, options);
     const running = worker.run();
     for (let turn = 0; turn < 5; turn += 1) {

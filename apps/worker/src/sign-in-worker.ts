@@ -19,12 +19,9 @@ export function createSignInWorker(
     ...where,
     connection,
     name: workerId,
-    lockDuration: timings.lockMs,
-    stalledInterval: timings.stalledCheckMs,
+    timings,
     // A lost step is not taken again: it would text the person's phone once more.
     maxStalledCount: 0,
-    drainDelay: timings.blockMs / 1000,
-    runRetryDelay: 1_000,
   });
   watchWorker(worker, { log, onStalled: () => {} });
   return worker;

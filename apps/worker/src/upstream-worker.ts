@@ -19,7 +19,7 @@ import type { UpstreamSettings } from '@recloser/upstreams/settings';
 import type { UpstreamClient, UpstreamDefinition } from '@recloser/upstreams/upstream';
 import { Queue } from 'bullmq';
 import { backoffMs } from './backoff.ts';
-import { CallWorker, fetchLoopProblem } from './call-worker.ts';
+import { CallWorker } from './call-worker.ts';
 import type { EndedJob } from './callback-worker.ts';
 import { keepEvidence } from './keep-evidence.ts';
 import { processCall } from './process-call.ts';
@@ -104,8 +104,8 @@ export class UpstreamWorker {
   /** Breaker and holds first, then fetching. Resolves when calls are being taken. */
   async start(): Promise<void> {
     await this.breaker.start();
-    this.#keepRunning(this.#calls);
-    if (this.#signIns) this.#keepRunning(this.#signIns);
+    this.#calls.keepRunning(this.#options.log);
+    this.#signIns?.keepRunning(this.#options.log);
     this.#recovery?.start();
   }
 
@@ -138,14 +138,8 @@ export class UpstreamWorker {
 
   /** Whether calls are fetched; part of readiness. */
   checks(): readonly HealthCheck[] {
-    const workers: [string, CallWorker<never, never>][] = [
-      ['calls', this.#calls as unknown as CallWorker<never, never>],
-    ];
-    if (this.#signIns) workers.push(['sign-ins', this.#signIns as unknown as CallWorker<never, never>]);
-    return workers.map(([what, worker]) => {
-      const output = fetchLoopProblem(worker.fetchLoop, this.#timings.fetchSilenceMs);
-      return { name: `${this.name}:${what}`, status: output ? 'fail' : 'pass', ...(output && { output }) };
-    });
+    const calls = this.#calls.check(`${this.name}:calls`);
+    return this.#signIns ? [calls, this.#signIns.check(`${this.name}:sign-ins`)] : [calls];
   }
 
   async #close(): Promise<void> {
@@ -250,11 +244,8 @@ export class UpstreamWorker {
         connection: connections.worker,
         name: context.workerId,
         concurrency,
-        lockDuration: this.#timings.lockMs,
-        stalledInterval: this.#timings.stalledCheckMs,
+        timings: this.#timings,
         maxStalledCount: stallsAllowed,
-        drainDelay: this.#timings.blockMs / 1000,
-        runRetryDelay: 1_000,
         settings: {
           backoffStrategy: (attemptsMade, _type, _error, job) => {
             const { operation } = (job?.data ?? {}) as Partial<Envelope>;
@@ -272,18 +263,5 @@ export class UpstreamWorker {
     worker.onRefused = ({ id = '', name: operation }, { attempt, result }) =>
       keepEvidence(context, { callId: id, operation, entry: attempt, result });
     return worker;
-  }
-
-  /** BullMQ's loop is not meant to end; should it all the same, it is begun again and readiness says so meanwhile. */
-  #keepRunning(worker: { run(): Promise<void>; isPaused(): boolean; closing?: unknown }): void {
-    worker.run().then(
-      () => {},
-      (err) => {
-        this.#options.log.error({ err }, 'the fetch loop broke; starting it again');
-        setTimeout(() => {
-          if (!worker.closing && !worker.isPaused()) this.#keepRunning(worker);
-        }, 1_000).unref();
-      },
-    );
   }
 }

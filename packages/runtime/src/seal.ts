@@ -4,9 +4,9 @@
  * Always true: AES-256-GCM, a fresh random nonce each time, and a version in front so that the format can change.
  */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
-import { linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError } from './env.ts';
+import { keptSecret } from './kept-secret.ts';
 
 /** A sealed text was changed, cut, sealed with another key, or is not one. */
 export class SealError extends Error {
@@ -92,7 +92,12 @@ export function loadSessionKeys(options: {
     );
   }
   const path = join(options.dataDir, 'session-key');
-  return [readKey(path) ?? createKey(options.dataDir, path)];
+  return [
+    decodeKey(
+      keptSecret(path, () => randomBytes(keyBytes).toString('base64')),
+      path,
+    ),
+  ];
 }
 
 function decodeKey(text: string, source: string): Buffer {
@@ -102,30 +107,4 @@ function decodeKey(text: string, source: string): Buffer {
   throw new ConfigError(
     `The configuration is not valid:\n  ${source}: must be 32 bytes as base64 or as 64 hex digits`,
   );
-}
-
-function readKey(path: string): Buffer | undefined {
-  try {
-    return decodeKey(readFileSync(path, 'utf8'), path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
-/** Written aside and linked into place: two processes that start at once end up with the same, whole key. */
-function createKey(dataDir: string, path: string): Buffer {
-  mkdirSync(dataDir, { recursive: true });
-  const draft = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
-  writeFileSync(draft, `${randomBytes(keyBytes).toString('base64')}\n`, { mode: 0o600, flag: 'wx' });
-  try {
-    linkSync(draft, path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  } finally {
-    unlinkSync(draft);
-  }
-  const key = readKey(path);
-  if (!key) throw new ConfigError(`could not keep a session key in ${path}: set SESSION_KEY`);
-  return key;
 }
