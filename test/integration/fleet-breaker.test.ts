@@ -157,11 +157,14 @@ describe('forced out of step', () => {
 
     await api.faults([{ kind: 'status', status: 503 }]);
     const ids = await postReads(running, 30);
-    await until(async () => expect((await api.upstream()).breaker.state).toBe('open'));
-    const before = (await api.ledger()).requests.length;
-    await queue.resume();
     await rightAgain(running, queue, 'open', true);
-    await until(() => expect(stack.output().join('\n')).toContain('behind the back of a hold'));
+    const before = (await api.ledger()).requests.length;
+    // Somebody may still be applying the opening itself, and mends an early resume without a word, as it should.
+    await until(async () => {
+      await queue.resume();
+      await rightAgain(running, queue, 'open', true);
+      expect(stack.output().join('\n')).toContain('behind the back of a hold');
+    });
     // What was fetched meanwhile went back; nothing was sent.
     expect((await api.ledger()).requests.length).toBe(before);
 
