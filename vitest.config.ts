@@ -3,14 +3,12 @@ import { defineConfig } from 'vitest/config';
 /** Seconds in ms. */
 const s = (seconds: number): number => seconds * 1_000;
 
-/**
- * Groups run one after the other. Systems that mostly wait share two cores well; where the clock, a browser or a storm of
- * failures takes part, one at a time.
- */
+/** Groups run one after the other. Most tests wait more than they compute, so more of them run than there are cores. */
 const groups = {
-  parts: { sequence: { groupOrder: 0 } },
-  systems: { sequence: { groupOrder: 1 }, maxWorkers: 2 },
-  alone: { sequence: { groupOrder: 2 }, maxWorkers: 1 },
+  parts: { sequence: { groupOrder: 0 }, maxWorkers: 4 },
+  systems: { sequence: { groupOrder: 1 }, maxWorkers: 3 },
+  // The clock, a browser or a storm of failures takes part.
+  alone: { sequence: { groupOrder: 2 }, maxWorkers: 2 },
 } as const;
 
 /** One kind of tests. */
@@ -22,30 +20,41 @@ const kind = (name: string, group: keyof typeof groups, include: string[], timeo
     retry: 0,
     testTimeout: timeoutMs,
     hookTimeout: s(60),
+    expect: { requireAssertions: true },
     ...groups[group],
   },
 });
 
-/** Every answer of the API is held against its OpenAPI document as well: here, and by a public validating proxy. */
-const checkingAnswers = ({ test }: ReturnType<typeof kind>) => ({
-  test: { ...test, setupFiles: ['test/support/check-answers.ts'], env: { VALIDATING_PROXY: 'yes' } },
+/** Nothing but this process: no Redis, no child process, no file that another test writes. */
+const inOneProcess = ({ test }: ReturnType<typeof kind>) => ({
+  test: {
+    ...test,
+    exclude: ['**/*.component.test.ts', '**/node_modules/**'],
+    pool: 'threads' as const,
+    isolate: false,
+  },
 });
 
-const besideTheCode = [
-  'apps/*/src/**/*.test.ts',
-  'packages/*/src/**/*.test.ts',
-  'test/repository/**/*.test.ts',
-  'test/bench/**/*.test.ts',
-];
+/** Every answer of the API is held against its OpenAPI document. */
+const checkingAnswers = ({ test }: ReturnType<typeof kind>) => ({
+  test: { ...test, setupFiles: ['test/support/check-answers.ts'] },
+});
 
+const besideTheCode = ['apps/*/src', 'packages/*/src', 'test/repository', 'test/bench'];
+const under = (folders: string[], ending: string) => folders.map((folder) => `${folder}/**/*${ending}`);
+
+/** `npm test` runs the first four, `npm run test:full` the others. */
 export default defineConfig({
   test: {
     // Of the whole run, not of each project: one Redis for all.
     globalSetup: ['test/support/global-setup.ts'],
     projects: [
-      kind('unit', 'parts', besideTheCode, s(20)),
-      kind('contract', 'parts', ['test/contract/**/*.test.ts'], s(30)),
+      inOneProcess(kind('unit', 'parts', under(besideTheCode, '.test.ts'), s(20))),
+      kind('component', 'parts', under(besideTheCode, '.component.test.ts'), s(60)),
+      kind('contract', 'parts', ['test/contract/**/*.test.ts'], s(60)),
+      checkingAnswers(kind('main-paths', 'systems', ['test/main-paths/**/*.test.ts'], s(120))),
       checkingAnswers(kind('integration', 'systems', ['test/integration/**/*.test.ts'], s(120))),
+      kind('tools', 'systems', ['test/tools/**/*.test.ts'], s(180)),
       kind('redis', 'alone', ['test/redis/**/*.test.ts'], s(180)),
       kind('chaos', 'alone', ['test/chaos/**/*.test.ts'], s(400)),
       kind('browser', 'alone', ['test/browser/**/*.test.ts'], s(120)),

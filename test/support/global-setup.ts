@@ -10,8 +10,9 @@ declare module 'vitest' {
 
 let redis: TestRedis | undefined;
 
-/** Before the first test. */
+/** Before the first test. Unit tests alone need no Redis. */
 export async function setup(project: TestProject): Promise<void> {
+  if (project.vitest.projects.every(({ name }) => name === 'unit')) return;
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
   redis = await startTestRedis({ env: process.env, say });
   say(`Redis for the tests: ${redis.description}`);

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { type Stack, startStack } from '@recloser/local-stack/stack';
 import { StackApi, visitInput } from '@recloser/local-stack/stack-api';
 import { expect, vi } from 'vitest';
-import { startValidatingProxy } from './validating-proxy.ts';
 
 export type TestStack = {
   readonly stack: Stack;
@@ -27,10 +26,7 @@ const quick = {
   WALMART_EDR_BACKOFF_BASE_MS: '200',
 };
 
-/**
- * Starts Redis, simulator, web, admin and workers. With `VALIDATING_PROXY` set, `api` asks web through a public
- * validating proxy, and an answer that does not fit the API's document fails the test at its end.
- */
+/** Starts Redis, simulator, web, admin and workers. */
 export async function startTestStack({
   workers = 2,
   env = {},
@@ -40,16 +36,13 @@ export async function startTestStack({
 } = {}): Promise<TestStack> {
   const dataDir = await mkdtemp(join(tmpdir(), 'recloser-test-'));
   const stack = await startStack({ env: { ...quick, ...env }, workers, dataDir });
-  const proxy = process.env.VALIDATING_PROXY ? await startValidatingProxy(stack.urls.web) : undefined;
-  const api = new StackApi({ ...stack.urls, web: proxy?.url ?? stack.urls.web });
+  const api = new StackApi(stack.urls);
   return {
     stack,
     api,
     async [Symbol.asyncDispose]() {
-      await proxy?.[Symbol.asyncDispose]();
       await stack.stop();
       await rm(dataDir, { recursive: true, force: true });
-      if (proxy) expect(proxy.answerViolations).toEqual([]);
     },
   };
 }
