@@ -46,6 +46,10 @@ const under = (folders: string[], ending: string) => folders.map((folder) => `${
 /** `npm test` runs the first four, `npm run test:full` the others. */
 export default defineConfig({
   test: {
+    // Counted by .ci/run.
+    reporters: process.env.TEST_REPORT
+      ? ['default', ['json', { outputFile: process.env.TEST_REPORT }]]
+      : ['default'],
     // Of the whole run, not of each project: one Redis for all.
     globalSetup: ['test/support/global-setup.ts'],
     projects: [

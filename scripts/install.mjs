@@ -1,5 +1,6 @@
 /**
- * Runs before every npm script: installs the dependencies when they are missing or not those of package-lock.json.
+ * Runs before npm scripts. Before `npm start` and `npm test` it installs the dependencies when they are missing or not
+ * those of package-lock.json. Before the others, with the argument `check`, it installs nothing and exits with status 1.
  * Plain JavaScript for any Node from 20 on, because it runs before anything is installed.
  *
  * Always true: it compares what the two lock files say, not their times (a fresh clone has one time for all files),
@@ -159,6 +160,7 @@ async function main() {
   for (;;) {
     const reason = reasonToInstall();
     if (!reason) return;
+    if (process.argv[2] === 'check') throw new Error(`${reason}. Run \`npm ci\` in ${root}`);
     if (tryLock()) break;
     if (!waiting)
       console.error('recloser: another npm script is installing the dependencies, waiting for it');

@@ -52,10 +52,14 @@ function place(folder: string, packages: object): void {
   writeFileSync(join(folder, 'node_modules/.package-lock.json'), JSON.stringify({ packages }));
 }
 
-function run(folder: string, more: NodeJS.ProcessEnv = {}): Promise<{ code: number | null; output: string }> {
+function run(
+  folder: string,
+  more: NodeJS.ProcessEnv = {},
+  args: readonly string[] = [],
+): Promise<{ code: number | null; output: string }> {
   return new Promise((resolve) => {
     const env = { ...process.env, NODE_ENV: '', npm_execpath: join(folder, 'npm-cli.js'), ...more };
-    const child = spawn(process.execPath, [join(folder, 'scripts/install.mjs')], {
+    const child = spawn(process.execPath, [join(folder, 'scripts/install.mjs'), ...args], {
       cwd: '/',
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -104,6 +108,23 @@ describe('scripts/install.mjs', () => {
 
   test('in production development packages may be absent', async () => {
     expect(await run(project(withoutDev), { NODE_ENV: 'production' })).toEqual({ code: 0, output: '' });
+  });
+
+  test('asked to check, it installs nothing and says what to run', async () => {
+    const folder = project();
+    expect(await run(folder, {}, ['check'])).toEqual({
+      code: 1,
+      output: `recloser: dependencies are not installed yet. Run \`npm ci\` in ${folder}\n`,
+    });
+    expect(asked(folder)).toEqual([]);
+    place(folder, installed);
+    expect(await run(folder, {}, ['check'])).toEqual({ code: 0, output: '' });
+  });
+
+  test('only npm start and the tests install', () => {
+    const { scripts } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8'));
+    const installing = Object.keys(scripts).filter((name) => scripts[name] === 'node scripts/install.mjs');
+    expect(installing).toEqual(['prestart', 'pretest', 'pretest:full']);
   });
 
   test('a failing npm ci is a clear error, and the lock is given back', async () => {
