@@ -1,4 +1,4 @@
-"""The routes on Flask. `python3 flask_app.py`; the same as plain_app.py, which needs no Flask."""
+"""The routes on Flask. Run `python3 flask_app.py`. plain_app.py has the same routes without Flask."""
 
 import os
 
@@ -45,7 +45,7 @@ def schedule(schedule_id):
     return reply(scheduling.schedule(schedule_id))
 
 
-# With Flask-WTF: @csrf.exempt. The signature is what protects this route.
+# With Flask-WTF, add @csrf.exempt. The signature protects this route.
 @app.post("/hooks/recloser")
 def callback():
     headers = {name.lower(): value for name, value in request.headers}

@@ -1,4 +1,4 @@
-"""The routes on Python's own HTTP server. `python3 plain_app.py`; the same as flask_app.py, without Flask."""
+"""The routes on Python's own HTTP server. Run `python3 plain_app.py`. flask_app.py has the same routes on Flask."""
 
 import json
 import os

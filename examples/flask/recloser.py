@@ -1,4 +1,4 @@
-"""Hands calls to Recloser and checks what Recloser pushes back. Python 3.11, standard library only."""
+"""Submits calls to Recloser and verifies its callbacks. Python 3.11, standard library only."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ import urllib.request
 
 
 class RecloserRefused(Exception):
-    """Recloser said no for good: `problem` is its problem document, `problem["code"]` is stable."""
+    """Recloser refused the request. `problem` is its problem document; `problem["code"]` is stable."""
 
     def __init__(self, status, problem):
         super().__init__(f"{status} {problem.get('code')}: {problem.get('detail')}")
@@ -19,7 +19,7 @@ class RecloserRefused(Exception):
 
 
 class RecloserAway(Exception):
-    """Nobody can say whether Recloser has the call. Submitting again with the same key is safe."""
+    """It is unknown whether Recloser has the call. Submitting it again with the same key is safe."""
 
 
 class Recloser:
@@ -30,10 +30,10 @@ class Recloser:
         self.timeout = timeout
 
     def submit(self, operation, input, key, metadata=None, wait=0, **options):
-        """Hands a call over, e.g. "crossmark/schedule-event". Returns (200 or 202, the call).
+        """Submits a call, such as "crossmark/schedule-event". Returns (200 or 202, the call).
 
-        key: names this one intention. However often it is sent, the call is made once.
-        wait: seconds to wait for the end of the call, 30 at most.
+        key: the idempotency key. However often it is sent, the call is made once.
+        wait: seconds to wait for the call to finish, 30 at most.
         """
         if metadata is not None:
             options["metadata"] = metadata
@@ -49,7 +49,7 @@ class Recloser:
         return self._send("GET", f"/v1/calls/{call_id}")[1]
 
     def cancel(self, call_id):
-        """Cancels a call that still waits. RecloserRefused with status 409: it runs, or has ended."""
+        """Cancels a waiting call. Raises RecloserRefused with status 409 if the call is running or has finished."""
         return self._send("DELETE", f"/v1/calls/{call_id}")[1]
 
     def _send(self, method, path, body=None, headers=None, timeout=None):
@@ -82,9 +82,9 @@ def _problem(error):
 
 
 def verify(secrets, headers, body, tolerance_seconds=300):
-    """The event in a callback, or None when it was not signed with one of our secrets (Standard Webhooks).
+    """Returns the event of a callback, or None if it is not signed with one of our secrets (Standard Webhooks).
 
-    headers: a mapping with lower-case names. body: the raw bytes, as they came.
+    headers: a mapping with lower-case names. body: the raw bytes as received.
     """
     event_id = headers.get("webhook-id", "")
     sent_at = headers.get("webhook-timestamp", "")

@@ -1,8 +1,8 @@
 """The routes, without a web framework: each takes plain values and returns (HTTP status, body).
 
-Always true: what the user asked for is in our own table, committed, before Recloser is told. Each thing asked for
-has an `intent`, which is its idempotency key: telling Recloser again does nothing twice. A row changes its state
-only when Recloser says how the call for its latest intent ended.
+A request is committed to our own table before it is submitted to Recloser. Each request has an `intent`, which is its
+idempotency key, so submitting it again does nothing twice. A row changes its state only when Recloser reports how the
+call of its latest intent ended.
 """
 
 import sqlite3
@@ -18,8 +18,8 @@ CREATE TABLE IF NOT EXISTS employees (id TEXT PRIMARY KEY, rep_id TEXT);
 CREATE TABLE IF NOT EXISTS schedules (
   id TEXT PRIMARY KEY, event_id INTEGER, employee_id TEXT, start TEXT,
   state TEXT,         -- booking, booked, removing, removed, failed, ask_a_person
-  intent TEXT,        -- names what was asked for last
-  call_id TEXT,       -- Recloser's, once it has been told
+  intent TEXT,        -- id of the latest request
+  call_id TEXT,       -- Recloser's id, once it is submitted
   external_id TEXT,   -- Crossmark's id of the visit, once it is booked
   problem TEXT
 );
@@ -56,7 +56,7 @@ class Scheduling:
         if row is None:
             return 404, {"error": "there is no such schedule"}
         if row["state"] == "booking":
-            # Not booked yet: take the call back instead of booking a visit in order to remove it.
+            # Not booked yet: cancel the call instead of booking a visit and removing it.
             try:
                 self.recloser.cancel(row["call_id"])
             except (RecloserAway, RecloserRefused):
@@ -74,7 +74,7 @@ class Scheduling:
     # ---- GET /api/get_available_reps -------------------------------------------------------------------------
 
     def available_reps(self, start, end):
-        """A read: wait a little for it, and rather show an old list than none."""
+        """A read: waits for the answer, and shows an old list rather than none."""
         try:
             status, call = self.recloser.submit(
                 "crossmark/list-available-reps",
@@ -96,7 +96,7 @@ class Scheduling:
     # ---- POST /hooks/recloser --------------------------------------------------------------------------------
 
     def callback(self, headers, body):
-        """A call has ended. May come twice, and does the same twice."""
+        """Handles the end of a call. Idempotent, because a callback may arrive twice."""
         event = verify(self.secrets, headers, body)
         if event is None:
             return 401, {"error": "not signed by Recloser"}
@@ -108,7 +108,7 @@ class Scheduling:
         elif call["status"] == "succeeded":
             self._settle(intent, "removed")
         elif call["status"] == "in_doubt":
-            # It may have been done. A person looks; nobody clicks again.
+            # It may have been done. A person settles it. Do not submit it again.
             self._settle(intent, "ask_a_person", problem=call["error"]["message"])
         elif call["status"] == "cancelled":
             self._settle(intent, "removed" if step == "book" else "booked")
@@ -126,7 +126,7 @@ class Scheduling:
     # ---- inside ----------------------------------------------------------------------------------------------
 
     def keep_telling(self, seconds=60.0):
-        """From now on, and after every start, tells Recloser what it may not have been told of."""
+        """Submits whatever may not have reached Recloser, every `seconds` seconds."""
 
         def turn():
             try:
@@ -164,7 +164,7 @@ class Scheduling:
                 metadata={"intent": row["intent"], "step": step},
             )
         except RecloserAway:
-            # Ours to remember: `tell_again` sends it with the same key.
+            # The row is stored: `tell_again` submits it again with the same key.
             return 202, self._shown(schedule_id)
         except (RecloserRefused, ValueError, TypeError) as refused:
             back = "failed" if step == "book" else "booked"
@@ -174,7 +174,7 @@ class Scheduling:
         return 202, {**self._shown(schedule_id), "waiting_for": _why(call)}
 
     def _settle(self, intent, state, external_id=None, problem=None):
-        """Only while this is what was asked for last: an old callback that comes again changes nothing."""
+        """Only changes the row of the latest intent: a late callback of an older one has no effect."""
         self._change(
             "UPDATE schedules SET state = ?, external_id = COALESCE(?, external_id), problem = ? WHERE intent = ?",
             state, external_id, problem, intent,
@@ -198,5 +198,5 @@ class Scheduling:
 
 
 def _why(call):
-    """Words for the user: why it has not happened yet."""
+    """Tells the user why the call has not been made yet."""
     return [hold["reason"] for hold in call.get("holds", [])]
