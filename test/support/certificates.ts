@@ -4,7 +4,7 @@
  * Always true: keys are new in every run and nothing is read from the machine.
  */
 import 'reflect-metadata'; // x509 needs it before it is loaded.
-import { webcrypto } from 'node:crypto';
+import { randomUUID, webcrypto } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
@@ -42,11 +42,11 @@ export type Authority = {
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const hourMs = 3_600_000;
 
-/** An authority of its own; two of the same name do not vouch for each other. */
-export async function createAuthority(name = 'Test authority'): Promise<Authority> {
+/** A new authority. No other one vouches for what it issues. */
+export async function createAuthority(): Promise<Authority> {
   const keys = await newKeys();
   const own = await X509CertificateGenerator.createSelfSigned({
-    ...common(name, {}),
+    ...common(`Test authority ${randomUUID()}`, {}),
     keys,
     extensions: [
       new BasicConstraintsExtension(true, undefined, true),
@@ -103,7 +103,10 @@ function common(name: string, { from, until }: Validity) {
 }
 
 function newKeys(): Promise<webcrypto.CryptoKeyPair> {
-  return webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']) as Promise<webcrypto.CryptoKeyPair>;
+  return webcrypto.subtle.generateKey(algorithm, true, [
+    'sign',
+    'verify',
+  ]) as Promise<webcrypto.CryptoKeyPair>;
 }
 
 /** Writes an authority's and a certificate's PEM files into `folder`; returns their paths. */
