@@ -71,13 +71,16 @@ describe('a running stack', () => {
     expect(await status(`${stack.urls.web}/health/ready`)).toBe(200);
   });
 
-  test('lends its Redis to a second one, which leaves it running', async () => {
+  test('lends its Redis to a second one, which ends cleanly and leaves it running', async () => {
     const folder = newFolder();
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
     const env = { REDIS_URL: stack.redisUrl, REDIS_PREFIX: 'other' };
     const second = await start(folder, { workers: 0, env });
     expect([second.redis, second.redisUrl]).toEqual([undefined, stack.redisUrl]);
     await second.stop();
+    for (const child of [second.simulator, second.web, second.admin]) {
+      expect([child.name, await child.exited]).toEqual([child.name, { code: 0, signal: null }]);
+    }
     const redis = new Redis(stack.redisUrl);
     onTestFinished(() => redis.disconnect());
     expect(await redis.ping()).toBe('PONG');
@@ -87,9 +90,6 @@ describe('a running stack', () => {
     process.kill(stack.admin.pid ?? Number.NaN, 'SIGKILL');
     expect(await stack.failed).toContain('admin ended unexpectedly (SIGKILL)');
     await stack.stop();
-    for (const child of [stack.simulator, stack.web]) {
-      expect([child.name, await child.exited]).toEqual([child.name, { code: 0, signal: null }]);
-    }
     expect(workerNames(stack)).toEqual([]);
     expect(stack.redis?.pid).toBeUndefined();
     expect(stack.output().join('\n')).toContain('listen');
