@@ -33,7 +33,7 @@ async function answerWithin2s(web: Web, ask: () => Promise<Response>) {
 describe('Redis in trouble', () => {
   it('frozen: says within 2 s that nobody can know, and a repeat finds the call', async () => {
     const redis = await startRedisServer();
-    await using web = await startWeb({ redisUrl: redis.url });
+    await using web = await startWeb({ redisUrl: redis.url, productionTimes: true });
     web.watch.stop();
     await web.post(path, { input: visit });
     redis.freeze();
@@ -61,7 +61,7 @@ describe('Redis in trouble', () => {
 
   it('frozen: whether a call was cancelled is not known either', async () => {
     const redis = await startRedisServer();
-    await using web = await startWeb({ redisUrl: redis.url });
+    await using web = await startWeb({ redisUrl: redis.url, productionTimes: true });
     web.watch.stop();
     const { id } = await callOf(await web.post(path, { input: visit }));
     redis.freeze();

@@ -123,7 +123,7 @@ describe('a batch', () => {
 
   it('tells per item when Redis is lost on the way', async () => {
     const own = await startRedisServer();
-    await using web = await startWeb({ redisUrl: own.url });
+    await using web = await startWeb({ redisUrl: own.url, productionTimes: true });
     const items = Array.from({ length: 120 }, () => item());
     // Every state is read before the first write: freeze Redis once the first wave has begun.
     const { queue } = web.upstream();

@@ -19,6 +19,7 @@ import { type Processor, Worker } from 'bullmq';
 import type { ApiKey } from './api-keys.ts';
 import { createApp } from './app.ts';
 import { createBacklogGauge } from './backlog.ts';
+import { storeTimeoutMs } from './intake.ts';
 import { createKeyRing, type KeyRing } from './key-ring.ts';
 import { createLookAtCall } from './look-at-call.ts';
 import { openQueue } from './open-queue.ts';
@@ -39,7 +40,12 @@ type Options = {
   perMinute?: number;
   retention?: SucceededRetention;
   staleTtlSeconds?: number;
+  /** What Redis may take, as in production: for a Redis that does not answer. Others wait for a slow machine. */
+  productionTimes?: boolean;
 };
+
+/** Longer than a test may take. */
+const slowMs = 120_000;
 
 /** Input that `crossmark/schedule-event` takes. */
 export const visit = {
@@ -77,6 +83,8 @@ async function openDeps(options: Options) {
   const log = createLogger({ name: 'web', level: 'debug', destination });
   const prefix = options.prefix ?? `test-${randomUUID()}`;
   const redis = connectRedis(options.redisUrl, { role: 'fast', name: 'web', log });
+  if (!options.productionTimes)
+    Object.assign(redis.options, { commandTimeout: slowMs, socketTimeout: slowMs });
   writeOncePerTurn(redis);
   const events = connectRedis(options.redisUrl, { role: 'worker', name: 'web-events', log });
   if (redis.status !== 'ready') await once(redis, 'ready');
@@ -106,6 +114,7 @@ async function openDeps(options: Options) {
     rateLimit: createRateLimit({ redis, prefix, perMinute: options.perMinute ?? 0 }),
     retention: options.retention ?? succeededRetention,
     staleTtlSeconds: options.staleTtlSeconds ?? 3600,
+    storeTimeoutMs: options.productionTimes ? storeTimeoutMs : slowMs,
     noteWanted: createWantedNotes(redis),
     sealer: createSealer(Buffer.alloc(32, 7)),
     waiter,
