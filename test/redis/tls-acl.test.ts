@@ -1,33 +1,13 @@
 /** TLS with a private authority and client certificates, and a user that may do no more than docs/redis.md says. */
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { runCommand } from '@recloser/local-stack/run-command';
 import { expect, test } from 'vitest';
 import { AdminApi } from '../support/admin-api.ts';
+import { createAuthority, writeCertificates } from '../support/certificates.ts';
 import { doctor } from '../support/doctor.ts';
 import { startRedisServer, testFolder } from '../support/redis-server.ts';
 import { allEnded, postVisits, startTestStack, until } from '../support/stack.ts';
 
 const password = 'correct horse battery';
-
-async function openssl(...args: string[]): Promise<void> {
-  const { status, output } = await runCommand('openssl', args, { env: process.env, timeoutMs: 30_000 });
-  if (status !== 0) throw new Error(`openssl ${args[0]} failed: ${output}`);
-}
-
-/** An authority, and a certificate of it for 127.0.0.1, for the server and its clients alike. */
-async function makeCertificates() {
-  const folder = await testFolder();
-  const at = (name: string) => join(folder, name);
-  const files = { ca: at('ca.pem'), cert: at('cert.pem'), key: at('key.pem') };
-  const fresh = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
-  const authority = ['-x509', '-keyout', at('ca.key'), '-out', files.ca, '-subj', '/CN=Test authority'];
-  await openssl('req', ...fresh, ...authority);
-  const leaf = ['-x509', '-CA', files.ca, '-CAkey', at('ca.key'), '-subj', '/CN=localhost'];
-  const names = ['-addext', 'subjectAltName=IP:127.0.0.1', '-addext', 'basicConstraints=critical,CA:FALSE'];
-  await openssl('req', ...fresh, ...leaf, ...names, '-keyout', files.key, '-out', files.cert);
-  return files;
-}
 
 /** The line of the documentation that makes the user, with a password. */
 async function documentedUser(): Promise<string> {
@@ -38,7 +18,8 @@ async function documentedUser(): Promise<string> {
 }
 
 test('the whole system over TLS as a user with few rights; nobody gets in without certificate or password', async () => {
-  const tls = await makeCertificates();
+  const authority = await createAuthority();
+  const tls = await writeCertificates(await testFolder(), authority, await authority.server(['127.0.0.1']));
   const operatorPassword = 'of-the-operator';
   const config = [`requirepass ${operatorPassword}`, await documentedUser()];
   const redis = await startRedisServer({ tls, config, password: operatorPassword });

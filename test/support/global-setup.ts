@@ -1,10 +1,11 @@
 /** Gives a whole test run one Redis and says which; tests keep apart by prefix. */
 import type { TestProject } from 'vitest/node';
-import { startTestRedis, type TestRedis } from './redis-for-tests.ts';
+import { findOwnRedis, type OwnRedis, startTestRedis, type TestRedis } from './redis-for-tests.ts';
 
 declare module 'vitest' {
   export interface ProvidedContext {
     redisUrl: string;
+    ownRedis: OwnRedis;
   }
 }
 
@@ -17,6 +18,7 @@ export async function setup(project: TestProject): Promise<void> {
   redis = await startTestRedis({ env: process.env, say });
   say(`Redis for the tests: ${redis.description}`);
   project.provide('redisUrl', redis.url);
+  project.provide('ownRedis', await findOwnRedis({ env: process.env, say }));
 }
 
 /** After the last test. */

@@ -8,7 +8,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startEmbeddedRedis } from '@recloser/local-stack/embedded-redis';
-import { findRedis } from '@recloser/local-stack/find-redis';
+import { findRedis, RedisNotFoundError, type RedisSource } from '@recloser/local-stack/find-redis';
 import { runCommand } from '@recloser/local-stack/run-command';
 import { Redis } from 'ioredis';
 
@@ -25,6 +25,7 @@ export type TestRedisOptions = {
   readonly say?: (line: string) => void;
 };
 
+const cacheDir = join(import.meta.dirname, '../../.cache');
 const defaultImage = 'redis:7-alpine';
 const daemonMs = 10_000;
 const pullMs = 60_000;
@@ -38,6 +39,23 @@ export async function startTestRedis({ env, say = () => {} }: TestRedisOptions):
   const container = await startContainer(env.RECLOSER_TEST_REDIS_IMAGE?.trim() || defaultImage, env, say);
   if (typeof container !== 'string') return container;
   return startEmbedded(env, say, container);
+}
+
+/** What tests that start a Redis of their own start it with: whatever `npm start` would, if it had no `REDIS_URL`. */
+export type OwnRedis =
+  | Exclude<RedisSource, { kind: 'url' }>
+  | { readonly kind: 'none'; readonly problem: string };
+
+/** Finds it, once for the whole run. A run without any such Redis goes on, as few tests need one. */
+export async function findOwnRedis({ env, say }: TestRedisOptions): Promise<OwnRedis> {
+  try {
+    const source = await findRedis({ env: { ...env, REDIS_URL: '' }, cacheDir, say });
+    if (source.kind === 'url') throw new Error('unreachable: REDIS_URL is empty');
+    return source;
+  } catch (error) {
+    if (error instanceof RedisNotFoundError) return { kind: 'none', problem: error.message };
+    throw error;
+  }
 }
 
 async function useGiven(url: string): Promise<TestRedis> {
@@ -105,7 +123,6 @@ async function startEmbedded(
   say: (line: string) => void,
   whyNotDocker: string,
 ): Promise<TestRedis> {
-  const cacheDir = join(import.meta.dirname, '../../.cache');
   const source = await findRedis({ env, cacheDir, say });
   if (source.kind === 'url') throw new Error('unreachable: REDIS_URL was handled before');
   const dataDir = await mkdtemp(join(tmpdir(), 'recloser-tests-redis-'));

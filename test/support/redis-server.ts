@@ -10,16 +10,19 @@ import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { findRedis, type RedisCommand } from '@recloser/local-stack/find-redis';
+import type { RedisCommand } from '@recloser/local-stack/find-redis';
 import { freePort } from '@recloser/local-stack/free-port';
 import { runCommand } from '@recloser/local-stack/run-command';
 import { Redis, type RedisOptions } from 'ioredis';
-import { onTestFinished, vi } from 'vitest';
+import { inject, onTestFinished, vi } from 'vitest';
+import { dockerLaunch, type Launch } from './redis-in-docker.ts';
 
 /** A running `redis-server`, whatever it is: server, replica, sentinel, node of a cluster. */
 export type RedisServer = {
   readonly port: number;
   readonly dir: string;
+  /** Without TLS and password. */
+  readonly url: string;
   /** A connection that ends with the test; made anew for each use that must not be disturbed by others. */
   connect(options?: RedisOptions): Redis;
   /** Ends it with `kill -9`. */
@@ -49,23 +52,16 @@ export const safeSettings = [
   ...['--maxmemory-policy', 'noeviction', '--repl-diskless-sync-delay', '0'],
 ] as const;
 
-let command: Promise<RedisCommand> | undefined;
-
-/** The server program; these tests run it themselves, so a container or a given address is of no use to them. */
-export function redisCommand(): Promise<RedisCommand> {
-  command ??= findRedis({
-    env: { ...process.env, REDIS_URL: '' },
-    cacheDir: join(import.meta.dirname, '../../.cache'),
-  }).then((source) => {
-    if (source.kind === 'command') return source;
-    throw new Error('These tests need the program redis-server: install Debian package redis-server.');
-  });
-  return command;
+/** The server program, for tests that need more of its package than a server. */
+function redisCommand(): RedisCommand {
+  const own = inject('ownRedis');
+  if (own.kind === 'command') return own;
+  throw new Error('This test needs the program redis-server: install the Debian package redis-server.');
 }
 
 /** Runs `redis-cli` and returns what it printed. Throws when it fails. */
 export async function redisCli(args: readonly string[]): Promise<string> {
-  const { file, env } = await redisCommand();
+  const { file, env } = redisCommand();
   const cli = join(dirname(file), 'redis-cli');
   const { status, output } = await runCommand(cli, [...args], {
     env: { ...process.env, ...env },
@@ -85,19 +81,22 @@ export async function testFolder(): Promise<string> {
 /** Starts one and waits until it takes connections. `args` win over the safe settings. */
 export async function startRedisServer(options: ServerOptions = {}): Promise<RedisServer> {
   const { args = [], config = [], password, sentinel = false, tls } = options;
-  const { file, env } = await redisCommand();
   const dir = options.dir ?? (await testFolder());
   const port = options.port ?? (await freePort());
   const configFile = join(dir, 'server.conf');
   await writeFile(configFile, ['bind 127.0.0.1', `dir ${dir}`, ...config].join('\n'));
   const settings = sentinel ? [] : [...safeSettings, ...args];
   const flags = [...portFlags(port, tls), ...settings, ...(sentinel ? ['--sentinel'] : [])];
-  const child = spawn(file, [configFile, ...flags], { cwd: dir, env: { ...process.env, ...env } });
-  onTestFinished(() => endProcess(child, 'SIGKILL'));
+  const folders = [dir, ...(tls ? [tls.ca, tls.cert, tls.key].map(dirname) : [])];
+  const { file, args: words, env, signal } = launch({ words: [configFile, ...flags], port, folders });
+  const child = spawn(file, words, { cwd: dir, env: { ...process.env, ...env } });
+  const send = (name: NodeJS.Signals) => (signal ? signal(name) : void child.kill(name));
+  onTestFinished(() => endProcess(child, send, 'SIGKILL'));
   await started(child);
   return {
     port,
     dir,
+    url: `redis://127.0.0.1:${port}`,
     connect(more = {}) {
       const known = { ...(password && { password }), ...(tls && { tls: certificates(tls) }) };
       const redis = new Redis({ host: '127.0.0.1', port, ...known, retryStrategy: () => 100, ...more });
@@ -105,11 +104,24 @@ export async function startRedisServer(options: ServerOptions = {}): Promise<Red
       onTestFinished(() => redis.disconnect());
       return redis;
     },
-    kill: () => endProcess(child, 'SIGKILL'),
-    stop: () => endProcess(child, 'SIGTERM'),
-    freeze: () => void child.kill('SIGSTOP'),
-    thaw: () => void child.kill('SIGCONT'),
+    kill: () => endProcess(child, send, 'SIGKILL'),
+    stop: () => endProcess(child, send, 'SIGTERM'),
+    freeze: () => send('SIGSTOP'),
+    thaw: () => send('SIGCONT'),
   };
+}
+
+/** How to start it with what `npm start` finds on this machine. */
+function launch({ words, port, folders }: Parameters<typeof dockerLaunch>[1]): Launch {
+  const own = inject('ownRedis');
+  switch (own.kind) {
+    case 'command':
+      return { file: own.file, args: words, env: own.env };
+    case 'docker':
+      return dockerLaunch(own.image, { words, port, folders });
+    case 'none':
+      throw new Error(`This test needs a Redis of its own, beside that of REDIS_URL.\n${own.problem}`);
+  }
 }
 
 type Tls = NonNullable<ServerOptions['tls']>;
@@ -136,15 +148,19 @@ async function started(child: ChildProcess): Promise<void> {
       if (child.exitCode !== null) throw new Error(`redis-server ended: ${said}`);
       if (!/eady to accept connections|Sentinel ID is/.test(said)) throw new Error(`not started: ${said}`);
     },
-    { timeout: 15_000, interval: 20 },
+    { timeout: 30_000, interval: 20 },
   );
 }
 
-async function endProcess(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+async function endProcess(
+  child: ChildProcess,
+  send: (signal: NodeJS.Signals) => void,
+  signal: NodeJS.Signals,
+): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = once(child, 'exit');
-  child.kill('SIGCONT');
-  child.kill(signal);
+  send('SIGCONT');
+  send(signal);
   await ended;
 }
 

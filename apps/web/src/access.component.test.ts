@@ -80,12 +80,12 @@ describe('a file of keys', () => {
     const status = async (secret: string) => (await web.get('/v1/upstreams', bearer(secret))).status;
     expect([await status('old'), await status('new')]).toEqual([200, 401]);
     await writeFile(file, `${entry('app', 'old')}\n${entry('app', 'new', 'read')}\n`);
-    await vi.waitFor(async () => expect([await status('old'), await status('new')]).toEqual([200, 200]));
+    await expect.poll(() => Promise.all([status('old'), status('new')])).toEqual([200, 200]);
     await writeFile(file, 'rubbish that is no key at all');
-    await vi.waitFor(() => expect(log.error).toHaveBeenCalled());
+    await expect.poll(() => log.error.mock.calls.length).toBeGreaterThan(0);
     expect(await status('new')).toBe(200);
     await writeFile(file, '# nobody any more\n');
-    await vi.waitFor(async () => expect(await status('new')).toBe(401));
+    await expect.poll(() => status('new')).toBe(401);
     expect((await web.get('/v1/upstreams')).status).toBe(401);
     ring.stop();
     await rm(folder, { recursive: true });
@@ -101,8 +101,8 @@ describe('a rate limit', () => {
     for (let n = 0; n < 6; n += 1) answers.push(await web.get('/v1/upstreams', bearer('key-a')));
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200, 429]);
     expect(answers[0]?.headers.get('RateLimit-Policy')).toBe('"requests";q=5;w=60');
-    expect(answers[1]?.headers.get('RateLimit')).toMatch(/^"requests";r=3;t=(60|5\d)$/);
-    expect(Number(answers[5]?.headers.get('Retry-After'))).toBeGreaterThan(30);
+    expect(answers[1]?.headers.get('RateLimit')).toMatch(/^"requests";r=3;t=([1-9]|[1-5]\d|60)$/);
+    expect(answers[5]?.headers.get('Retry-After')).toMatch(/^([1-9]|[1-5]\d|60)$/);
     expect((await problemOf(answers[5] as Response)).code).toBe('rate_limited');
     expect((await web.get('/v1/upstreams', bearer('key-b'))).status).toBe(200);
     expect((await web.get('/health')).status).toBe(200);

@@ -19,6 +19,9 @@ import type { UpstreamStateView, WebDeps, WebUpstream } from './web-deps.ts';
 
 const backlogRetrySeconds = 10;
 
+/** Leaves time to answer within 2 s whatever Redis does. */
+export const storeTimeoutMs = 1_700;
+
 /** The operation a call is for. */
 export type Target = { readonly upstream: WebUpstream; readonly operation: OperationDefinition };
 
@@ -95,7 +98,7 @@ export async function storeCall(
   request: Pick<ApiRequest, 'client' | 'requestId' | 'trace'>,
   deps: WebDeps,
   { target: { upstream, operation }, submission, claim }: Prepared,
-  { timeoutMs, onSending }: Pick<EnqueueRequest, 'timeoutMs' | 'onSending'>,
+  { onSending }: Pick<EnqueueRequest, 'onSending'> = {},
 ): Promise<EnqueueResult> {
   const span = traceStoring(deps, request.trace, upstream.name, operation.name);
   const trace = span.headers;
@@ -110,7 +113,7 @@ export async function storeCall(
     sealer: deps.sealer,
     requestId: request.requestId,
     retention: deps.retention,
-    ...(timeoutMs !== undefined && { timeoutMs }),
+    timeoutMs: deps.storeTimeoutMs,
     ...(onSending && { onSending }),
     ...(deps.confirmWritten && { confirmWritten: deps.confirmWritten }),
     ...(request.client !== undefined && { submittedBy: request.client }),

@@ -61,10 +61,10 @@ describe('GET /v1/calls', () => {
     const report = await callOf(
       web.post('/v1/calls/walmart-edr/get-report', { input: { eventId: '123456' } }),
     );
-    const runAt = new Date(Date.now() + 60_000).toISOString();
+    const runAt = new Date(Date.now() + 3_600_000).toISOString();
     const scheduled = await submit(web, { runAt });
     web.work(async () => ({ result: { big: true }, attempt }));
-    await web.get(`/v1/calls/${id}?wait=5`);
+    await web.get(`/v1/calls/${id}?wait=30`);
     expect(await everything(web, '')).toEqual([scheduled, report.id, id]);
     expect(await everything(web, 'upstream=walmart-edr')).toEqual([report.id]);
     expect(await everything(web, 'upstream=walmart-edr&status=succeeded')).toEqual([]);

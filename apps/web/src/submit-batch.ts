@@ -15,7 +15,6 @@ import type { UpstreamStateView, WebDeps } from './web-deps.ts';
 const atOnce = 50;
 /** For the whole batch; an item that Redis does not answer in time is `storage_unknown`. */
 const budgetMs = 20_000;
-const itemTimeoutMs = 1_700;
 
 type States = ReadonlyMap<string, UpstreamStateView>;
 
@@ -88,7 +87,7 @@ async function submitItem(
   } catch {
     return storageUnavailable();
   }
-  const result = await storeCall(request, deps, item, { timeoutMs: itemTimeoutMs });
+  const result = await storeCall(request, deps, item);
   if (result.kind !== 'stored') return storeProblem(deps, result);
   deps.metrics.accepted(upstream.name, operation.name, result.replayed);
   return accepted(deps, item, result, states);

@@ -48,13 +48,13 @@ describe('an accepted call', () => {
 
   it('shows the holds and says when to look again', async () => {
     await using web = await startWeb({ redisUrl });
-    await web.holds().set({ kind: 'rate-limit', owner: 'w1', reason: 'told to wait', forMs: 20_000 });
+    await web.holds().set({ kind: 'rate-limit', owner: 'w1', reason: 'told to wait', forMs: 3_600_000 });
     const response = await web.post(path, { input: visit });
     const call = await callOf(response);
     expect(response.status).toBe(202);
     const seconds = Number(response.headers.get('Retry-After'));
-    expect(seconds).toBeGreaterThan(15);
-    expect(seconds).toBeLessThanOrEqual(21);
+    expect(seconds).toBeGreaterThan(3_000);
+    expect(seconds).toBeLessThanOrEqual(3_601);
     expect(call).toMatchObject({
       status: 'deferred',
       holds: [{ kind: 'rate-limit', owner: 'w1', reason: 'told to wait' }],
@@ -157,9 +157,7 @@ describe('a refused request', () => {
     await using web = await startWeb({ redisUrl, maxBacklog: 2 });
     await web.post(path, { input: visit });
     await web.post(path, { input: visit });
-    await expect
-      .poll(async () => (await web.post(path, { input: visit })).status, { timeout: 5000 })
-      .toBe(429);
+    await expect.poll(async () => (await web.post(path, { input: visit })).status).toBe(429);
     const response = await web.post(path, { input: visit });
     expect(Number(response.headers.get('Retry-After'))).toBeGreaterThan(0);
     expect(await refusal(response)).toMatchObject({ code: 'backlog_full' });
@@ -247,13 +245,13 @@ describe('ifOpen: reject', () => {
     await web.redis.hset(`${root}:breaker`, {
       state: 'open',
       since: Date.now(),
-      retryAt: Date.now() + 30_000,
+      retryAt: Date.now() + 3_600_000,
       generation: 1,
     });
     const response = await web.post(path, body, { 'Idempotency-Key': 'late' });
     const seconds = Number(response.headers.get('Retry-After'));
-    expect(seconds).toBeGreaterThan(25);
-    expect(seconds).toBeLessThanOrEqual(30);
+    expect(seconds).toBeGreaterThan(3_000);
+    expect(seconds).toBeLessThanOrEqual(3_600);
     const { code, status, body: answer } = await refusal(response);
     expect({ code, status }).toEqual({ code: 'breaker_open', status: 503 });
     expect(answer.error).toBe('External service temporarily unavailable');

@@ -23,9 +23,6 @@ import { parseSubmission } from './request-body.ts';
 import type { ApiRequest, ApiResponse } from './route.ts';
 import type { WebDeps } from './web-deps.ts';
 
-/** Leaves time to answer within 2 s whatever Redis does. */
-const storeTimeoutMs = 1700;
-
 /** Answers 202 (200 when it waited and the call finished, or with a stale result), or a problem. */
 export async function submitCall(request: ApiRequest, deps: WebDeps): Promise<ApiResponse> {
   const prepared = prepare(request, deps);
@@ -36,7 +33,6 @@ export async function submitCall(request: ApiRequest, deps: WebDeps): Promise<Ap
   const wait = { seconds: preferredWait(request.header('Prefer')), signal: request.signal };
   let look: Promise<Look> | undefined;
   const result = await storeCall(request, deps, prepared, {
-    timeoutMs: storeTimeoutMs,
     onSending(id) {
       if (wait.seconds > 0) return;
       look = deps.lookAtCall(upstream, id);

@@ -52,6 +52,8 @@ export type WebDeps = {
   readonly confirmWritten?: ConfirmWritten;
   /** Where callbacks may go; absent: nowhere. */
   readonly callbackHosts?: CallbackHosts;
+  /** Longest time to store one call; it is `storage_unknown` then. */
+  readonly storeTimeoutMs: number;
   readonly waiter: CallWaiter;
   readonly backlog: BacklogGauge;
   readonly throughput: ThroughputGauge;

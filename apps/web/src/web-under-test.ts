@@ -1,5 +1,4 @@
 /** A web app over a real Redis for tests: its own key prefix, a real port, everything closed by `await using`. */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { Holds } from '@recloser/breaker/holds';
@@ -8,7 +7,6 @@ import type { CallView } from '@recloser/calls/call-view';
 import { upstreamRoot } from '@recloser/calls/keys';
 import { LastGoodFinder } from '@recloser/calls/last-good';
 import { type SucceededRetention, succeededRetention } from '@recloser/calls/retention';
-import { freePort } from '@recloser/local-stack/free-port';
 import { listen } from '@recloser/runtime/http-server';
 import { createLogger } from '@recloser/runtime/logger';
 import { createMetrics } from '@recloser/runtime/metrics';
@@ -21,12 +19,13 @@ import { type Processor, Worker } from 'bullmq';
 import type { ApiKey } from './api-keys.ts';
 import { createApp } from './app.ts';
 import { createBacklogGauge } from './backlog.ts';
+import { storeTimeoutMs } from './intake.ts';
 import { createKeyRing, type KeyRing } from './key-ring.ts';
 import { createLookAtCall } from './look-at-call.ts';
 import { openQueue } from './open-queue.ts';
 import { createRateLimit } from './rate-limit.ts';
 import { createThroughputGauge } from './throughput-gauge.ts';
-import { createCallWaiter } from './wait-for-call.ts';
+import { type CallWaiter, createCallWaiter } from './wait-for-call.ts';
 import { createWantedNotes } from './wanted-notes.ts';
 import type { WebDeps, WebUpstream } from './web-deps.ts';
 import { createWebMetrics } from './web-metrics.ts';
@@ -41,7 +40,12 @@ type Options = {
   perMinute?: number;
   retention?: SucceededRetention;
   staleTtlSeconds?: number;
+  /** What Redis may take, as in production: for a Redis that does not answer. Others wait for a slow machine. */
+  productionTimes?: boolean;
 };
+
+/** Longer than a test may take. */
+const slowMs = 120_000;
 
 /** Input that `crossmark/schedule-event` takes. */
 export const visit = {
@@ -79,6 +83,8 @@ async function openDeps(options: Options) {
   const log = createLogger({ name: 'web', level: 'debug', destination });
   const prefix = options.prefix ?? `test-${randomUUID()}`;
   const redis = connectRedis(options.redisUrl, { role: 'fast', name: 'web', log });
+  if (!options.productionTimes)
+    Object.assign(redis.options, { commandTimeout: slowMs, socketTimeout: slowMs });
   writeOncePerTurn(redis);
   const events = connectRedis(options.redisUrl, { role: 'worker', name: 'web-events', log });
   if (redis.status !== 'ready') await once(redis, 'ready');
@@ -91,6 +97,8 @@ async function openDeps(options: Options) {
     const lastGood = new LastGoodFinder({ redis, root, queue });
     return { name, operations, maxBacklog, root, queue, lastGood };
   });
+  const waiting = { count: 0 };
+  const waiter = counted(createCallWaiter({ redis: events, now, log }), waiting);
   const readers = {
     redis,
     throughput: createThroughputGauge(redis),
@@ -106,9 +114,10 @@ async function openDeps(options: Options) {
     rateLimit: createRateLimit({ redis, prefix, perMinute: options.perMinute ?? 0 }),
     retention: options.retention ?? succeededRetention,
     staleTtlSeconds: options.staleTtlSeconds ?? 3600,
+    storeTimeoutMs: options.productionTimes ? storeTimeoutMs : slowMs,
     noteWanted: createWantedNotes(redis),
     sealer: createSealer(Buffer.alloc(32, 7)),
-    waiter: createCallWaiter({ redis: events, now, log }),
+    waiter,
     backlog: createBacklogGauge(redis),
     memoryLimitShare,
     safety: watch.current,
@@ -116,12 +125,35 @@ async function openDeps(options: Options) {
     metrics: createWebMetrics(createMetrics('web')),
     log,
   };
-  return { deps, events, watch, lines };
+  return { deps, events, watch, lines, waiting };
+}
+
+/** A waiter that notes how many wait: those whose first look found the call unfinished. */
+function counted(waiter: CallWaiter, waiting: { count: number }): CallWaiter {
+  return {
+    ...waiter,
+    async wait({ look, ...options }) {
+      let looks = 0;
+      try {
+        return await waiter.wait({
+          ...options,
+          async look() {
+            const seen = await look();
+            looks += 1;
+            if (looks === 1) waiting.count += 1;
+            return seen;
+          },
+        });
+      } finally {
+        if (looks > 0) waiting.count -= 1;
+      }
+    },
+  };
 }
 
 /** The app, listening. */
 export async function startWeb(options: Options) {
-  const { deps, events, watch, lines } = await openDeps(options);
+  const { deps, events, watch, lines, waiting } = await openDeps(options);
   const { redis, waiter, upstreams } = deps;
   const server = await listen(createApp(deps), { host: '127.0.0.1', port: 0 });
   const workers: Worker[] = [];
@@ -138,6 +170,8 @@ export async function startWeb(options: Options) {
     lines,
     watch,
     upstream,
+    /** How many requests wait for the end of their call. */
+    waiting: () => waiting.count,
     holds: (name = 'crossmark') =>
       new Holds({ redis, root: upstream(name).root, queue: upstream(name).queue }),
     /** Stands in for the worker app; a failed attempt is repeated after a minute. */
@@ -169,31 +203,5 @@ export async function startWeb(options: Options) {
       redis.disconnect();
       events.disconnect();
     },
-  };
-}
-
-/** A Redis of the test's own, to be frozen, killed or misconfigured. */
-export async function startRedis(...settings: string[]) {
-  const port = await freePort();
-  const child: ChildProcess = spawn('redis-server', ['--port', String(port), '--save', '', ...settings], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
-  const ready = Promise.withResolvers<void>();
-  child.stdout?.on(
-    'data',
-    (text: Buffer) => /Ready to accept connections/.test(String(text)) && ready.resolve(),
-  );
-  child.once('error', ready.reject);
-  await ready.promise;
-  return {
-    url: `redis://127.0.0.1:${port}/0`,
-    freeze: () => child.kill('SIGSTOP'),
-    thaw: () => child.kill('SIGCONT'),
-    async kill() {
-      const gone = once(child, 'exit');
-      child.kill('SIGKILL');
-      await gone;
-    },
-    [Symbol.dispose]: () => void child.kill('SIGKILL'),
   };
 }

@@ -55,7 +55,7 @@ describe('startChild', () => {
     const onUnexpectedExit = (_: ChildHandle, exit: ChildExit) => told.push(exit);
     const first = start('setInterval(() => {}, 1000)', { onUnexpectedExit });
     const second = start('setInterval(() => {}, 1000)', { onUnexpectedExit });
-    expect(await first.stop(5000)).toEqual({ code: null, signal: 'SIGTERM' });
+    expect(await first.stop(60_000)).toEqual({ code: null, signal: 'SIGTERM' });
     second.signal('SIGKILL');
     expect(await second.exited).toEqual({ code: null, signal: 'SIGKILL' });
     expect(told).toEqual([]);
@@ -70,7 +70,7 @@ describe('startChild', () => {
       'process.on("SIGTERM", () => process.exit(0)); setInterval(() => {}, 1000); console.log("up")',
     );
     frozen.signal('SIGSTOP');
-    expect(await frozen.stop(5000)).toEqual({ code: 0, signal: null });
+    expect(await frozen.stop(60_000)).toEqual({ code: 0, signal: null });
   });
 
   test('a program that does not exist ends at once', async () => {
@@ -89,7 +89,8 @@ describe('waitUntilReady', () => {
     const child = start(
       `let asked = 0; ${server(port, 'response.statusCode = asked++ < 3 ? 503 : 200; response.end()')}`,
     );
-    await waitUntilReady(child, `http://127.0.0.1:${port}`, 20_000);
+    const ready = waitUntilReady(child, `http://127.0.0.1:${port}`, 30_000);
+    await expect(ready).resolves.toBeUndefined();
   });
 
   test('a child that ends is told at once, with its last words', async () => {

@@ -4,18 +4,14 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, inject, test } from 'vitest';
 import { startEmbeddedRedis } from './embedded-redis.ts';
-import { findRedis, type RedisSource } from './find-redis.ts';
 import { freePort, isPortFree } from './free-port.ts';
 import { isAlive } from './redis-lease.ts';
 
-const found = await findRedis({
-  env: { ...process.env, REDIS_URL: '' },
-  cacheDir: join(import.meta.dirname, '../../../.cache'),
-});
-if (found.kind === 'url') throw new Error('an empty REDIS_URL counts as unset');
-const source: Exclude<RedisSource, { kind: 'url' }> = found;
+const own = inject('ownRedis');
+if (own.kind === 'none') throw new Error(own.problem);
+const source = own;
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {

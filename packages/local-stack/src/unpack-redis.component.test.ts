@@ -1,114 +1,145 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+/** With an apt and a dpkg of the tests' own, which need no network. test/tools unpacks the real package. */
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, test } from 'vitest';
-import { startEmbeddedRedis } from './embedded-redis.ts';
+import { expect, onTestFinished, test } from 'vitest';
 import { checkServer, findRedis } from './find-redis.ts';
-import { runCommand } from './run-command.ts';
 import { unpackRedis } from './unpack-redis.ts';
-
-const folders: string[] = [];
-afterEach(() => {
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
-});
 
 function folder(): string {
   const path = mkdtempSync(join(tmpdir(), 'unpack-redis-'));
-  folders.push(path);
+  onTestFinished(() => rmSync(path, { recursive: true, force: true }));
   return path;
 }
 
-/** A PATH with every program of this machine but a Redis and Docker. */
-function pathWithoutRedis(): string {
+/** How this Debian differs from one where all goes well. */
+type Debian = {
+  readonly lists?: 'after update' | 'never';
+  readonly downloadFails?: boolean;
+  readonly unpackFails?: boolean;
+  /** The server does not start without this library. */
+  readonly library?: 'installed' | 'missing';
+};
+
+/** A Debian in a folder, with one package of a server and one of a library. Each call is a line of `calls`. */
+function debian({ lists, downloadFails, unpackFails, library }: Debian = {}) {
   const bin = folder();
-  for (const source of ['/usr/bin', '/bin', '/usr/sbin', '/sbin']) {
-    for (const name of existsSync(source) ? readdirSync(source) : []) {
-      if (/^(redis|valkey|docker)/.test(name) || existsSync(join(bin, name))) continue;
-      symlinkSync(join(source, name), join(bin, name));
-    }
-  }
-  return bin;
+  const program = (name: string, lines: readonly string[]) => {
+    const path = `PATH='${process.env.PATH}'`;
+    const start = ['#!/bin/sh', `echo "${name} $*" >> ${bin}/calls`, '[ "$1" = --version ] && exit 0', path];
+    writeFileSync(join(bin, name), [...start, ...lines].join('\n'));
+    chmodSync(join(bin, name), 0o755);
+  };
+  if (!lists) writeFileSync(join(bin, 'lists'), '');
+  const update = lists === 'never' ? 'echo "E: no mirror answers"; exit 100' : `: > ${bin}/lists; exit 0`;
+  program('apt-get', [
+    'while [ "$1" = -o ]; do shift 2; done',
+    `if [ "$1" = update ]; then ${update}; fi`,
+    `[ -e ${bin}/lists ] || { echo "E: Unable to locate package redis-server"; exit 100; }`,
+    '[ "$2" = --print-uris ] && exit 0',
+    ...(downloadFails ? ['echo "E: Failed to fetch redis-server"; exit 100'] : []),
+    'shift',
+    'for name in "$@"; do : > "$name.deb"; done',
+  ]);
+  const needs = library === 'missing' ? '[ -e "$LD_LIBRARY_PATH/libone.so" ] || exit 127' : '';
+  writeFileSync(join(bin, 'server'), ['#!/bin/sh', needs, 'echo "Redis server v=7.0.15"'].join('\n'));
+  chmodSync(join(bin, 'server'), 0o755);
+  program('dpkg-deb', [
+    ...(unpackFails ? ['echo "dpkg-deb: error: no Debian archive"; exit 2'] : []),
+    'case "$2" in',
+    `*/redis-server.deb) mkdir -p "$3/usr/bin"; cp -p ${bin}/server "$3/usr/bin/redis-server";;`,
+    '*/libone.deb) mkdir -p "$3/usr/lib/any-linux-gnu"; : > "$3/usr/lib/any-linux-gnu/libone.so";;',
+    'esac',
+  ]);
+  program('apt-cache', ["printf 'redis-tools\\n  Depends: libone\\nlibone\\nlibc6\\n'"]);
+  program('dpkg-query', [library === 'missing' ? '' : 'echo "libone installed"']);
+  return {
+    env: { PATH: bin, REDIS_URL: '' },
+    calls: () => readFileSync(join(bin, 'calls'), 'utf8'),
+  };
 }
 
-const online = await canDownload();
-if (!online) console.log('The package mirror is out of reach: two tests of unpack-redis are skipped');
-
-async function canDownload(): Promise<boolean> {
-  const cwd = mkdtempSync(join(tmpdir(), 'apt-try-'));
-  const { status } = await runCommand('apt-get', ['download', 'redis-server'], { cwd, timeoutMs: 30_000 });
-  rmSync(cwd, { recursive: true });
-  return status === 0;
+/** Unpacks into a new folder; `left` is what lies there afterwards. */
+async function unpack(env: { PATH: string }, more: { allLibraries?: boolean } = {}) {
+  const cacheDir = join(folder(), 'cache');
+  const said: string[] = [];
+  const say = (line: string) => said.push(line);
+  const unpacked = await unpackRedis({ cacheDir, env, say, checkServer, ...more });
+  const left = existsSync(cacheDir) ? readdirSync(cacheDir) : undefined;
+  return { unpacked, said: said.join('\n'), left, root: join(cacheDir, 'root') };
 }
 
-describe('unpackRedis', () => {
-  test('says plainly that this is no Debian, and leaves nothing behind', async () => {
-    const cacheDir = join(folder(), 'cache');
-    const unpacked = await unpackRedis({ cacheDir, env: { PATH: '/nowhere' }, say: () => {}, checkServer });
-    expect(unpacked).toEqual({ ok: false, problem: expect.stringContaining('no Debian or Ubuntu') });
-    expect(existsSync(cacheDir)).toBe(false);
-  });
+test('says plainly that this is no Debian, and leaves nothing behind', async () => {
+  const { unpacked, left, said } = await unpack({ PATH: '/nowhere' });
+  expect(unpacked).toEqual({ ok: false, problem: expect.stringContaining('no Debian or Ubuntu') });
+  expect([left, said]).toEqual([undefined, '']);
+});
 
-  test('a mirror out of reach is told with what apt said', async () => {
-    const cacheDir = folder();
-    const empty = folder();
-    mkdirSync(join(empty, 'lists/partial'), { recursive: true });
-    mkdirSync(join(empty, 'sources'));
-    writeFileSync(join(empty, 'sources.list'), 'deb http://127.0.0.1:9 bookworm main\n');
-    const settings = [
-      'Acquire::Retries "0"',
-      `Dir::State::Lists "${empty}/lists"`,
-      `Dir::Etc::sourcelist "${empty}/sources.list"`,
-    ];
-    writeFileSync(
-      join(empty, 'apt.conf'),
-      [...settings, `Dir::Etc::sourceparts "${empty}/sources"`].join(';\n').concat(';\n'),
-    );
-    const said: string[] = [];
-    const env = { ...process.env, APT_CONFIG: join(empty, 'apt.conf') };
-    const unpacked = await unpackRedis({ cacheDir, env, say: (line) => said.push(line), checkServer });
-    expect(unpacked).toEqual({
-      ok: false,
-      problem: expect.stringMatching(/lists could not be fetched|no Debian/),
-    });
-    if (!unpacked.ok && unpacked.problem.includes('lists'))
-      expect(said.join('\n')).toContain('no package lists');
-    expect(readdirSync(cacheDir)).toEqual([]);
-  }, 60_000);
+test('findRedis unpacks the package into its folder, says so, and finds it there again', async () => {
+  const [{ env, calls }, cacheDir] = [debian(), folder()];
+  const said: string[] = [];
+  const find = () => findRedis({ env, cacheDir, say: (line) => said.push(line) });
+  const source = await find();
+  const file = join(cacheDir, 'redis/root/usr/bin/redis-server');
+  expect(source).toMatchObject({ kind: 'command', file, env: {} });
+  expect(said).toEqual([expect.stringContaining('private folder')]);
+  expect(readdirSync(join(cacheDir, 'redis'))).toEqual(['root']);
+  const before = calls();
+  expect(await find()).toEqual(source);
+  expect([calls(), said.length]).toEqual([before, 1]);
+});
 
-  // Needs the distribution's mirror, which a developer's machine may lack; `npm start` says so there itself.
-  test.runIf(online)(
-    'with Redis hidden from the PATH the package is unpacked, runs, and is found again',
-    async () => {
-      const [cacheDir, env] = [folder(), { ...process.env, REDIS_URL: '', PATH: pathWithoutRedis() }];
-      const said: string[] = [];
-      const source = await findRedis({ env, cacheDir, say: (line) => said.push(line) });
-      if (source.kind !== 'command') throw new Error(`expected a command, not ${source.kind}`);
-      expect(source.file).toBe(join(cacheDir, 'redis/root/usr/bin/redis-server'));
-      expect(said.join()).toContain('private folder');
-      expect(readdirSync(join(cacheDir, 'redis'))).toEqual(['root']);
-      await using redis = await startEmbeddedRedis({ dataDir: folder(), source });
-      expect(redis.url).toMatch(/^redis:/);
-      said.length = 0;
-      expect(await findRedis({ env, cacheDir, say: (line) => said.push(line) })).toEqual(source);
-      expect(said).toEqual([]);
-    },
-    120_000,
-  );
+test('what was unpacked and does not run any more is unpacked anew', async () => {
+  const [{ env }, cacheDir] = [debian(), folder()];
+  const unpackHere = () => unpackRedis({ cacheDir, env, say: () => {}, checkServer });
+  const first = await unpackHere();
+  if (!first.ok) throw new Error(first.problem);
+  writeFileSync(first.file, '#!/bin/sh\nexit 127\n');
+  expect(await unpackHere()).toEqual(first);
+  expect(await checkServer(first.file, first.env)).toBeUndefined();
+});
 
-  test.runIf(online)(
-    'missing libraries come along and are used',
-    async () => {
-      const cacheDir = folder();
-      const options = { cacheDir, env: process.env, say: () => {}, checkServer, allLibraries: true };
-      const unpacked = await unpackRedis(options);
-      if (!unpacked.ok) throw new Error(unpacked.problem);
-      const { output } = await runCommand('ldd', [unpacked.file], {
-        env: { ...process.env, ...unpacked.env },
-      });
-      for (const library of ['liblzf', 'libjemalloc', 'libssl']) {
-        expect(output).toMatch(new RegExp(`${library}\\S* => ${cacheDir}`));
-      }
-    },
-    120_000,
-  );
+test('two at once leave one that runs', async () => {
+  const [{ env }, cacheDir] = [debian(), folder()];
+  const unpackHere = () => unpackRedis({ cacheDir, env, say: () => {}, checkServer });
+  expect(await Promise.all([unpackHere(), unpackHere()])).toMatchObject([{ ok: true }, { ok: true }]);
+  expect(readdirSync(cacheDir)).toEqual(['root']);
+});
+
+test('without package lists it fetches them into its folder, with the same sources', async () => {
+  const { env, calls } = debian({ lists: 'after update' });
+  const { unpacked, said, left } = await unpack(env);
+  expect(unpacked).toMatchObject({ ok: true });
+  expect(said).toContain('no package lists');
+  expect(calls()).toMatch(/^apt-get -o Dir::State=\S+work-[\w-]+\/apt\/state .* update$/m);
+  expect(left).toEqual(['root']);
+});
+
+test('a library that the machine lacks comes along and is used; one that it has is left out', async () => {
+  const lacking = debian({ library: 'missing' });
+  const { unpacked, root } = await unpack(lacking.env);
+  const env = { LD_LIBRARY_PATH: join(root, 'usr/lib/any-linux-gnu') };
+  expect(unpacked).toEqual({ ok: true, file: join(root, 'usr/bin/redis-server'), env });
+  expect(lacking.calls()).toMatch(/^apt-get download libone$/m);
+  const { env: complete, calls } = debian({ library: 'installed' });
+  await unpack(complete);
+  expect(calls()).not.toContain('libone');
+});
+
+test.each<[string, Debian, string]>([
+  ['mirror out of reach', { lists: 'never' }, 'lists could not be fetched: E: no mirror answers'],
+  ['failing download', { downloadFails: true }, 'the download failed: E: Failed to fetch redis-server'],
+  ['damaged package', { unpackFails: true }, 'could not be unpacked: dpkg-deb: error: no Debian archive'],
+])('a %s is told with the last words, and leaves nothing behind', async (_, machine, problem) => {
+  const { unpacked, left } = await unpack(debian(machine).env);
+  expect(unpacked).toEqual({ ok: false, problem: expect.stringContaining(problem) });
+  expect(left).toEqual([]);
 });

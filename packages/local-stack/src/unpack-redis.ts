@@ -4,6 +4,7 @@
  * Always true: apt only downloads and dpkg-deb only unpacks; neither touches the system or needs root. Where the
  * machine has no package lists (fresh container images), they are fetched into the private folder as well.
  */
+import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -45,19 +46,28 @@ export async function unpackRedis(options: UnpackOptions): Promise<Unpacked> {
     'Redis is not installed here: fetching the Debian package into a private folder (about 2 MB, once)',
   );
   // Put together aside and moved into place when it runs: never a half-unpacked folder, even with two at once.
-  const work = resolve(options.cacheDir, `work-${process.pid}`);
+  const work = resolve(options.cacheDir, `work-${randomUUID()}`);
   try {
     const problem = await downloadAndUnpack(work, options);
     if (problem) return { ok: false, problem: `package unpacked privately: ${problem}` };
     const server = await tryServer(join(work, 'root'), options);
     if (!server.ok) return server;
-    await rm(root, { recursive: true, force: true });
-    // Another process may have put its own in place meanwhile; the check below judges whichever is there.
-    await rename(join(work, 'root'), root).catch(() => {});
+    await putInPlace(join(work, 'root'), root, options);
   } finally {
     await rm(work, { recursive: true, force: true });
   }
   return tryServer(root, options);
+}
+
+/** Leaves alone what another process has put in place meanwhile, as that may be in use already. */
+async function putInPlace(from: string, root: string, options: UnpackOptions): Promise<void> {
+  const isPlaced = await rename(from, root).then(
+    () => true,
+    () => false,
+  );
+  if (isPlaced || (await tryServer(root, options)).ok) return;
+  await rm(root, { recursive: true, force: true });
+  await rename(from, root).catch(() => {});
 }
 
 async function has(program: string, { env }: UnpackOptions): Promise<boolean> {

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createLogger } from './logger.ts';
 import { noTracing, startTracing } from './tracing.ts';
 import { createTracing } from './tracing-otlp.ts';
@@ -60,7 +60,11 @@ describe('with an endpoint that nobody answers at', () => {
     },
   );
 
-  test('stopping ends in time', async () => {
-    await Promise.all([tracing.stop(), tracing.stop()]);
+  test('stopping ends after 3 s, also when it is asked twice', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const stops = Promise.all([tracing.stop(), tracing.stop()]);
+    vi.advanceTimersByTime(3_000);
+    await expect(stops).resolves.toHaveLength(2);
   });
 });
