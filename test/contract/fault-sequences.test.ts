@@ -9,7 +9,8 @@ import type { Verification } from '@recloser/upstreams/upstream';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { expectWellFormed, tooLongMs } from './allowed.ts';
-import { Rig } from './rig.ts';
+import type { Rig } from './rig.ts';
+import { sharedRig } from './shared-rig.ts';
 import { subjects } from './subjects.ts';
 
 const seeds = [1, 20, 303, 4_004, 50_005, 600_006];
@@ -128,6 +129,7 @@ function expectRepeatsProven(requests: readonly LedgerEntry[]): void {
 
 describe.each(subjects)('$name under random faults', ({ name, definition, canHave }) => {
   const operations = Object.keys(definition.operations);
+  const shared = sharedRig(name, { workers: 2 });
 
   it.each(seeds)('ends every call and repeats no unsafe write, seed %i', async (seed) => {
     const property = fc.asyncProperty(scenarios(operations), (scenario) => play(scenario, seed));
@@ -136,10 +138,9 @@ describe.each(subjects)('$name under random faults', ({ name, definition, canHav
 
   async function play(scenario: Scenario, seed: number): Promise<void> {
     const { faults, calls, expiries, firstToGiveUp } = scenario;
-    await using rig = await Rig.start(name);
-    rig.firstToGiveUp = firstToGiveUp;
-    rig.addWorker();
+    const rig = shared();
     await rig.ready();
+    rig.firstToGiveUp = firstToGiveUp;
     const inputs: [string, object][] = [];
     for (const operation of calls) inputs.push([operation, await rig.input(operation)]);
     rig.faults(faults.filter(canHave), seed);

@@ -17,6 +17,7 @@ import type { Example } from '@recloser/upstreams/examples';
 import { SessionStore } from '@recloser/upstreams/session-store';
 import { upstreamSettings } from '@recloser/upstreams/settings';
 import type {
+  OperationDefinition,
   Outcome,
   SignInStep,
   UpstreamClient,
@@ -52,6 +53,8 @@ let serial = 0;
 export class Rig {
   readonly name: UpstreamName;
   readonly definition: UpstreamDefinition;
+  /** A read that any test may use. */
+  readonly reading: OperationDefinition;
   readonly simulator: TestSimulator;
   readonly upstream: Upstream;
   readonly redis: Redis;
@@ -73,6 +76,7 @@ export class Rig {
   private constructor(name: UpstreamName, simulator: TestSimulator, env: Readonly<Record<string, string>>) {
     this.name = name;
     this.definition = definitions[name];
+    this.reading = readingOf(this.definition);
     this.simulator = simulator;
     this.upstream = simulator.upstream(name);
     this.redis = new Redis(inject('redisUrl'));
@@ -224,12 +228,11 @@ export class Rig {
   async ready(): Promise<void> {
     this.faults([]);
     this.upstream.interrupt();
-    const [reading] = Object.values(this.definition.operations).filter(({ effect }) => effect === 'read');
-    if (!reading) throw new Error(`${this.name} has no read to get ready with`);
-    const input = await this.input(reading.name);
-    if ((await this.run(reading.name, input)).outcome.kind === 'done') return;
+    const { name } = this.reading;
+    const input = await this.input(name);
+    if ((await this.run(name, input)).outcome.kind === 'done') return;
     await this.signIn();
-    const { outcome } = await this.run(reading.name, input);
+    const { outcome } = await this.run(name, input);
     assert(outcome.kind === 'done', `${this.name} does not work without faults: ${JSON.stringify(outcome)}`);
   }
 
@@ -289,4 +292,11 @@ export class Rig {
     if (this.#signInIsOverdue) setImmediate(passClientDeadlines);
     this.#signInIsOverdue = false;
   }
+}
+
+/** The last one, because those before it answer with more. */
+function readingOf({ name, operations }: UpstreamDefinition): OperationDefinition {
+  const reading = Object.values(operations).findLast(({ effect }) => effect === 'read');
+  if (!reading) throw new Error(`${name} has no read`);
+  return reading;
 }

@@ -15,6 +15,8 @@ export type Subject = {
   readonly provable: readonly OperationDefinition[];
   readonly byPassword: boolean;
   readonly hasProbe: boolean;
+  /** The kinds of fault that the simulator has for it. */
+  readonly faultKinds: readonly string[];
   /** Whether its simulation knows the fault. */
   canHave(fault: Fault): boolean;
 };
@@ -27,17 +29,16 @@ async function examine(name: UpstreamName): Promise<Subject> {
   const { definition, upstream, worker } = rig;
   const operations = Object.values(definition.operations);
   const writes = operations.filter(({ effect }) => effect !== 'read');
-  const [reading] = operations.filter(({ effect }) => effect === 'read');
-  if (!reading) throw new Error(`${name} has no read`);
   return {
     name,
     definition,
     operations,
-    reading,
+    reading: rig.reading,
     writes,
     provable: writes.filter((operation) => worker.client.canVerify(operation.name)),
     byPassword: definition.signIn === 'password',
     hasProbe: worker.client.probe !== undefined,
+    faultKinds: upstream.faultSchema.options.map((option) => option.shape.kind.value),
     canHave: (fault) => upstream.faultSchema.safeParse(fault).success,
   };
 }
