@@ -2,11 +2,11 @@
  * One upstream under the contract: its real client (as many workers as asked for) against the real simulator
  * over loopback, with the fleet's session in a real Redis under a prefix of its own.
  *
- * Always true: everything a client writes to its log, and every outcome it gave, is kept; `secretsSpilt` looks
- * for secrets in all of it and in every key and value that Redis holds under the prefix.
+ * Always true: no deadline passes by the clock. An attempt's time is up when the upstream stays silent on a request
+ * of it, a sign-in's when the upstream stays silent on a request of that. Everything a client logs and every outcome
+ * it gives is searched for secrets, and so is every key and value that Redis holds under the prefix.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { createLogger } from '@recloser/runtime/logger';
 import { createSealer } from '@recloser/runtime/seal';
 import type { Fault } from '@recloser/simulator/faults';
 import type { LedgerEntry } from '@recloser/simulator/ledger';
@@ -17,7 +17,7 @@ import type { Example } from '@recloser/upstreams/examples';
 import { SessionStore } from '@recloser/upstreams/session-store';
 import { upstreamSettings } from '@recloser/upstreams/settings';
 import type {
-  AttemptContext,
+  OperationDefinition,
   Outcome,
   SignInStep,
   UpstreamClient,
@@ -25,10 +25,13 @@ import type {
   Verification,
 } from '@recloser/upstreams/upstream';
 import { Redis } from 'ioredis';
-import { expect, vi } from 'vitest';
+import { assert, expect, inject } from 'vitest';
 import { startSimulator, type TestSimulator } from '../support/simulator.ts';
+import { passClientDeadlines, timeIsUp } from './deadlines.ts';
+import { Evidence } from './evidence.ts';
 import { examples } from './examples.ts';
-import { allStrings, redisContents } from './redis-contents.ts';
+import { redisContents } from './redis-contents.ts';
+import { SilenceWatch } from './silence.ts';
 
 /** A worker as far as an upstream can tell: a client and its own view of the fleet's session. */
 export type Worker = { readonly client: UpstreamClient; readonly sessions: SessionStore };
@@ -42,54 +45,50 @@ export type Attempted = {
   readonly marks: number;
 };
 
-type RunOptions = { readonly worker?: Worker; readonly timeoutMs?: number; readonly signal?: AbortSignal };
-
-/** Plenty, also on a busy machine: only tests of timeouts give less. */
-const patienceMs = 15_000;
+/** `signal`: in place of the attempt's own time, which is then unlimited. */
+type RunOptions = { readonly worker?: Worker; readonly signal?: AbortSignal };
 
 let serial = 0;
 
 export class Rig {
   readonly name: UpstreamName;
   readonly definition: UpstreamDefinition;
+  /** A read that any test may use. */
+  readonly reading: OperationDefinition;
   readonly simulator: TestSimulator;
   readonly upstream: Upstream;
   readonly redis: Redis;
   readonly root: string;
   readonly workers: Worker[] = [];
-  readonly outcomes: (Outcome | Verification)[] = [];
   readonly password = `Sesame-${randomUUID()}`;
+  /** Whose time is up first when the upstream stays silent on a sign-in: the sign-in's, or the attempt's before it. */
+  firstToGiveUp: 'sign-in' | 'attempt' = 'sign-in';
   readonly #sealer = createSealer(randomBytes(32));
-  /** What clients handed to the log, and what pino made of it. */
-  readonly #raw: string[] = [];
-  readonly #lines: string[] = [];
+  readonly #evidence = new Evidence();
+  readonly #silence: SilenceWatch;
   readonly #env: Readonly<Record<string, string>>;
-  readonly #personal = new Set<string>();
+  /** The time of the attempts that are being made. */
+  readonly #times = new Set<AbortController>();
+  #signInIsOverdue = false;
   #started = 0;
   #running = 0;
 
-  private constructor(
-    name: UpstreamName,
-    simulator: TestSimulator,
-    redisUrl: string,
-    env: Readonly<Record<string, string>>,
-  ) {
+  private constructor(name: UpstreamName, simulator: TestSimulator, env: Readonly<Record<string, string>>) {
     this.name = name;
     this.definition = definitions[name];
+    this.reading = readingOf(this.definition);
     this.simulator = simulator;
     this.upstream = simulator.upstream(name);
-    this.redis = new Redis(redisUrl);
+    this.redis = new Redis(inject('redisUrl'));
     this.root = `test-${randomUUID()}:{${name}}`;
     this.#env = env;
+    this.#silence = new SilenceWatch(this.upstream, (operation) => this.#fellSilent(operation));
     this.upstream.simulation.change({ password: this.password });
   }
 
-  /** @param env changes of its settings, without the upstream's prefix: `{TIMEOUT_MS: '800'}` */
-  static async start(
-    name: UpstreamName,
-    { redisUrl, env = {} }: { redisUrl: string; env?: Readonly<Record<string, string>> },
-  ): Promise<Rig> {
-    const rig = new Rig(name, await startSimulator(), redisUrl, env);
+  /** @param env changes of its settings, without the upstream's prefix: `{PASSWORD: 'wrong'}` */
+  static async start(name: UpstreamName, env: Readonly<Record<string, string>> = {}): Promise<Rig> {
+    const rig = new Rig(name, await startSimulator(), env);
     rig.addWorker();
     return rig;
   }
@@ -115,7 +114,7 @@ export class Rig {
     const settings = upstreamSettings(this.definition, Object.fromEntries(prefixed));
     const worker = `worker-${this.workers.length + 1}`;
     const sessions = new SessionStore({ redis, root, sealer: this.#sealer, worker, pollMs: 10 });
-    const client = createClient(this.name, { settings, sessions, log: this.#log() });
+    const client = createClient(this.name, { settings, sessions, log: this.#evidence.log() });
     this.workers.push({ client, sessions });
     return { client, sessions };
   }
@@ -138,15 +137,17 @@ export class Rig {
     return serial;
   }
 
+  /** What reaches the upstream from now on. */
+  fromNow(): () => readonly LedgerEntry[] {
+    const from = this.upstream.ledger.requests().length;
+    return () => this.upstream.ledger.requests().slice(from);
+  }
+
   /** One attempt, as a worker makes it. Rejects only if the client does. */
   async run(operation: string, input: unknown, options: RunOptions = {}): Promise<Attempted> {
     const { worker = this.worker } = options;
-    const from = this.upstream.ledger.requests().length;
-    const sent = () =>
-      this.upstream.ledger
-        .requests()
-        .slice(from)
-        .filter((entry) => entry.operation === operation);
+    const arrived = this.fromNow();
+    const sent = () => arrived().filter((entry) => entry.operation === operation);
     let marks = 0;
     const sentBeforeMark: LedgerEntry[] = [];
     const onSending = async () => {
@@ -157,11 +158,13 @@ export class Rig {
     const number = this.#started;
     const beganAlone = this.#running === 0;
     this.#running += 1;
-    const attempt = worker.client.run(operation, input, { signal: signalOf(options), onSending });
+    const attempt = this.#inItsTime(options, (signal) =>
+      worker.client.run(operation, input, { signal, onSending }),
+    );
     const outcome = await attempt.finally(() => {
       this.#running -= 1;
     });
-    this.outcomes.push(outcome);
+    this.#evidence.keep(outcome);
     // Beside others the ledger does not tell whose requests it lists.
     const alone = beganAlone && this.#started === number;
     const unsafe = this.definition.operations[operation]?.effect === 'unsafe';
@@ -170,7 +173,7 @@ export class Rig {
       if (sent().length > 0) expect(marks, 'an unsafe request was sent without a mark').toBeGreaterThan(0);
     }
     if (outcome.kind === 'done' && this.definition.operations[operation]?.sealedResult) {
-      for (const text of allStrings(outcome.result)) if (/[A-Za-z]{3}/.test(text)) this.#personal.add(text);
+      this.#evidence.keepPersonal(outcome.result);
     }
     return { outcome, requests: sent(), marks };
   }
@@ -178,24 +181,31 @@ export class Rig {
   /** One read-back. */
   async verify(operation: string, input: unknown, options: RunOptions = {}): Promise<Verification> {
     const { worker = this.worker } = options;
-    const context: AttemptContext = { signal: signalOf(options), onSending: async () => {} };
-    const verification = await worker.client.verify(operation, input, context);
-    this.outcomes.push(verification);
+    const verification = await this.#inItsTime(options, (signal) =>
+      worker.client.verify(operation, input, { signal, onSending: async () => {} }),
+    );
+    this.#evidence.keep(verification);
     return verification;
   }
 
-  /** Whatever a person has to do before calls can be made: nothing where a password is enough. */
+  /** The breaker's question whether the upstream works again. */
+  async probe(options: Pick<RunOptions, 'signal'> = {}) {
+    return this.#inItsTime(options, async (signal) =>
+      this.worker.client.probe?.({ signal, onSending: async () => {} }),
+    );
+  }
+
+  /** Whatever a person has to do before calls can be made: with a password, to see to the account. */
   async signIn(): Promise<void> {
     if (this.definition.signIn === 'password') {
-      // What an operator does who has seen to the account.
       await this.worker.sessions.forgetRefusal();
       return;
     }
     // As if the last message had been long enough ago.
     await this.redis.del(`${this.root}:session:code-claim`);
-    expect(await this.signInStep({ step: 'send-code' })).toEqual({ kind: 'code-sent' });
+    assert.deepEqual(await this.signInStep({ step: 'send-code' }), { kind: 'code-sent' });
     const { signInCode = '' } = examples[this.name];
-    expect(await this.signInStep({ step: 'verify', code: signInCode })).toEqual({ kind: 'signed-in' });
+    assert.deepEqual(await this.signInStep({ step: 'verify', code: signInCode }), { kind: 'signed-in' });
   }
 
   /** A person who tries until it works, with the faults that meet the sign-in used up on the way. */
@@ -210,91 +220,83 @@ export class Rig {
   }
 
   signInStep(step: SignInStep) {
-    return this.worker.client.signInStep?.(step, AbortSignal.timeout(patienceMs));
+    this.#endOverdueSignIn();
+    return this.worker.client.signInStep?.(step, new AbortController().signal);
   }
 
-  /** Ready for calls without another sign-in: the session is there and the connection is warm. */
-  async warmUp(): Promise<void> {
+  /** Ready for calls: no faults, nothing that hangs, a session, a warm connection. */
+  async ready(): Promise<void> {
+    this.faults([]);
+    this.upstream.interrupt();
+    const { name } = this.reading;
+    const input = await this.input(name);
+    if ((await this.run(name, input)).outcome.kind === 'done') return;
     await this.signIn();
-    const [reading] = Object.values(this.definition.operations).filter(({ effect }) => effect === 'read');
-    if (!reading) throw new Error(`${this.name} has no read to warm up with`);
-    const input = await this.input(reading.name);
-    // No fault is set yet: a busy machine may take longer than an attempt of a test has.
-    await vi.waitFor(
-      async () => {
-        const { outcome } = await this.run(reading.name, input);
-        expect(outcome.kind, JSON.stringify(outcome)).toBe('done');
-      },
-      { timeout: 10_000, interval: 50 },
-    );
+    const { outcome } = await this.run(name, input);
+    assert(outcome.kind === 'done', `${this.name} does not work without faults: ${JSON.stringify(outcome)}`);
   }
 
   faults(faults: readonly Fault[], seed?: number): void {
     this.simulator.faults(this.name, faults, seed);
   }
 
-  /** Every secret that is where it must not be, with the place. Empty is good. */
-  async secretsSpilt(): Promise<string[]> {
-    const secrets = [...this.simulator.secrets, this.password];
-    const places = {
-      outcome: this.outcomes
-        .filter((one) => one.kind !== 'done' && one.kind !== 'applied')
-        .map((one) => JSON.stringify(one)),
-      'raw log': this.#raw,
-      'log line': this.#lines,
+  /** Waits for what the upstream may still do with requests whose client has gone. */
+  async upstreamAtRest(): Promise<void> {
+    this.#endOverdueSignIn();
+    await this.#silence.workEnded();
+  }
+
+  /** Fails when a secret is where it must not be. */
+  async assertNothingSpilt(): Promise<void> {
+    const spilt = this.#evidence.search({
+      secrets: [...this.simulator.secrets, this.password],
+      signInCode: examples[this.name].signInCode,
       redis: await redisContents(this.redis, this.root),
-    };
-    const { signInCode } = examples[this.name];
-    const spilt: string[] = [];
-    for (const [place, texts] of Object.entries(places)) {
-      for (const text of texts) {
-        if (secrets.some((secret) => contains(text, secret))) spilt.push(`${place}: ${text.slice(0, 300)}`);
-        const names = place === 'redis' ? [] : [...this.#personal];
-        if (names.some((name) => text.includes(name)))
-          spilt.push(`person in ${place}: ${text.slice(0, 300)}`);
-        if (signInCode && new RegExp(`\\b${signInCode}\\b`).test(text))
-          spilt.push(`code in ${place}: ${text.slice(0, 300)}`);
-      }
-    }
-    return spilt;
+    });
+    assert.deepEqual(spilt, []);
   }
 
+  /** Ends it, after a last look for secrets. */
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const { client } of this.workers) await client.close();
-    await this.simulator.stop();
-    const keys = await this.redis.keys(`${this.root}*`);
-    if (keys.length > 0) await this.redis.del(keys);
-    this.redis.disconnect();
+    try {
+      await this.assertNothingSpilt();
+    } finally {
+      for (const { client } of this.workers) await client.close();
+      await this.simulator.stop();
+      const keys = await this.redis.keys(`${this.root}*`);
+      if (keys.length > 0) await this.redis.del(keys);
+      this.redis.disconnect();
+    }
   }
 
-  #log() {
-    const destination = { write: (line: string) => void this.#lines.push(line) };
-    const pino = createLogger({ name: 'worker', level: 'trace', pretty: false, destination });
-    return {
-      info: (fields: object, message: string) => {
-        this.#raw.push(JSON.stringify([fields, message]));
-        pino.info(fields, message);
-      },
-      warn: (fields: object, message: string) => {
-        this.#raw.push(JSON.stringify([fields, message]));
-        pino.warn(fields, message);
-      },
-    };
+  async #inItsTime<T>({ signal }: RunOptions, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    this.#endOverdueSignIn();
+    if (signal) return attempt(signal);
+    const time = new AbortController();
+    this.#times.add(time);
+    return attempt(time.signal).finally(() => this.#times.delete(time));
+  }
+
+  #fellSilent(operation: string): void {
+    const signingIn = !Object.hasOwn(this.definition.operations, operation);
+    if (signingIn && (this.firstToGiveUp === 'sign-in' || this.#times.size === 0)) {
+      passClientDeadlines();
+      return;
+    }
+    this.#signInIsOverdue ||= signingIn;
+    for (const time of this.#times) timeIsUp(time);
+  }
+
+  /** A sign-in that outlasted its attempt ends when the next one has begun to wait for it. */
+  #endOverdueSignIn(): void {
+    if (this.#signInIsOverdue) setImmediate(passClientDeadlines);
+    this.#signInIsOverdue = false;
   }
 }
 
-function signalOf({ timeoutMs = patienceMs, signal }: RunOptions): AbortSignal {
-  const timeout = AbortSignal.timeout(timeoutMs);
-  return signal ? AbortSignal.any([signal, timeout]) : timeout;
-}
-
-/** In the clear, and in the two encodings that a careless hand might think of. */
-function contains(text: string, secret: string): boolean {
-  const bytes = Buffer.from(secret);
-  return [
-    secret,
-    encodeURIComponent(secret),
-    bytes.toString('hex'),
-    bytes.toString('base64').slice(0, -4),
-  ].some((form) => form.length >= 12 && text.includes(form));
+/** The last one, because those before it answer with more. */
+function readingOf({ name, operations }: UpstreamDefinition): OperationDefinition {
+  const reading = Object.values(operations).findLast(({ effect }) => effect === 'read');
+  if (!reading) throw new Error(`${name} has no read`);
+  return reading;
 }

@@ -1,0 +1,44 @@
+/** The upstreams of the registry, with what the suite must know of each before it lists its tests. */
+import type { Fault } from '@recloser/simulator/faults';
+import { type UpstreamName, upstreamNames } from '@recloser/upstreams/definitions';
+import type { OperationDefinition, UpstreamDefinition } from '@recloser/upstreams/upstream';
+import { Rig } from './rig.ts';
+
+export type Subject = {
+  readonly name: UpstreamName;
+  readonly definition: UpstreamDefinition;
+  readonly operations: readonly OperationDefinition[];
+  /** A read that any test may use. */
+  readonly reading: OperationDefinition;
+  readonly writes: readonly OperationDefinition[];
+  /** The writes that its client can read back. */
+  readonly provable: readonly OperationDefinition[];
+  readonly byPassword: boolean;
+  readonly hasProbe: boolean;
+  /** The kinds of fault that the simulator has for it. */
+  readonly faultKinds: readonly string[];
+  /** Whether its simulation knows the fault. */
+  canHave(fault: Fault): boolean;
+};
+
+/** Every upstream. */
+export const subjects: readonly Subject[] = await Promise.all(upstreamNames.map(examine));
+
+async function examine(name: UpstreamName): Promise<Subject> {
+  await using rig = await Rig.start(name);
+  const { definition, upstream, worker } = rig;
+  const operations = Object.values(definition.operations);
+  const writes = operations.filter(({ effect }) => effect !== 'read');
+  return {
+    name,
+    definition,
+    operations,
+    reading: rig.reading,
+    writes,
+    provable: writes.filter((operation) => worker.client.canVerify(operation.name)),
+    byPassword: definition.signIn === 'password',
+    hasProbe: worker.client.probe !== undefined,
+    faultKinds: upstream.faultSchema.options.map((option) => option.shape.kind.value),
+    canHave: (fault) => upstream.faultSchema.safeParse(fault).success,
+  };
+}
