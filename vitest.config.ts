@@ -20,7 +20,8 @@ const kind = (name: string, group: keyof typeof groups, include: string[], timeo
     retry: 0,
     testTimeout: timeoutMs,
     hookTimeout: s(60),
-    expect: { requireAssertions: true },
+    // A condition is waited for as long as the test may last: how fast the machine is decides nothing.
+    expect: { requireAssertions: true, poll: { timeout: timeoutMs * 0.9, interval: 20 } },
     ...groups[group],
   },
 });
