@@ -120,12 +120,12 @@ describe('sent again', () => {
     const [first, second] = [await doubtful(made), await doubtful(made)];
     void made.worker.run();
     await resend(made.target, first, decision);
-    await expect.poll(() => made.queue.getCompletedCount(), { timeout: 3_000 }).toBe(1);
+    await expect.poll(() => made.queue.getCompletedCount()).toBe(1);
     await made.queue.pause();
     await resend(made.target, second, decision);
     expect(await made.queue.getWaitingCount()).toBe(1);
     await made.queue.resume();
-    await expect.poll(() => made.queue.getCompletedCount(), { timeout: 3_000 }).toBe(2);
+    await expect.poll(() => made.queue.getCompletedCount()).toBe(2);
   });
 
   test('a limit in the past is lifted, one in the future is kept and noted', async () => {
