@@ -1,13 +1,18 @@
-import { randomUUID } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Redis } from 'ioredis';
-import { afterAll, afterEach, describe, expect, inject, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, inject, it, vi } from 'vitest';
 import { SessionStore } from '../session-store.ts';
 import { upstreamSettings } from '../settings.ts';
 import type { AttemptContext, UpstreamClient } from '../upstream.ts';
 import { createCrossmarkClient } from './client.ts';
 import { crossmark } from './definition.ts';
+
+// The real one is slow on purpose, 40 ms for each client; `session-store.component.test.ts` tests it.
+vi.mock('../credentials.ts', () => ({
+  credentialsFingerprint: (...credentials: string[]) => hash('sha256', JSON.stringify(credentials)),
+}));
 
 const redis = new Redis(inject('redisUrl'));
 const cleanups: (() => void | Promise<void>)[] = [];

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import {
   afterAll,
@@ -10,6 +10,7 @@ import {
   inject,
   it,
   onTestFinished,
+  vi,
 } from 'vitest';
 import { SessionStore } from '../session-store.ts';
 import { upstreamSettings } from '../settings.ts';
@@ -17,6 +18,11 @@ import type { AttemptContext, UpstreamClient } from '../upstream.ts';
 import { createWalmartEdrClient } from './client.ts';
 import { walmartEdr } from './definition.ts';
 import { jwt, type Reply, TestWalmart } from './test-server.ts';
+
+// The real one is slow on purpose, 40 ms for each client; `session-store.component.test.ts` tests it.
+vi.mock('../credentials.ts', () => ({
+  credentialsFingerprint: (...credentials: string[]) => hash('sha256', JSON.stringify(credentials)),
+}));
 
 const sealer = {
   seal: (plain: string) => `sealed:${Buffer.from(plain).toString('base64')}`,
