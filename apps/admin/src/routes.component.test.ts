@@ -29,7 +29,7 @@ function ask(admin: Admin, method: string, path: string, cookie: string): Promis
 
 describe('the table of routes', () => {
   test('whoever lacks the role is refused everywhere, whoever has it is let through', async () => {
-    await using admin = await startAdmin(redisUrl, 300);
+    await using admin = await startAdmin(redisUrl, 50);
     for (const role of roles) {
       const cookie = await admin.login(role);
       for (const { method, path, role: needed } of table(admin)) {

@@ -115,11 +115,14 @@ describe('sent again', () => {
     },
   );
 
-  test('an idle worker takes it at once; a paused queue keeps it', async () => {
+  test('it wakes an idle worker; a paused queue keeps it', async () => {
     const made = await setup(async () => ({}));
     const [first, second] = [await doubtful(made), await doubtful(made)];
-    void made.worker.run();
+    const marker = made.queue.toKey('marker');
+    await made.redis.del(marker);
     await resend(made.target, first, decision);
+    expect(await made.redis.exists(marker)).toBe(1);
+    void made.worker.run();
     await expect.poll(() => made.queue.getCompletedCount()).toBe(1);
     await made.queue.pause();
     await resend(made.target, second, decision);
