@@ -23,20 +23,27 @@ export function mayAct(role: Role, needed: Role): boolean {
   return roles.indexOf(role) >= roles.indexOf(needed);
 }
 
+type Verify = (password: string, hash: string) => Promise<boolean>;
 type Account = { readonly user: User; readonly hash: string; readonly stamp: string };
 
 /** The accounts of this process. */
 export class Accounts {
   readonly #byName: ReadonlyMap<string, Account>;
   readonly #decoyHash: string;
+  readonly #verify: Verify;
 
-  private constructor(accounts: readonly Account[], decoyHash: string) {
+  private constructor(accounts: readonly Account[], decoyHash: string, verify: Verify) {
     this.#byName = new Map(accounts.map((account) => [account.user.name, account]));
     this.#decoyHash = decoyHash;
+    this.#verify = verify;
   }
 
   /** `stampKey` keys the stamps kept in sessions, so that a stamp says nothing about a hash. */
-  static async open(sources: readonly AccountSource[], stampKey: Buffer): Promise<Accounts> {
+  static async open(
+    sources: readonly AccountSource[],
+    stampKey: Buffer,
+    verify: Verify = verifyPassword,
+  ): Promise<Accounts> {
     const accounts = await Promise.all(
       sources.map(async (source): Promise<Account> => {
         const secret = source.kind === 'hash' ? source.hash : source.password;
@@ -48,13 +55,13 @@ export class Accounts {
       }),
     );
     // The decoy costs what a real account costs, or the answer time would tell which users exist.
-    return new Accounts(accounts, accounts[0]?.hash ?? (await hashPassword('no account')));
+    return new Accounts(accounts, accounts[0]?.hash ?? (await hashPassword('no account')), verify);
   }
 
   /** The user, or null when name or password is wrong; which of the two cannot be told. */
   async check(name: string, password: string): Promise<{ user: User; stamp: string } | null> {
     const account = this.#byName.get(name);
-    const matches = await verifyPassword(password, account?.hash ?? this.#decoyHash);
+    const matches = await this.#verify(password, account?.hash ?? this.#decoyHash);
     return account !== undefined && matches ? { user: account.user, stamp: account.stamp } : null;
   }
 

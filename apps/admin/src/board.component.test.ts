@@ -3,7 +3,7 @@ import { createLogger } from '@recloser/runtime/logger';
 import { connectRedis } from '@recloser/runtime/redis';
 import { createSealer } from '@recloser/runtime/seal';
 import { UnrecoverableError, Worker } from 'bullmq';
-import { describe, expect, inject, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { withoutOutsideLinks } from './board.ts';
 import { startAdmin, type TestAdmin } from './testing/start-admin.ts';
 
@@ -66,6 +66,10 @@ function work(admin: TestAdmin, process: () => Promise<unknown>): Worker {
   return worker;
 }
 
+async function finished(admin: TestAdmin, id: string): Promise<void> {
+  await expect.poll(async () => (await upstreamOf(admin).queue.getJob(id))?.finishedOn).toBeDefined();
+}
+
 const everything = ['latest', 'waiting', 'failed', 'completed', 'delayed'];
 
 describe('what the board shows', () => {
@@ -117,10 +121,7 @@ describe('what the board shows', () => {
       result: { items: [{ mPlanId: '7', staffedReps: 'Jane Roe' }], total: 1 },
       attempt,
     }));
-    await vi.waitUntil(
-      async () => (await upstreamOf(admin).queue.getJob(id))?.finishedOn !== undefined,
-      5_000,
-    );
+    await finished(admin, id);
     const text = await (await board(admin, `/crossmark/${id}`, cookie)).text();
     expect(text).toContain('"mPlanId":"7"');
     expect(text).not.toContain('Jane');
@@ -136,13 +137,15 @@ describe('what the board says of a held queue', () => {
     await submit(admin);
     await holds.set({ kind: 'operator', owner: 'ann', reason: 'look' });
     await queue.add('x', {}, { delay: 1 });
-    await vi.waitUntil(async () => {
+    const said = async () => {
       const { queues } = (await (await board(admin, '', cookie)).json()) as {
         queues: { name: string; description?: string }[];
       };
-      const said = queues.find(({ name }) => name === 'crossmark')?.description;
-      return said === 'Held by operator: 3 calls, 1 of them retries that are due (counted as delayed).';
-    }, 5_000);
+      return queues.find(({ name }) => name === 'crossmark')?.description;
+    };
+    await expect
+      .poll(said)
+      .toBe('Held by operator: 3 calls, 1 of them retries that are due (counted as delayed).');
   });
 });
 
@@ -245,10 +248,7 @@ describe('what the board may change', () => {
     const id = await submit(admin, 'list-planning');
     await admin.redis.hset(upstreamOf(admin).queue.toKey(id), 'failedReason', 'an earlier attempt');
     work(admin, async () => ({ result: {}, attempt: {} }));
-    await vi.waitUntil(
-      async () => (await upstreamOf(admin).queue.getJob(id))?.finishedOn !== undefined,
-      5_000,
-    );
+    await finished(admin, id);
     expect((await board(admin, `/crossmark/${id}/retry`, cookie, 'PUT')).status).toBe(409);
     expect(await (await board(admin, `/crossmark/${id}`, cookie)).json()).toMatchObject({
       job: { isFailed: false },
@@ -266,7 +266,7 @@ async function failedCall(
   const job = await queue.getJob(id);
   await job?.updateData({ ...job.data, settled });
   const worker = work(admin, () => Promise.reject(new UnrecoverableError(settled.code)));
-  await vi.waitUntil(async () => (await queue.getJob(id))?.finishedOn !== undefined, 5_000);
+  await finished(admin, id);
   await worker.close();
   return id;
 }

@@ -3,7 +3,7 @@ import { createLogger } from '@recloser/runtime/logger';
 import { connectRedis } from '@recloser/runtime/redis';
 import { createSealer } from '@recloser/runtime/seal';
 import { UnrecoverableError, Worker } from 'bullmq';
-import { describe, expect, inject, test, vi } from 'vitest';
+import { describe, expect, inject, test } from 'vitest';
 import { RetryRunner } from './retry-runner.ts';
 import { postJson, startAdmin, type TestAdmin } from './testing/start-admin.ts';
 
@@ -43,7 +43,7 @@ async function failedCalls(admin: TestAdmin, settled: readonly { status: string;
   const connection = connectRedis(redisUrl, { role: 'worker', name: 'test', log });
   const fail = () => Promise.reject(new UnrecoverableError('no'));
   const worker = new Worker(queue.name, fail, { connection, prefix: queue.opts.prefix ?? '' });
-  await vi.waitUntil(async () => (await queue.getFailedCount()) === ids.length, 8_000);
+  await expect.poll(() => queue.getFailedCount()).toBe(ids.length);
   await worker.close();
   connection.disconnect();
   return ids;
@@ -86,8 +86,9 @@ describe('retrying in doses', () => {
     const cookie = await admin.login('operator');
     const started = await postJson(url(admin), cookie, { perMinute: 6_000, reason: 'it works again' });
     expect(started.status).toBe(202);
-    await vi.waitUntil(async () => (await runOf(admin)).state === 'waiting', 5_000);
-    await vi.waitUntil(async () => (await runOf(admin)).note?.includes('operator'), 5_000);
+    await expect
+      .poll(() => runOf(admin))
+      .toMatchObject({ state: 'waiting', note: expect.stringContaining('operator') });
     expect(await queue.getFailedCount()).toBe(3);
     const second = await postJson(url(admin), cookie, { perMinute: 60, reason: 'again' });
     expect([second.status, await second.json()]).toEqual([
@@ -95,7 +96,7 @@ describe('retrying in doses', () => {
       expect.objectContaining({ code: 'conflict' }),
     ]);
     await holds.release('operator', { owner: 'ann', reason: 'looked' });
-    await vi.waitUntil(async () => (await runOf(admin)).state === 'finished', 8_000);
+    await expect.poll(() => runOf(admin)).toMatchObject({ state: 'finished' });
     expect(await runOf(admin)).toMatchObject({ total: '3', done: '3', by: 'operator' });
     expect(await queue.getFailedCount()).toBe(0);
     const audit = JSON.stringify(await admin.redis.xrange(`${admin.prefix}:audit`, '-', '+'));
@@ -107,7 +108,7 @@ describe('retrying in doses', () => {
     await failedCalls(admin, [failed, failed, failed]);
     const cookie = await admin.login('operator');
     await postJson(url(admin), cookie, { perMinute: 1, reason: 'slowly' });
-    await vi.waitUntil(async () => (await runOf(admin)).done === '1', 5_000);
+    await expect.poll(() => runOf(admin)).toMatchObject({ done: '1' });
     const stopped = await postJson(url(admin, '/stop'), cookie, { reason: 'enough' });
     expect(await stopped.json()).toMatchObject({
       state: 'stopped',
@@ -120,14 +121,14 @@ describe('retrying in doses', () => {
 
   test('two admin processes put each call back once', async () => {
     await using admin = await startAdmin(redisUrl);
-    const other = new RetryRunner({ redis: admin.redis, upstreams: admin.upstreams, log });
+    const other = new RetryRunner({ redis: admin.redis, upstreams: admin.upstreams, log, lookMs: 20 });
     other.start();
     const ids = await failedCalls(
       admin,
       Array.from({ length: 12 }, () => failed),
     );
     await postJson(url(admin), await admin.login('operator'), { perMinute: 6_000, reason: 'all' });
-    await vi.waitUntil(async () => (await runOf(admin)).state === 'finished', 10_000);
+    await expect.poll(() => runOf(admin)).toMatchObject({ state: 'finished' });
     await other.stop();
     expect(await runOf(admin)).toMatchObject({ done: String(ids.length) });
   });

@@ -28,6 +28,7 @@ export class RetryRunner {
   readonly #redis: Redis;
   readonly #upstreams: readonly AdminUpstream[];
   readonly #log: Pick<Logger, 'warn'>;
+  readonly #lookMs: number;
   readonly #token = randomUUID();
   /** Up to when each run has had its doses, in ms of this process' own clock. */
   readonly #paidMs = new Map<string, number>();
@@ -35,10 +36,17 @@ export class RetryRunner {
   #look: Promise<void> = Promise.resolve();
   #stopped = false;
 
-  constructor(deps: { redis: Redis; upstreams: readonly AdminUpstream[]; log: Pick<Logger, 'warn'> }) {
+  constructor(deps: {
+    redis: Redis;
+    upstreams: readonly AdminUpstream[];
+    log: Pick<Logger, 'warn'>;
+    /** How often it looks for runs and gives doses. */
+    lookMs?: number;
+  }) {
     this.#redis = deps.redis;
     this.#upstreams = deps.upstreams;
     this.#log = deps.log;
+    this.#lookMs = deps.lookMs ?? lookMs;
   }
 
   /** Begins to look. */
@@ -47,7 +55,7 @@ export class RetryRunner {
       this.#look = this.#lookAtAll().finally(() => {
         if (!this.#stopped) this.start();
       });
-    }, lookMs);
+    }, this.#lookMs);
   }
 
   /** Ends after the dose that is being given; safe twice. */

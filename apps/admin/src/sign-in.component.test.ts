@@ -66,7 +66,7 @@ describe('sign-in', () => {
   });
 
   test('without a worker the answer says so, in time', async () => {
-    await using admin = await startAdmin(redisUrl, 300);
+    await using admin = await startAdmin(redisUrl, 50);
     const answer = await postJson(url(admin, 'send-code'), await admin.login('operator'), {});
     expect(answer.status).toBe(504);
     expect(await answer.json()).toMatchObject({

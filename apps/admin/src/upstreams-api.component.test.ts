@@ -1,4 +1,4 @@
-import { describe, expect, inject, test, vi } from 'vitest';
+import { describe, expect, inject, onTestFinished, test, vi } from 'vitest';
 import { startAdmin, type TestAdmin } from './testing/start-admin.ts';
 import { UpstreamFeed } from './upstream-feed.ts';
 import type { Snapshot } from './upstream-view.ts';
@@ -6,16 +6,11 @@ import type { Snapshot } from './upstream-view.ts';
 const redisUrl = inject('redisUrl');
 
 /** Reads a live stream until `accept` takes a snapshot. */
-async function readUntil(
-  admin: TestAdmin,
-  cookie: string,
-  accept: (snapshot: Snapshot) => boolean,
-  signal?: AbortSignal,
-) {
+async function readUntil(admin: TestAdmin, cookie: string, accept: (snapshot: Snapshot) => boolean) {
   const stop = new AbortController();
   const answer = await fetch(`${admin.url}/api/upstreams/stream`, {
     headers: { cookie },
-    signal: AbortSignal.any([stop.signal, AbortSignal.timeout(8_000), ...(signal ? [signal] : [])]),
+    signal: stop.signal,
   });
   expect(answer.headers.get('content-type')).toContain('text/event-stream');
   let text = '';
@@ -40,10 +35,12 @@ describe('GET /api/upstreams', () => {
   test('shows every upstream in the agreed shape', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('viewer');
+    const askedAt = Date.now();
     const answer = await fetch(`${admin.url}/api/upstreams`, { headers: { cookie } });
     expect(answer.headers.get('cache-control')).toBe('no-store');
     const { asOf, upstreams } = (await answer.json()) as Snapshot;
-    expect(Math.abs(Date.parse(asOf) - Date.now())).toBeLessThan(5_000);
+    expect(Date.parse(asOf)).toBeGreaterThanOrEqual(askedAt);
+    expect(Date.parse(asOf)).toBeLessThanOrEqual(Date.now());
     expect(upstreams.map(({ name }) => name)).toEqual(['crossmark', 'walmart-edr']);
     expect(upstreams[0]).toMatchObject({
       breaker: {
@@ -84,20 +81,28 @@ describe('the live stream', () => {
     });
     expect(snapshot.upstreams[0]).toMatchObject({ paused: true, holds: [{ owner: 'somebody' }] });
   });
-
-  test('comes at least every two seconds though nothing changes', async () => {
-    await using admin = await startAdmin(redisUrl);
-    let seen = 0;
-    const startedMs = performance.now();
-    await readUntil(admin, await admin.login('viewer'), () => {
-      seen += 1;
-      return seen === 3;
-    });
-    expect(performance.now() - startedMs).toBeLessThan(4_500);
-  });
 });
 
 describe('the feed', () => {
+  test('tells something at least every two seconds though nothing changes', async () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const read = async () => ({ asOf: '', upstreams: [] });
+    const subscriber = { on: () => {}, off: () => {}, subscribe: async () => 1 } as never;
+    const feed = new UpstreamFeed({ read, subscriber, channels: ['c'], log: { warn: () => {} } as never });
+    feed.start();
+    let heard = 0;
+    feed.listen(() => {
+      heard += 1;
+    });
+    await vi.advanceTimersByTimeAsync(0);
+    for (const times of [1, 2, 3]) {
+      expect(heard).toBeGreaterThanOrEqual(times);
+      await vi.advanceTimersByTimeAsync(2_000);
+    }
+    feed.stop();
+  });
+
   test('reads once for all listeners and not at all without any', async () => {
     let reads = 0;
     const read = async () => {
@@ -116,7 +121,7 @@ describe('the feed', () => {
     expect(reads).toBe(0);
     const heard = [0, 0];
     const stops = heard.map((_, index) => feed.listen(() => (heard[index] = (heard[index] ?? 0) + 1)));
-    await vi.waitUntil(() => (heard[0] ?? 0) >= 3);
+    await expect.poll(() => heard[0]).toBeGreaterThanOrEqual(3);
     expect(heard[1]).toBe(heard[0]);
     expect(reads).toBe(heard[0]);
     for (const stop of stops) stop();
@@ -145,7 +150,7 @@ describe('the feed', () => {
     feed.start();
     const kinds: string[] = [];
     feed.listen((event) => kinds.push(event.kind));
-    await vi.waitUntil(() => kinds.length >= 2);
+    await expect.poll(() => kinds.length).toBeGreaterThanOrEqual(2);
     feed.stop();
     expect(kinds.slice(0, 2)).toEqual(['unavailable', 'snapshot']);
   });

@@ -17,7 +17,7 @@ import type { CallbackGate, Pass } from './callback-gate.ts';
 import type { CallbackMetrics } from './callback-metrics.ts';
 import { type Resolve, type SendResult, sendCallback } from './callback-sender.ts';
 import type { StopSwitch } from './stop-switch.ts';
-import { jittered } from './timings.ts';
+import { jittered, type Timings } from './timings.ts';
 import type { Sealer } from './work-context.ts';
 
 export type DeliveryContext = {
@@ -31,6 +31,7 @@ export type DeliveryContext = {
   readonly timeoutMs: number;
   /** A callback older than this is given up, however often it was put off. */
   readonly maxAgeMs: number;
+  readonly timings: Pick<Timings, 'putOffMs'>;
   readonly metrics: CallbackMetrics;
   readonly stop: StopSwitch;
   readonly log: Logger;
@@ -75,7 +76,7 @@ export async function deliverCallback(
   }
   if (body === 'gone') return giveUp(context, 'given_up', 'the call is no longer kept');
   const entry = await context.gate.enter(checked.url.host, job.id ?? '');
-  if (entry.kind === 'wait') return putOff(job, token, entry.forMs);
+  if (entry.kind === 'wait') return putOff(context, job, token, entry.forMs);
   return send(context, { job, token, data, url: checked.url, body }, entry.pass);
 }
 
@@ -170,9 +171,9 @@ async function settle(
 }
 
 /** Back into the queue, unspent; the longer, the more often that has happened. */
-async function putOff(job: Job, token: string, forMs: number): Promise<never> {
+async function putOff({ timings }: DeliveryContext, job: Job, token: string, forMs: number): Promise<never> {
   const times = Math.max(0, job.attemptsStarted - job.attemptsMade - 1);
-  const leastMs = jittered(Math.min(longestPutOffMs, 500 * 2 ** Math.min(times, 7)));
+  const leastMs = jittered(Math.min(longestPutOffMs, timings.putOffMs * 2 ** Math.min(times, 7)));
   await job.moveToDelayed(Date.now() + Math.max(1, Math.round(forMs)) + leastMs, token);
   throw new DelayedError();
 }

@@ -27,10 +27,11 @@ export type GateOptions = {
   readonly breaker: { readonly failMax: number; readonly resetMs: number };
   /** How long one attempt may take; a permit's lease is this plus 5 s. */
   readonly timeoutMs: number;
+  /** How long a callback waits for a place. */
+  readonly busyMs: number;
 };
 
 const leaseMarginMs = 5_000;
-const busyMs = 1_000;
 
 export class CallbackGate {
   readonly #options: GateOptions;
@@ -44,7 +45,8 @@ export class CallbackGate {
   /** Asks leave to send `id` to `host` (with its port). Rejects when Redis fails. */
   async enter(host: string, id: string): Promise<Entry> {
     const running = this.#inFlight.get(host) ?? 0;
-    if (running >= this.#options.perHost) return { kind: 'wait', forMs: busyMs };
+    const { perHost, busyMs } = this.#options;
+    if (running >= perHost) return { kind: 'wait', forMs: busyMs };
     this.#inFlight.set(host, running + 1);
     try {
       const entry = await this.#ask(host, id);
@@ -57,7 +59,7 @@ export class CallbackGate {
   }
 
   async #ask(host: string, id: string): Promise<Entry> {
-    const { worker, timeoutMs } = this.#options;
+    const { worker, timeoutMs, busyMs } = this.#options;
     const leaseMs = timeoutMs + leaseMarginMs;
     const fleet = this.#breaker(host);
     let reply = await fleet.admit(id, worker, leaseMs);

@@ -2,18 +2,20 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { FleetBreaker } from '@recloser/breaker/fleet-breaker';
 import { callbackBody } from '@recloser/calls/callback-event';
 import { parseCallbackHosts } from '@recloser/calls/callback-hosts';
 import { callbacksKey, sweepEnds } from '@recloser/calls/callback-queue';
 import { parseCallbackSecrets } from '@recloser/calls/callback-signature';
 import { createMetrics } from '@recloser/runtime/metrics';
 import type { Job } from 'bullmq';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { callbackBreakerRoot } from './callback-gate.ts';
 import { createCallbackMetrics } from './callback-metrics.ts';
 import { parseRetryAfter } from './callback-sender.ts';
 import { CallbackWorker, type CallbackWorkerOptions } from './callback-worker.ts';
 import { StopSwitch } from './stop-switch.ts';
-import { createKit, done, type Kit, outcome, ScriptedClient, testTimings } from './test-kit.ts';
+import { createKit, done, type Kit, outcome, ScriptedClient, testTimings, until } from './test-kit.ts';
 
 type Taken = { readonly id: string; readonly callId: string; readonly type: string; readonly text: string };
 
@@ -80,13 +82,13 @@ function callbackWorker(options: Partial<CallbackWorkerOptions> & { allow?: stri
     hosts: hosts.value,
     signer: secrets.signer,
     sealer: kit.sealer,
-    timeoutMs: 1_000,
-    retryWaitsMs: [50, 50, 50, 50, 50, 50],
+    timeoutMs: 60_000,
+    retryWaitsMs: Array(50).fill(10),
     breaker: { failMax: 5, resetMs: 30_000 },
     metrics: createCallbackMetrics(createMetrics('test')),
     log: kit.log,
     stop,
-    sweepMs: 100,
+    sweepMs: 20,
     timings: testTimings,
     ...options,
   });
@@ -95,6 +97,16 @@ function callbackWorker(options: Partial<CallbackWorkerOptions> & { allow?: stri
     await worker.close();
   });
   return { worker, stop };
+}
+
+/** Keeps the receiver's next answer until the test releases it; every later one is a 204. */
+function holdAnswer(): PromiseWithResolvers<ServerResponse> {
+  const held = Promise.withResolvers<ServerResponse>();
+  receiver.answer = (response) => {
+    receiver.answer = (next) => next.writeHead(204).end();
+    held.resolve(response);
+  };
+  return held;
 }
 
 /** A call that ended; nobody has announced that. */
@@ -106,9 +118,6 @@ async function endedCall(
   await kit.until(id, 'succeeded');
   return id;
 }
-
-const until = <T>(check: () => T | Promise<T>): Promise<T> =>
-  vi.waitFor(check, { timeout: 15_000, interval: 20 });
 
 function jobsOf(worker: CallbackWorker): Promise<Job[]> {
   return worker.queue.getJobs(['completed', 'failed', 'delayed', 'waiting', 'active']);
@@ -174,15 +183,16 @@ describe('an end that nobody announced', () => {
 
   test('an end that was overtaken before it could be told is dropped', async () => {
     await kit.worker(client);
-    receiver.answer = (response) => response.writeHead(500).end();
+    const held = holdAnswer();
     client.onRun = async () => outcome('reject');
     const id = await kit.post('read', { callback: { url: `${receiver.url}/hook` } });
-    const { worker } = callbackWorker({ retryWaitsMs: [400, 50, 50, 50, 50] });
+    const { worker } = callbackWorker();
     worker.start();
-    await until(() => expect(receiver.of(id)).toHaveLength(1));
+    const response = await held.promise;
     client.onRun = async () => done;
-    receiver.answer = (response) => response.writeHead(204).end();
     await (await kit.queue.getJob(id))?.retry('failed');
+    await kit.until(id, 'succeeded');
+    response.writeHead(500).end();
     await until(() =>
       expect(receiver.of(id).map(({ type }) => type)).toEqual(['call.failed', 'call.succeeded']),
     );
@@ -215,12 +225,12 @@ describe('what is kept meanwhile', () => {
 
   test('the body stays the same when the call is gone by the time the receiver is back', async () => {
     await kit.worker(client);
-    receiver.answer = (response) => response.writeHead(500).end();
+    const held = holdAnswer();
     const id = await endedCall();
-    callbackWorker({ retryWaitsMs: [300, 300, 300] }).worker.start();
-    await until(() => expect(receiver.of(id)).toHaveLength(1));
+    callbackWorker().worker.start();
+    const response = await held.promise;
     await kit.queue.remove(id);
-    receiver.answer = (response) => response.writeHead(204).end();
+    response.writeHead(500).end();
     await until(() => expect(receiver.of(id)).toHaveLength(2));
     expect(receiver.of(id)[1]?.text).toBe(receiver.of(id)[0]?.text);
   });
@@ -257,31 +267,40 @@ describe('receivers that do not work', () => {
     await kit.worker(client);
     receiver.answer = () => {};
     const id = await endedCall();
-    callbackWorker({ timeoutMs: 150 }).worker.start();
-    await until(() => expect(receiver.of(id).length).toBeGreaterThan(1));
+    const { worker } = callbackWorker({ timeoutMs: 50 });
+    worker.start();
+    await until(() => expect(kit.lines.join('\n')).toContain('"result":"timeout"'));
+    await worker.close();
     receiver.answer = (response) => response.writeHead(204).end();
-    await until(() => expect(kit.lines.join('\n')).toContain('http_204'));
+    callbackWorker({ workerId: 'callbacks-2' }).worker.start();
+    await until(() => expect(kit.lines.join('\n')).toContain('"result":"http_204"'));
+    expect(receiver.of(id).length).toBeGreaterThan(1);
   });
 
   test('one that is down is not hammered: its breaker opens for all, and closes by itself', async () => {
     await kit.worker(client);
     receiver.answer = (response) => response.writeHead(500).end();
     const ids = await Promise.all(Array.from({ length: 20 }, () => endedCall()));
-    const breaker = { failMax: 3, resetMs: 1_500 };
+    const breaker = { failMax: 3, resetMs: 50 };
     const { worker } = callbackWorker({ breaker });
     // All 20 at once; the workers' own sweeps would find them a few at a time.
     const source = { upstream: 'testing', root: kit.root, queue: kit.queue };
-    await sweepEnds({ redis: kit.redis, source, callbacks: worker.queue, attempts: 7 });
+    await sweepEnds({ redis: kit.redis, source, callbacks: worker.queue, attempts: 51 });
     expect(await worker.queue.count()).toBe(20);
     worker.start();
     callbackWorker({ breaker, workerId: 'callbacks-2' }).worker.start();
-    await until(() => expect(receiver.requests).toBeGreaterThanOrEqual(5));
-    const delayed = await worker.queue.getJobs(['delayed', 'waiting', 'active']);
-    expect(delayed.filter(({ attemptsMade }) => attemptsMade === 0).length).toBeGreaterThan(5);
+    const root = callbackBreakerRoot(kit.prefix, new URL(receiver.url).host);
+    const fleet = new FleetBreaker({ redis: kit.redis, root, policy: breaker });
+    await until(async () => expect((await fleet.read()).trips).toBeGreaterThanOrEqual(3));
+    // The requests first: what comes after them can only add to the trips.
+    const { requests } = receiver;
+    const { trips } = await fleet.read();
     // Threshold, in flight at the trip (4 of each worker), one for each trial.
-    expect(receiver.requests).toBeLessThanOrEqual(3 + 8 + 3);
+    expect(requests).toBeLessThanOrEqual(3 + 8 + trips);
     receiver.answer = (response) => response.writeHead(204).end();
     await until(async () => expect(await worker.queue.getCompletedCount()).toBe(20));
+    const spent = (await worker.queue.getCompleted()).reduce((sum, job) => sum + job.attemptsMade, 0);
+    expect(spent).toBe(receiver.requests);
     for (const id of ids) expect(new Set(receiver.of(id).map((one) => one.id)).size).toBe(1);
   });
 
@@ -292,7 +311,7 @@ describe('receivers that do not work', () => {
     const quick = await startReceiver();
     stops.push(quick.stop);
     await Promise.all(Array.from({ length: 20 }, () => endedCall()));
-    const { worker } = callbackWorker({ timeoutMs: 15_000, concurrency: 5 });
+    const { worker } = callbackWorker({ concurrency: 5 });
     worker.start();
     await until(() => expect(receiver.open).toBe(2));
     const id = await endedCall(`${quick.url}/hook`);
@@ -307,7 +326,7 @@ describe('receivers that do not work', () => {
     await kit.worker(client);
     receiver.answer = () => {};
     const id = await endedCall();
-    const { worker, stop } = callbackWorker({ timeoutMs: 10_000 });
+    const { worker, stop } = callbackWorker();
     worker.start();
     await until(() => expect(receiver.of(id)).toHaveLength(1));
     stop.abortAll();

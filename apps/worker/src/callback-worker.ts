@@ -216,10 +216,11 @@ export class CallbackWorker {
       perHost: Math.max(1, Math.floor(concurrency * hostShare)),
       breaker,
       timeoutMs,
+      busyMs: this.#timings.hostBusyMs,
     });
     const queues = new Map([...this.#sources].map(([name, { queue }]) => [name, queue]));
     const maxAgeMs = retryWaitsMs.reduce((sum, ms) => sum + ms, 0) * 1.2 + dayMs;
-    return { ...rest, redis: connections.fast, queues, gate, timeoutMs, maxAgeMs };
+    return { ...rest, redis: connections.fast, queues, gate, timeoutMs, maxAgeMs, timings: this.#timings };
   }
 
   /** The list's pause, give or take a tenth; longer when the receiver asked for that. */

@@ -3,7 +3,7 @@ import { LastGoodFinder, resultKeyOf, wantLastGood } from '@recloser/calls/last-
 import { callOptions } from '@recloser/calls/options';
 import { expect, test, vi } from 'vitest';
 import { Housekeeper } from './housekeeper.ts';
-import { createKit } from './test-kit.ts';
+import { createKit, until } from './test-kit.ts';
 
 type Kit = Awaited<ReturnType<typeof createKit>>;
 
@@ -33,7 +33,7 @@ test('expires what waits too long behind a hold, by itself', async () => {
   keeper.start();
   if (stored.kind !== 'stored') throw new Error(stored.kind);
   await kit.until(stored.id, 'expired');
-  await vi.waitFor(() => expect(finished).toHaveBeenCalledWith('read', 'expired'));
+  await until(() => expect(finished).toHaveBeenCalledWith('read', 'expired'));
   await keeper.stop();
   await keeper.stop();
 });
@@ -58,7 +58,7 @@ test('keeps a result only of operations that are asked for, sealed as it is', as
   next.ended(kit.root, { ...done, data: { operation: 'other', resultKey: key } });
   next.ended(kit.root, { ...done, finishedOn: undefined });
   next.ended(kit.root, done);
-  await vi.waitFor(async () =>
+  await until(async () =>
     expect(await finder.find(key, 60_000)).toMatchObject({ id: 'call-1', result: { sealed: 's1.x' } }),
   );
   expect(await finder.find(key, -1)).toBeUndefined();

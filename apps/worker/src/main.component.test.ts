@@ -10,14 +10,20 @@ import { connectRedis } from '@recloser/runtime/redis';
 import { createSealer } from '@recloser/runtime/seal';
 import { crossmark } from '@recloser/upstreams/crossmark/definition';
 import { Queue } from 'bullmq';
-import { afterEach, describe, expect, inject, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
+import { until } from './test-kit.ts';
 
 const repository = new URL('../../../', import.meta.url).pathname;
 const sessionKey = Buffer.alloc(32, 9);
 const stops: (() => unknown)[] = [];
+let simulator: Process;
+beforeAll(() => {
+  simulator = run('simulator', { SIMULATOR_PORT: '0' });
+});
 afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop();
 });
+afterAll(() => end(simulator));
 
 type Process = { child: ChildProcess; output: () => string; exited: Promise<number | null> };
 
@@ -34,23 +40,21 @@ function run(app: string, env: Record<string, string>): Process {
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (output += String(data)));
   const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
-  stops.push(async () => {
-    child.kill('SIGKILL');
-    await exited;
-  });
   return { child, output: () => output, exited };
+}
+
+async function end({ child, exited }: Process): Promise<void> {
+  child.kill('SIGKILL');
+  await exited;
 }
 
 /** The address a process logged that it listens on. */
 function addressOf({ output }: Process): Promise<string> {
-  return vi.waitFor(
-    () => {
-      const url = /"url":"(http:[^"]+)"/.exec(output())?.[1];
-      if (!url) throw new Error(`no address yet: ${output()}`);
-      return url;
-    },
-    { timeout: 15_000, interval: 50 },
-  );
+  return until(() => {
+    const url = /"url":"(http:[^"]+)"/.exec(output())?.[1];
+    if (!url) throw new Error(`no address yet: ${output()}`);
+    return url;
+  });
 }
 
 async function setup() {
@@ -64,16 +68,23 @@ async function setup() {
     await queue.close();
     redis.disconnect();
   });
-  const simulator = await addressOf(run('simulator', { SIMULATOR_PORT: '0' }));
-  const startWorker = () =>
-    run('worker', {
+  const upstream = await addressOf(simulator);
+  await fetch(`${upstream}/control/crossmark/reset`, { method: 'POST' });
+  const startWorker = () => {
+    const worker = run('worker', {
       REDIS_PREFIX: prefix,
       SESSION_KEY: sessionKey.toString('base64'),
       WORKER_HEALTH_PORT: '0',
       WORKER_UPSTREAMS: 'crossmark',
-      CROSSMARK_BASE_URL: `${simulator}/crossmark`,
+      CROSSMARK_BASE_URL: `${upstream}/crossmark`,
       CROSSMARK_BACKOFF_BASE_MS: '20',
+      // No attempt runs out of time, however slow the machine.
+      CROSSMARK_TIMEOUT_MS: '60000',
+      READ_BACK_WAITS_MS: '20,40,60',
     });
+    stops.push(() => end(worker));
+    return worker;
+  };
   const sealer = createSealer(sessionKey);
   const schedule = async (mPlanId: string) => {
     const stored = await enqueueCall({
@@ -102,75 +113,76 @@ async function setup() {
     return callView({ upstream: 'crossmark', call, holds: [], nowMs: Date.now(), sealer });
   };
   const succeeded = (id: string) =>
-    vi.waitFor(
-      async () => {
-        const call = await view(id);
-        if (call.status !== 'succeeded') throw new Error(JSON.stringify(call));
-        return call;
-      },
-      { timeout: 30_000, interval: 50 },
-    );
+    until(async () => {
+      const call = await view(id);
+      if (call.status !== 'succeeded') throw new Error(JSON.stringify(call));
+      return call;
+    });
   const faults = (list: unknown[]) =>
-    fetch(`${simulator}/control/crossmark/faults`, {
+    fetch(`${upstream}/control/crossmark/faults`, {
       method: 'PUT',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ faults: list }),
     });
   const ledger = async () =>
-    (await (await fetch(`${simulator}/control/crossmark/ledger`)).json()) as {
+    (await (await fetch(`${upstream}/control/crossmark/ledger`)).json()) as {
       visits: { mPlanId: string; writes: number }[];
     };
-  return { startWorker, schedule, succeeded, view, faults, ledger };
+  /** As if the time of a dead worker's lock was over, and the last look for stalled calls had noted that. */
+  const loseLock = async (id: string) => {
+    await redis.del(`${queue.toKey(id)}:lock`, queue.toKey('stalled-check'));
+    await redis.sadd(queue.toKey('stalled'), id);
+  };
+  return { startWorker, schedule, succeeded, view, faults, ledger, loseLock };
 }
 
 describe('the worker process', () => {
-  test('books one visit, is ready, and stops cleanly on SIGTERM', async () => {
-    const { startWorker, schedule, succeeded, ledger } = await setup();
+  test('books visits, finds one that was answered 503 by reading back, is ready, stops cleanly on SIGTERM', async () => {
+    const { startWorker, schedule, succeeded, faults, ledger } = await setup();
+    await faults([{ kind: 'status', status: 503, operation: 'schedule-event', times: 1, afterApply: true }]);
     const worker = startWorker();
+    const doubted = await succeeded(await schedule('12345679'));
+    expect(doubted.attempts.made).toBe(1);
+    expect(doubted.history.map(({ outcome }) => outcome)).toEqual(['in_doubt', 'done']);
     const id = await schedule('12345678');
-    const call = await succeeded(id);
-    expect(call.result).toMatchObject({ scheduleEventId: expect.any(String), repId: '123456' });
-    expect((await ledger()).visits).toHaveLength(1);
+    expect((await succeeded(id)).result).toMatchObject({
+      scheduleEventId: expect.any(String),
+      repId: '123456',
+    });
+    expect((await ledger()).visits).toMatchObject([
+      { mPlanId: '12345679', writes: 1 },
+      { mPlanId: '12345678', writes: 1 },
+    ]);
     const url = await addressOf(worker);
-    await vi.waitFor(async () => expect((await fetch(`${url}/health/ready`)).status).toBe(200));
+    await until(async () => expect((await fetch(`${url}/health/ready`)).status).toBe(200));
     const metrics = await (await fetch(`${url}/metrics`)).text();
     expect(metrics).toMatch(
-      /recloser_calls_finished_total\{[^}]*operation="schedule-event",outcome="succeeded"[^}]*\} 1/,
+      /recloser_calls_finished_total\{[^}]*operation="schedule-event",outcome="succeeded"[^}]*\} 2/,
     );
     expect(metrics).not.toContain(id);
     worker.child.kill('SIGTERM');
     expect(await worker.exited).toBe(0);
     expect(worker.output()).not.toContain('123456"');
-  }, 60_000);
-
-  test('a write that was applied and then answered 503 is found by reading back: one visit', async () => {
-    const { startWorker, schedule, succeeded, faults, ledger } = await setup();
-    await faults([{ kind: 'status', status: 503, operation: 'schedule-event', times: 1, afterApply: true }]);
-    startWorker();
-    const call = await succeeded(await schedule('12345679'));
-    expect(call.attempts.made).toBe(1);
-    expect(call.history.map(({ outcome }) => outcome)).toEqual(['in_doubt', 'done']);
-    expect((await ledger()).visits).toMatchObject([{ mPlanId: '12345679', writes: 1 }]);
-  }, 60_000);
+  });
 
   test('killed in the middle of a write: another worker reads back and never books twice', async () => {
-    const { startWorker, schedule, succeeded, view, faults, ledger } = await setup();
+    const { startWorker, schedule, succeeded, faults, ledger, loseLock } = await setup();
     await faults([{ kind: 'hang', operation: 'schedule-event', times: 1, afterApply: true }]);
     const first = startWorker();
     const id = await schedule('12345680');
-    await vi.waitFor(async () => expect((await ledger()).visits).toHaveLength(1), { timeout: 20_000 });
-    first.child.kill('SIGKILL');
-    await first.exited;
+    await until(async () => expect((await ledger()).visits).toHaveLength(1));
+    await end(first);
+    await loseLock(id);
     startWorker();
     const call = await succeeded(id);
     expect(call.attempts).toMatchObject({ made: 1, stalls: 1 });
-    expect((await view(id)).result).toMatchObject({ mPlanId: '12345680' });
+    expect(call.result).toMatchObject({ mPlanId: '12345680' });
     expect((await ledger()).visits).toMatchObject([{ writes: 1 }]);
-  }, 90_000);
+  });
 
   test('says which variable is missing and exits with 1', async () => {
     const worker = run('worker', { NODE_ENV: 'production', SESSION_KEY: sessionKey.toString('base64') });
     expect(await worker.exited).toBe(1);
     expect(worker.output()).toContain('CROSSMARK_PASSWORD');
-  }, 30_000);
+  });
 });

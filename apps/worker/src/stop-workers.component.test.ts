@@ -25,7 +25,7 @@ describe('a graceful stop', () => {
     const running = await kit.post('read');
     await kit.until(running, 'running');
     const waiting = await kit.post('read');
-    const stopped = stopWorkers([worker], { stop, deadlineMs: 5_000, log: kit.log });
+    const stopped = stopWorkers([worker], { stop, deadlineMs: 60_000, log: kit.log });
     await expect.poll(() => stop.quiet).toBe(true);
     release.resolve();
     await stopped;
@@ -90,6 +90,35 @@ describe('a graceful stop', () => {
   });
 });
 
+test('an attempt that is stopped just before its mark is stored leaves no mark and is not made', async () => {
+  await using kit = await createKit();
+  const client = new ScriptedClient();
+  const begun = Promise.withResolvers<void>();
+  const seen: { refused: boolean; marked: unknown }[] = [];
+  client.onRun = async (_operation, _input, context) => {
+    const stopped = new Promise((resolve) => context.signal.addEventListener('abort', resolve));
+    begun.resolve();
+    await stopped;
+    const refused = await context.onSending().then(
+      () => false,
+      () => true,
+    );
+    const [job] = await kit.queue.getActive();
+    seen.push({ refused, marked: job?.data.sending });
+    context.signal.throwIfAborted();
+    return done;
+  };
+  const { worker, stop } = await kit.worker(client);
+  const id = await kit.post('write');
+  await begun.promise;
+  await stopWorkers([worker], { stop, deadlineMs: 0, log: kit.log });
+  expect(seen).toEqual([{ refused: true, marked: undefined }]);
+  const next = new ScriptedClient();
+  await kit.worker(next);
+  expect((await kit.until(id, 'succeeded')).attempts.made).toBe(1);
+  expect(next.asked).toEqual(['write']);
+});
+
 describe('a lost worker', () => {
   test('its call is counted as stalled and made by another, never failed for it', async () => {
     await using kit = await createKit();
@@ -106,7 +135,7 @@ describe('a lost worker', () => {
     await kit.redis.ltrim(kit.queue.toKey('active'), 0, 0);
     const client = new ScriptedClient();
     await kit.worker(client);
-    const call = await kit.until(id, 'succeeded', 10_000);
+    const call = await kit.until(id, 'succeeded');
     expect(call.attempts).toEqual({ made: 1, max: 3, deferrals: 0, stalls: 3 });
     expect(client.asked).toEqual(['read']);
   });
@@ -157,7 +186,7 @@ describe('a lost worker', () => {
     const job = await kit.queue.getJob(suspect);
     await job?.updateData({ ...job.data, input: { suspect: true } });
     await kit.worker(client);
-    for (const id of ids) expect((await kit.until(id, 'succeeded', 10_000)).attempts.made).toBe(1);
+    for (const id of ids) expect((await kit.until(id, 'succeeded')).attempts.made).toBe(1);
     expect(company).toEqual([1]);
   });
 
@@ -171,7 +200,7 @@ describe('a lost worker', () => {
     await kit.redis.lpush(kit.queue.toKey('active'), id);
     const client = new ScriptedClient();
     await kit.worker(client);
-    const call = await kit.until(id, 'failed', 10_000);
+    const call = await kit.until(id, 'failed');
     expect(call.error?.code).toBe('bad_request');
     expect(client.asked).toEqual([]);
   });

@@ -13,6 +13,10 @@ export type Timings = {
   readonly rateLimitJitter: number;
   /** About how long a call steps aside when it may not run although the queue is not paused. */
   readonly stepAsideMs: number;
+  /** The shortest wait of a callback that may not be sent now; longer the more often that has happened. */
+  readonly putOffMs: number;
+  /** How long a callback waits for a place at a receiver that has all of its places taken. */
+  readonly hostBusyMs: number;
   /** About how often a `sign-in` hold is looked at: it may be over with this process's credentials. */
   readonly signInLookMs: number;
   /** How many failed trials cost a call nothing, design section 5. */
@@ -37,6 +41,8 @@ export const defaultTimings: Timings = {
   rateLimitMaxMs: 600_000,
   rateLimitJitter: 0.1,
   stepAsideMs: 1_000,
+  putOffMs: 500,
+  hostBusyMs: 1_000,
   signInLookMs: 10_000,
   freeTrials: 3,
   unreadableLimit: 30,

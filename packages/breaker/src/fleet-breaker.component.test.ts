@@ -26,9 +26,11 @@ async function setup({ workers = { a: 10 } }: { workers?: Record<string, number>
   let nowMs = START_MS;
   // In steps, so that the workers stay alive: silent ones are forgotten after 15 s.
   const at = async (ms: number) => {
+    // Redis takes them in the order they are sent.
+    const sent: Promise<unknown>[] = [];
     do {
       nowMs = Math.min(START_MS + ms, nowMs + 10_000);
-      await setClock(redis, root, nowMs);
+      sent.push(setClock(redis, root, nowMs));
       for (const [id, capacity] of Object.entries(workers)) {
         const report = {
           id,
@@ -40,9 +42,10 @@ async function setup({ workers = { a: 10 } }: { workers?: Record<string, number>
           state: 'closed',
           generation: 0,
         };
-        await fleet.heartbeat(report);
+        sent.push(fleet.heartbeat(report));
       }
     } while (nowMs < START_MS + ms);
+    await Promise.all(sent);
   };
   await at(0);
   let calls = 0;

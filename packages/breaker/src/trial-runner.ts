@@ -24,17 +24,20 @@ export type TrialRunnerOptions = {
   readonly worker: string;
   readonly leaseMs: number;
   readonly probeTimeoutMs: number;
+  /** How often a half-open breaker is looked at for being idle. Default 500 ms. */
+  readonly lookMs?: number;
   readonly probe?: Probe;
   readonly log: ReconcilerLog;
   readonly onReply: (reply: FleetReply) => void;
 };
 
-/** How often a half-open breaker is looked at for being idle, and the shortest wait before a try. */
 const LOOK_MS = 500;
+/** The shortest wait before a try. */
 const SOON_MS = 20;
 
 export class TrialRunner {
   readonly #options: TrialRunnerOptions;
+  readonly #lookMs: number;
   #timer: NodeJS.Timeout | undefined;
   #step: Promise<void> = Promise.resolve();
   #busy = false;
@@ -43,6 +46,7 @@ export class TrialRunner {
 
   constructor(options: TrialRunnerOptions) {
     this.#options = options;
+    this.#lookMs = options.lookMs ?? LOOK_MS;
   }
 
   async stop(): Promise<void> {
@@ -55,7 +59,9 @@ export class TrialRunner {
   watch(reply: FleetReply, aside: boolean): void {
     if (this.#stopped || this.#busy) return;
     clearTimeout(this.#timer);
-    const inMs = aside ? Math.max(LOOK_MS, this.#asideUntilMs - reply.nowMs) : nextLookMs(reply);
+    const inMs = aside
+      ? Math.max(this.#lookMs, this.#asideUntilMs - reply.nowMs)
+      : nextLookMs(reply, this.#lookMs);
     if (inMs === null) return;
     // The jitter keeps a fleet from asking in the same instant.
     this.#timer = setTimeout(
@@ -74,7 +80,7 @@ export class TrialRunner {
       .then((after) => {
         this.#busy = false;
         if (after) this.#options.onReply(after);
-        else this.watch({ ...reply, nowMs: reply.nowMs + LOOK_MS }, aside);
+        else this.watch({ ...reply, nowMs: reply.nowMs + this.#lookMs }, aside);
       });
   }
 
@@ -127,14 +133,14 @@ export class TrialRunner {
 }
 
 /** Milliseconds until this worker should look again; null when there is nothing to look for. */
-function nextLookMs({ breaker, nowMs }: FleetReply): number | null {
+function nextLookMs({ breaker, nowMs }: FleetReply, lookMs: number): number | null {
   switch (breaker.state) {
     case 'closed':
       return null;
     case 'open':
       return Math.max(0, (breaker.retryAt ?? nowMs) - nowMs);
     case 'half_open':
-      return breaker.probing ? Math.max(0, (breaker.leaseUntil ?? nowMs) - nowMs) : LOOK_MS;
+      return breaker.probing ? Math.max(0, (breaker.leaseUntil ?? nowMs) - nowMs) : lookMs;
     default:
       return breaker.state satisfies never;
   }

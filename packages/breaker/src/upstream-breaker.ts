@@ -57,6 +57,10 @@ export type UpstreamBreakerOptions = {
   readonly onChange?: (reply: FleetReply) => void;
   readonly heartbeatMs?: number;
   readonly sweepMs?: number;
+  /** How often a half-open breaker is looked at for being idle. Default 500 ms. */
+  readonly lookMs?: number;
+  /** See `createScripts`. */
+  readonly clock?: string;
 };
 
 export const HEARTBEAT_MS = 2_000;
@@ -82,11 +86,11 @@ export class UpstreamBreaker {
   #stopped = false;
 
   constructor(options: UpstreamBreakerOptions) {
-    const { redis, root, queue, policy, worker, log } = options;
+    const { redis, root, queue, policy, worker, log, clock } = options;
     this.#options = options;
     this.#channel = `${root}:changed`;
-    this.fleet = new FleetBreaker({ redis, root, policy });
-    this.holds = new Holds({ redis, root, queue });
+    this.fleet = new FleetBreaker({ redis, root, policy, clock });
+    this.holds = new Holds({ redis, root, queue, clock });
     this.#reconciler = new Reconciler({ holds: this.holds, log, sweepMs: options.sweepMs });
     const { failPercent = DEFAULT_FAIL_PERCENT, probeTimeoutMs = DEFAULT_PROBE_TIMEOUT_MS } = policy;
     this.#local = new LocalBreaker({
@@ -105,6 +109,7 @@ export class UpstreamBreaker {
       worker: worker.id,
       leaseMs: probeTimeoutMs + LEASE_MARGIN_MS,
       probeTimeoutMs,
+      lookMs: options.lookMs,
       probe: options.probe,
       log,
       onReply: (reply) => this.#learn(reply),

@@ -42,7 +42,7 @@ describe('requestSignInStep', () => {
       queue,
       sealer,
       step: { step: 'verify', code: '123456' },
-      timeoutMs: 10_000,
+      timeoutMs: 60_000,
     });
     expect(answer).toEqual({ kind: 'signed-in' });
     expect(JSON.stringify(seen)).not.toContain('123456');
@@ -61,7 +61,7 @@ describe('requestSignInStep', () => {
     work(() => {
       throw new Error('no');
     });
-    const answer = await requestSignInStep({ queue, sealer, step: { step: 'send-code' }, timeoutMs: 10_000 });
+    const answer = await requestSignInStep({ queue, sealer, step: { step: 'send-code' }, timeoutMs: 60_000 });
     expect(answer).toMatchObject({ kind: 'no-answer', code: 'sign_in_failed' });
   });
 });

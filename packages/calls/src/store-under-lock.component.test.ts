@@ -5,14 +5,15 @@ import { expect, inject, onTestFinished, test } from 'vitest';
 import { queueOptions } from './keys.ts';
 import { storeUnderLock } from './store-under-lock.ts';
 
-const lockMs = 30_000;
+const firstLockMs = 60_000;
+const lockMs = 120_000;
 
 /** A call in the hands of the holder of `token`. */
 async function setup() {
   const redis = new Redis(inject('redisUrl'), { maxRetriesPerRequest: null });
   const { name, ...where } = queueOptions(`test-${randomUUID()}`, 'testing');
   const queue = new Queue(name, { ...where, connection: redis });
-  const worker = new Worker(name, null, { ...where, connection: redis, lockDuration: 1_000 });
+  const worker = new Worker(name, null, { ...where, connection: redis, lockDuration: firstLockMs });
   onTestFinished(async () => {
     await Promise.all([worker.close(true), queue.close()]);
     redis.disconnect();
@@ -29,7 +30,7 @@ test('the holder stores, and its lock is extended', async () => {
   await redis.sadd(queue.toKey('stalled'), id);
   expect(await store('mine', { said: 'second' })).toBe(true);
   expect(await stored()).toEqual({ said: 'second' });
-  expect(await redis.pttl(`${queue.toKey(id)}:lock`)).toBeGreaterThan(1_000);
+  expect(await redis.pttl(`${queue.toKey(id)}:lock`)).toBeGreaterThan(firstLockMs);
   // As extending a lock does: who lives is not stalled.
   expect(await redis.sismember(queue.toKey('stalled'), id)).toBe(0);
 });

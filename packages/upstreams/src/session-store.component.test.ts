@@ -335,10 +335,9 @@ describe('changes by hand', () => {
     await one.store('data');
     await one.pending.save('pending', 60_000);
     await one.pending.claimCode('ticket', 60_000);
-    const keys = await redis.keys('test-*');
-    expect(keys.filter((key) => key.includes(root)).every((key) => key.startsWith(`${root}:session`))).toBe(
-      true,
-    );
+    const keys = await redis.keys(`*${root}*`);
+    expect(keys).not.toEqual([]);
+    expect(keys.filter((key) => !key.startsWith(`${root}:session`))).toEqual([]);
   });
 });
 
@@ -357,8 +356,8 @@ describe('the claim to a code', () => {
     const { pending } = store();
     const other = elsewhere('w2').pending;
     expect(await pending.claimCode('mine', 60_000)).toBe(0);
-    expect(await pending.claimCode('mine', 1_000)).toBe(0);
-    expect(await other.claimCode('yours', 60_000)).toBeLessThanOrEqual(1_000);
+    expect(await pending.claimCode('mine', 30_000)).toBe(0);
+    expect(await other.claimCode('yours', 60_000)).toBeLessThanOrEqual(30_000);
     await other.releaseCode('yours');
     expect(await other.claimCode('yours', 60_000)).toBeGreaterThan(0);
     await pending.releaseCode('mine');

@@ -39,7 +39,7 @@ export type TestAdmin = AsyncDisposable & {
 };
 
 /** Starts the app; dispose it with `await using`. */
-export async function startAdmin(redisUrl: string, signInTimeoutMs = 5_000): Promise<TestAdmin> {
+export async function startAdmin(redisUrl: string, signInTimeoutMs = 60_000): Promise<TestAdmin> {
   const log = createLogger({ name: 'admin', level: 'silent' });
   const prefix = `t${randomBytes(5).toString('hex')}`;
   const sessionKey = randomBytes(32);
@@ -65,7 +65,7 @@ export async function startAdmin(redisUrl: string, signInTimeoutMs = 5_000): Pro
   };
   const deps: AdminDeps = { ...parts, trustProxy: 'loopback', signInTimeoutMs };
   const app = createApp(deps);
-  const runner = new RetryRunner({ redis, upstreams, log });
+  const runner = new RetryRunner({ redis, upstreams, log, lookMs: 20 });
   feed.start();
   runner.start();
   const server: HttpServer = await listen(app, { host: '127.0.0.1', port: 0 });

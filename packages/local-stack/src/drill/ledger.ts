@@ -1,10 +1,12 @@
-/** What a drill proved: counted from the calls as web tells them and from the simulator's own ledger. */
+/** What a drill proved: what it posted, held against the calls as web tells them and the simulator's own ledger. */
 import pc from 'picocolors';
-import type { SimulatorLedger } from '../stack-api.ts';
+import type { CallView, SimulatorLedger } from '../stack-api.ts';
+import { compare, type Ending, ended } from './compare.ts';
 import type { Stage } from './stage.ts';
 
 export type Ledger = {
   readonly accepted: number;
+  readonly refused: number;
   readonly byStatus: Readonly<Record<string, number>>;
   readonly deferrals: number;
   readonly attemptsSpent: number;
@@ -12,19 +14,25 @@ export type Ledger = {
   readonly visits: number;
   readonly mostAtOnce: number;
   readonly drainSeconds: number | null;
+  /** Accepted calls that are not known to have ended. */
   readonly lost: number;
+  /** What does not agree, one sentence each. */
+  readonly wrong: readonly string[];
 };
 
-const ended = ['succeeded', 'failed', 'expired', 'cancelled', 'in_doubt'];
+const AT_ONCE = 20;
 
-/** Asks for every call and for what the upstream saw. */
+/** Asks for every accepted call and for what the upstream saw. */
 export async function readLedger(stage: Stage, drainedAt: number): Promise<Ledger> {
-  const calls = await stage.api.calls(stage.ids);
+  const looks = await look(stage);
   const seen = await stage.api.ledger();
+  const calls = looks.flatMap(({ call }) => (call ? [call] : []));
+  const endings = new Map(looks.map(({ id, ending }) => [id, ending]));
   const byStatus: Record<string, number> = {};
   for (const { status } of calls) byStatus[status] = (byStatus[status] ?? 0) + 1;
   return {
-    accepted: calls.length,
+    accepted: stage.accepted.length,
+    refused: stage.refused,
     byStatus,
     deferrals: sum(calls.map((call) => call.attempts.deferrals)),
     attemptsSpent: sum(calls.map((call) => call.attempts.made)),
@@ -32,14 +40,34 @@ export async function readLedger(stage: Stage, drainedAt: number): Promise<Ledge
     visits: seen.visitsMade,
     mostAtOnce: seen.maxInFlight,
     drainSeconds: stage.downTo ? Math.round((drainedAt - stage.downTo) / 100) / 10 : null,
-    lost: calls.filter((call) => !ended.includes(call.status)).length,
+    lost: stage.accepted.length - calls.filter(({ status }) => ended.includes(status)).length,
+    wrong: compare(stage.accepted, endings, seen),
   };
+}
+
+type Look = { readonly id: string; readonly ending: Ending; readonly call?: CallView };
+
+async function look({ api, accepted }: Stage): Promise<Look[]> {
+  const one = async (id: string): Promise<Look> => {
+    try {
+      const call = await api.call(id);
+      return { id, call, ending: { kind: 'shown', status: call.status, result: call.result } };
+    } catch (error) {
+      return { id, ending: { kind: 'unreadable', why: String(error) } };
+    }
+  };
+  const looks: Look[] = [];
+  for (let i = 0; i < accepted.length; i += AT_ONCE) {
+    looks.push(...(await Promise.all(accepted.slice(i, i + AT_ONCE).map(({ id }) => one(id)))));
+  }
+  return looks;
 }
 
 /** Prints it as a table. */
 export function printLedger(title: string, ledger: Ledger): void {
   const rows: [string, string | number][] = [
     ['accepted', ledger.accepted],
+    ['refused', ledger.refused],
     ['succeeded', ledger.byStatus.succeeded ?? 0],
     ['failed', ledger.byStatus.failed ?? 0],
     ['in doubt', ledger.byStatus.in_doubt ?? 0],
@@ -54,6 +82,7 @@ export function printLedger(title: string, ledger: Ledger): void {
   const width = Math.max(...rows.map(([name]) => name.length));
   console.log(`\n${pc.bold(`Ledger: ${title}`)}`);
   for (const [name, value] of rows) console.log(`  ${name.padEnd(width)}  ${value}`);
+  for (const sentence of ledger.wrong) console.log(`  ${pc.red(sentence)}`);
 }
 
 function whileDown({ downFrom, downTo }: Stage, { requests }: SimulatorLedger): number {

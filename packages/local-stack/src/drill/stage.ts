@@ -1,15 +1,28 @@
 /** Where a scene plays: the running stack, the calls posted so far, and waiting for what should happen. */
 
 import type { Stack } from '../stack.ts';
-import { type Answer, type StackApi, type UpstreamView, visitInput } from '../stack-api.ts';
+import { type StackApi, type UpstreamView, visitInput } from '../stack-api.ts';
+import type { AcceptedCall } from './compare.ts';
 import type { LiveView } from './live-view.ts';
 
 const FRAME_MS = 200;
 
+type Wish = Omit<AcceptedCall, 'id'>;
+
+/** The nth visit. */
+const booking = (n: number): Wish => ({ operation: 'schedule-event', input: visitInput(n) });
+
+/** A read about the nth visit's item. */
+function reading(n: number): Wish {
+  const { mPlanId = '', locationId = '' } = visitInput(n);
+  return { operation: 'list-qualified-reps', input: { mPlanId, locationId } };
+}
+
 export class Stage {
   readonly api: StackApi;
   readonly stack: Stack;
-  readonly ids: string[] = [];
+  /** What web answered with 202, as it was posted. */
+  readonly accepted: AcceptedCall[] = [];
   refused = 0;
   downFrom: number | undefined;
   downTo: number | undefined;
@@ -30,25 +43,25 @@ export class Stage {
 
   /** Posts calls, ten at a time: visits to book, or reads. */
   async post(count: number, what: 'visits' | 'reads' = 'visits'): Promise<void> {
-    const first = this.ids.length + this.refused;
-    const one = what === 'visits' ? (n: number) => this.#book(n) : (n: number) => this.#read(n);
+    const first = this.accepted.length + this.refused;
+    const wish = what === 'visits' ? booking : reading;
     for (let n = first; n < first + count; n += 10) {
-      const wave = Array.from({ length: Math.min(10, first + count - n) }, (_, i) => one(n + i));
-      for (const { status, body } of await Promise.all(wave)) {
-        if (status === 202) this.ids.push(String(body.id));
-        else this.refused += 1;
-      }
+      const wave = Array.from({ length: Math.min(10, first + count - n) }, (_, i) =>
+        this.#post(wish(n + i), `drill-${n + i}`),
+      );
+      await Promise.all(wave);
     }
   }
 
-  #book(n: number): Promise<Answer> {
-    const key = { 'idempotency-key': `drill-${n}` };
-    return this.api.post('crossmark/schedule-event', { input: visitInput(n) }, key);
-  }
-
-  #read(n: number): Promise<Answer> {
-    const { mPlanId, locationId } = visitInput(n);
-    return this.api.post('crossmark/list-qualified-reps', { input: { mPlanId, locationId } });
+  async #post(wish: Wish, key: string): Promise<void> {
+    const { operation, input } = wish;
+    const { status, body } = await this.api.post(
+      `crossmark/${operation}`,
+      { input },
+      { 'idempotency-key': key },
+    );
+    if (status === 202) this.accepted.push({ id: String(body.id), ...wish });
+    else this.refused += 1;
   }
 
   /** Takes the upstream down with these faults and notes when. */
@@ -76,7 +89,7 @@ export class Stage {
       this.#turn += 1;
       this.#view.draw({
         upstream,
-        posted: this.ids.length,
+        posted: this.accepted.length,
         requests: this.#requests,
         elapsedMs: Date.now() - this.#startedAt,
       });

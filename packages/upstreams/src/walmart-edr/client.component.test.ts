@@ -1,12 +1,28 @@
-import { randomUUID } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
-import { afterEach, beforeEach, describe, expect, inject, it, onTestFinished } from 'vitest';
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  inject,
+  it,
+  onTestFinished,
+  vi,
+} from 'vitest';
 import { SessionStore } from '../session-store.ts';
 import { upstreamSettings } from '../settings.ts';
 import type { AttemptContext, UpstreamClient } from '../upstream.ts';
 import { createWalmartEdrClient } from './client.ts';
 import { walmartEdr } from './definition.ts';
 import { jwt, type Reply, TestWalmart } from './test-server.ts';
+
+// The real one is slow on purpose, 40 ms for each client; `session-store.component.test.ts` tests it.
+vi.mock('../credentials.ts', () => ({
+  credentialsFingerprint: (...credentials: string[]) => hash('sha256', JSON.stringify(credentials)),
+}));
 
 const sealer = {
   seal: (plain: string) => `sealed:${Buffer.from(plain).toString('base64')}`,
@@ -28,20 +44,22 @@ let redis: Redis;
 let root: string;
 let logged: string[];
 
+beforeAll(() => {
+  redis = new Redis(inject('redisUrl'));
+});
+
 beforeEach(async () => {
   walmart = new TestWalmart();
   urls = await walmart.start();
-  redis = new Redis(inject('redisUrl'));
   root = `test-${randomUUID()}:{walmart-edr}`;
   logged = [];
 });
 
 afterEach(async () => {
   await walmart.close();
-  const keys = await redis.keys(`${root}*`);
-  if (keys.length > 0) await redis.del(keys);
-  redis.disconnect();
 });
+
+afterAll(() => redis.disconnect());
 
 function worker(
   name: string,
@@ -62,8 +80,11 @@ function worker(
   return { client, sessions };
 }
 
-function context(ms = 5_000): AttemptContext {
-  return { signal: AbortSignal.timeout(ms), onSending: async () => {} };
+/** Never aborted: the test's own time limit is the only one. */
+const patient = () => new AbortController().signal;
+
+function context(): AttemptContext {
+  return { signal: patient(), onSending: async () => {} };
 }
 
 function getReport({ client }: { client: UpstreamClient }, eventId = '123456') {
@@ -72,7 +93,7 @@ function getReport({ client }: { client: UpstreamClient }, eventId = '123456') {
 
 function signInStep({ client }: { client: UpstreamClient }, code?: string) {
   const step = code === undefined ? { step: 'send-code' as const } : { step: 'verify' as const, code };
-  return client.signInStep?.(step, AbortSignal.timeout(5_000));
+  return client.signInStep?.(step, patient());
 }
 
 async function signIn(by: { client: UpstreamClient }): Promise<void> {

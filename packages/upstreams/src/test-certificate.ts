@@ -1,0 +1,24 @@
+/**
+ * For tests only: a self-signed certificate for 127.0.0.1 and its key, valid until 2126. The key is public and
+ * guards nothing; a test trusts the certificate for as long as it runs.
+ */
+
+export const testKey = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgdSl2Lwu08G1lef9M
+D7G5BPw992Ttbr/C/fAZZJsti22hRANCAAS2M5+ScHLVApeWXvVtR9qlHLMjIvxT
+0dZKBQYv9DDqEvJ9DIIby8tQ4n+HjZnDZicPXjV/pZX7U8ctqHcRxCDM
+-----END PRIVATE KEY-----
+`;
+
+export const testCertificate = `-----BEGIN CERTIFICATE-----
+MIIBozCCAUigAwIBAgIUEXh50C00J8wrp7PU/3DzHodKghYwCgYIKoZIzj0EAwIw
+HTEbMBkGA1UEAwwSUmVjbG9zZXIgdGVzdCBvbmx5MCAXDTI2MTEyODAyMjUwMFoY
+DzIxMjYxMTA0MDIyNTAwWjAdMRswGQYDVQQDDBJSZWNsb3NlciB0ZXN0IG9ubHkw
+WTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAS2M5+ScHLVApeWXvVtR9qlHLMjIvxT
+0dZKBQYv9DDqEvJ9DIIby8tQ4n+HjZnDZicPXjV/pZX7U8ctqHcRxCDMo2QwYjAd
+BgNVHQ4EFgQUh1L3Wvi08tzOYgQYEKu8rZW80mgwHwYDVR0jBBgwFoAUh1L3Wvi0
+8tzOYgQYEKu8rZW80mgwDwYDVR0TAQH/BAUwAwEB/zAPBgNVHREECDAGhwR/AAAB
+MAoGCCqGSM49BAMCA0kAMEYCIQDBk6P6GbGH1ygp8pwgDC2ne2mwTOZm+fFgy76b
+csIXNgIhAMV2d9OxV3JrNhJPmxK2kLsHUfvaFqAAvpiuxMMDXPxd
+-----END CERTIFICATE-----
+`;
