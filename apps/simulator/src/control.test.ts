@@ -1,7 +1,7 @@
 /** The control API and the ledger over real HTTP. */
 import { expect, test } from 'vitest';
 import { Ledger } from './ledger.ts';
-import { crossmarkLogin, crossmarkSession, startSimulator } from './test-kit.ts';
+import { crossmarkLogin, crossmarkSession, startSimulator, until } from './test-kit.ts';
 
 test('nonsense is refused with one entry per bad field, and changes nothing', async () => {
   await using simulator = await startSimulator();
@@ -40,6 +40,8 @@ test('nonsense is refused with one entry per bad field, and changes nothing', as
   expect(await put('walmart-edr', '/faults', { faults: [{ kind: 'not-ok' }] })).toMatchObject({
     status: 422,
   });
+  const release = await simulator.send('POST', simulator.control('crossmark', '/release'), { count: 0 });
+  expect([release.status, await release.text()]).toEqual([422, expect.stringContaining('/count')]);
   expect(await put('walmart-edr', '/settings', { duplicates: 'insert' })).toMatchObject({
     pointers: ['/duplicates'],
   });
@@ -88,9 +90,12 @@ test('DELETE clears the plan', async () => {
 test('under parallel requests the ledger has each one once, exact counts and no secrets', async () => {
   await using simulator = await startSimulator();
   const session = await crossmarkSession(simulator.url);
-  await simulator.settings('crossmark', { latencyMs: { 'schedule-event': 600 } });
+  await simulator.faults('crossmark', [{ kind: 'gate', operation: 'schedule-event' }]);
   const ids = Array.from({ length: 40 }, (_, index) => String(20_000_000 + index));
-  await Promise.all(ids.map((mPlanID) => session.schedule({ mPlanID })));
+  const calls = ids.map((mPlanID) => session.schedule({ mPlanID }));
+  await until(async () => expect((await simulator.ledger('crossmark')).held).toBe(40));
+  await simulator.send('POST', simulator.control('crossmark', '/release'));
+  await Promise.all(calls);
   const ledger = await simulator.ledger('crossmark');
   const writes = ledger.requests.filter((entry) => entry.operation === 'schedule-event');
   expect(writes).toHaveLength(40);

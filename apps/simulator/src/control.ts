@@ -2,22 +2,26 @@
  * The simulator's control API: faults, settings and the ledger, over JSON. For loopback; it has no login.
  *
  *     GET    /control                         names of the upstreams
- *     GET    /control/:upstream               {faults, fired, counts, settings}
- *     PUT    /control/:upstream/faults        {faults: Fault[], seed?} replaces the plan
- *     DELETE /control/:upstream/faults        no more faults
+ *     GET    /control/:upstream               {faults, fired, held, counts, settings}
+ *     PUT    /control/:upstream/faults        {faults: Fault[], seed?} replaces the plan,
+ *                                             releases whoever the old one held
+ *     DELETE /control/:upstream/faults        no more faults, nobody held
+ *     POST   /control/:upstream/release       {count?} lets the oldest held requests go on, all unless given
  *     PUT    /control/:upstream/settings      a partial change, e.g. {duplicates: 'update-in-place'}
  *     POST   /control/:upstream/expire        {style: '401'|'403'|'302'|'html'} ends every session; the
  *                                             signed-out are answered in that style until the next reset
  *     POST   /control/:upstream/reset         {settings?: true} forgets faults, ledger, visits and sessions
  *                                             (and, if asked, the settings); breaks what still hangs
- *     GET    /control/:upstream/ledger        {visits, visitsByItem, …, requests, logins, smsSent, maxInFlight}
+ *     GET    /control/:upstream/ledger        {visits, visitsByItem, …, requests, logins, smsSent, maxInFlight,
+ *                                             held}
  *
- * A fault has a `kind`: `status {status, retryAfterSeconds?}` · `latency {ms}` · `reset` · `hang {ms?}` (then
+ * A fault has a `kind`: `status {status, retryAfterSeconds?}` · `latency {ms}` · `gate` (held until
+ * released, then goes on) · `reset` · `hang {ms?}` (then
  * reset; without ms until the client leaves) · `html {status?}` · `empty` · `truncate {abort?}` (abort: breaks
  * the connection in mid-body) · `bad-json` · `not-ok` (Crossmark only) · `expired {style}` · `late-commit {ms}`
  * (does the work ms after the client gave up) · `capacity {limit, status}` (at most `limit` worked on at once) ·
  * `rate {perSecond, status, retryAfterSeconds?}`. All take `operation?` (`schedule-event`, …, `login`),
- * `probability?` (seeded), `times?`; all but the last three take `afterApply?`: do the work, then fail.
+ * `signedIn?` (only requests whose session lives, or is over), `probability?` (seeded), `times?`; all but the last three take `afterApply?`: do the work, then fail.
  *
  * Always true: 404 for an unknown upstream; 422 problem+json with one entry per bad field, and then nothing
  * has changed; passwords are never shown.
@@ -28,6 +32,7 @@ import { z } from 'zod';
 import type { Upstream } from './upstream.ts';
 
 const expireSchema = z.strictObject({ style: z.enum(expiryStyles) });
+const releaseSchema = z.strictObject({ count: z.int().min(1).optional() });
 const resetSchema = z.strictObject({ settings: z.boolean().optional() });
 
 /** The router to mount at `/control`. */
@@ -46,6 +51,7 @@ export function createControl(upstreams: ReadonlyMap<string, Upstream>): Router 
   router.get('/:upstream/ledger', at(showLedger));
   router.put('/:upstream/faults', at(replaceFaults));
   router.delete('/:upstream/faults', at(clearFaults));
+  router.post('/:upstream/release', at(release));
   router.put('/:upstream/settings', at(changeSettings));
   router.post('/:upstream/expire', at(expire));
   router.post('/:upstream/reset', at(reset));
@@ -61,10 +67,10 @@ function showState({ faults, ledger, simulation }: Upstream, _req: Request, res:
   res.json({ ...faults.view(), counts: { ...ledger.counts(), inFlight: ledger.inFlight }, settings });
 }
 
-function showLedger({ ledger, simulation }: Upstream, _req: Request, res: Response): void {
+function showLedger({ faults, ledger, simulation }: Upstream, _req: Request, res: Response): void {
   const requests = ledger.requests();
   const { maxInFlight, inFlight, dropped } = ledger;
-  res.json({ ...simulation.facts(), requests, maxInFlight, inFlight, dropped });
+  res.json({ ...simulation.facts(), requests, maxInFlight, inFlight, held: faults.gate.held, dropped });
 }
 
 function replaceFaults(upstream: Upstream, req: Request, res: Response): void {
@@ -81,6 +87,12 @@ function replaceFaults(upstream: Upstream, req: Request, res: Response): void {
 function clearFaults(upstream: Upstream, _req: Request, res: Response): void {
   upstream.faults.replace([]);
   res.json(upstream.faults.view());
+}
+
+function release({ faults }: Upstream, req: Request, res: Response): void {
+  const body = parseBody(releaseSchema, req, res, {});
+  if (!body) return;
+  res.json({ released: faults.gate.release(body.count), held: faults.gate.held });
 }
 
 function changeSettings({ simulation }: Upstream, req: Request, res: Response): void {

@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SimulatedReply, SimulatedRequest, SimulatedRoute } from '@recloser/upstreams/simulation';
 import type { Response } from 'express';
-import type { Ending, Refusal, Verdict } from './faults.ts';
+import type { Arrival, Ending, Refusal, Verdict, Wait } from './faults.ts';
 import type { LedgerEntry } from './ledger.ts';
 import { cutOff, resetConnection, sendReply } from './send-reply.ts';
 import type { Upstream } from './upstream.ts';
@@ -58,12 +58,25 @@ export async function exchange(
     if (!res.writableFinished && entry.outcome.match(/^(in flight|answered)/)) entry.outcome = 'client gone';
   });
   route?.mention?.(request);
-  const verdict = upstream.faults.admit({ operation, signingIn: route?.needsSession === false, nowMs: at });
+  const verdict = upstream.faults.admit({
+    operation,
+    session: sessionOf(upstream, route, request),
+    nowMs: at,
+  });
   const context = { upstream, request, route, entry, gone: gone.signal, ended: upstream.ended };
   const finish = await locked(context, () => decide(context, verdict)).catch(interrupted(context));
   verdict.leave();
   if (gone.signal.aborted) return;
   perform(finish, { entry, leave, request, res });
+}
+
+function sessionOf(
+  { simulation }: Upstream,
+  route: SimulatedRoute | undefined,
+  request: SimulatedRequest,
+): Arrival['session'] {
+  if (route?.needsSession === false) return 'none';
+  return simulation.authorise(request) === null ? 'living' : 'over';
 }
 
 function perform(
@@ -110,18 +123,19 @@ async function locked(context: Context, work: () => Promise<Finish>): Promise<Fi
 
 async function decide(context: Context, verdict: Verdict): Promise<Finish> {
   if (verdict.refusal) return { kind: 'send', reply: errorPage(verdict.refusal) };
-  await pause(ownLatencyMs(context) + verdict.delayBeforeMs, context);
-  if (verdict.ending) return endWith(verdict.ending, verdict.delayAfterMs, context);
+  await pause(ownLatencyMs(context), context);
+  await waitFor(verdict.before, context);
+  if (verdict.ending) return endWith(verdict.ending, verdict.after, context);
   const reply = work(context);
-  await pause(verdict.delayAfterMs, context);
+  await waitFor(verdict.after, context);
   return { kind: 'send', reply };
 }
 
-async function endWith(fault: Ending, delayAfterMs: number, context: Context): Promise<Finish> {
+async function endWith(fault: Ending, after: Wait, context: Context): Promise<Finish> {
   const { entry, upstream, gone, ended } = context;
   if (fault.kind === 'late-commit') return commitLate(fault.ms, context);
   const reply = fault.afterApply || context.route?.changes === false ? work(context) : null;
-  if (fault.afterApply) await pause(delayAfterMs, context);
+  if (fault.afterApply) await waitFor(after, context);
   const jsonHeaders = { 'Content-Type': upstream.simulation.jsonType };
   switch (fault.kind) {
     case 'status':
@@ -183,6 +197,11 @@ function ownLatencyMs({ upstream, route }: Context): number {
   if (!route) return 0;
   const { latencyMs, realistic } = upstream.simulation.settings;
   return latencyMs[route.operation] ?? (realistic ? route.realisticMs : 0);
+}
+
+async function waitFor({ ms, gate }: Wait, context: Context): Promise<void> {
+  await pause(ms, context);
+  await gate?.hold(context.ended);
 }
 
 async function pause(ms: number, { ended }: Context): Promise<void> {

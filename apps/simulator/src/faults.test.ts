@@ -1,7 +1,7 @@
 /** Every fault over real HTTP, with what the ledger must say afterwards. */
-import { expect, test, vi } from 'vitest';
-import type { Fault } from './faults.ts';
-import { crossmarkLogin, crossmarkSession, startSimulator } from './test-kit.ts';
+import { expect, test } from 'vitest';
+import { type Fault, FaultPlan } from './faults.ts';
+import { crossmarkLogin, crossmarkSession, startSimulator, until } from './test-kit.ts';
 
 const aimed = { operation: 'schedule-event' } as const;
 
@@ -85,18 +85,6 @@ test('latency delays, before or after the work, and adds up with another fault',
   expect((await simulator.ledger('crossmark')).visits).toHaveLength(1);
 });
 
-test('work goes on when the client has gone during a latency', async () => {
-  await using simulator = await startSimulator();
-  const session = await crossmarkSession(simulator.url);
-  await simulator.faults('crossmark', [{ kind: 'latency', ms: 150, ...aimed }]);
-  await expect(session.schedule({}, { signal: AbortSignal.timeout(30) })).rejects.toThrow();
-  await vi.waitFor(async () => {
-    const ledger = await simulator.ledger('crossmark');
-    expect(ledger.requests.at(-1)).toMatchObject({ outcome: 'client gone', applied: true });
-    expect(ledger.visits).toHaveLength(1);
-  });
-});
-
 test('hang without an end holds the socket until the client leaves', async () => {
   await using simulator = await startSimulator();
   const session = await crossmarkSession(simulator.url);
@@ -104,12 +92,12 @@ test('hang without an end holds the socket until the client leaves', async () =>
   const client = new AbortController();
   const call = session.schedule({}, { signal: client.signal });
   const rejected = expect(call).rejects.toThrow();
-  await vi.waitFor(async () => {
+  await until(async () => {
     expect(await simulator.ledger('crossmark')).toMatchObject({ inFlight: 1, visitsMade: 1 });
   });
   client.abort();
   await rejected;
-  await vi.waitFor(async () => expect((await simulator.ledger('crossmark')).inFlight).toBe(0));
+  await until(async () => expect((await simulator.ledger('crossmark')).inFlight).toBe(0));
   expect((await simulator.ledger('crossmark')).requests.at(-1)).toMatchObject({
     outcome: 'hung',
     applied: true,
@@ -122,7 +110,7 @@ test('late-commit does the work only after the client gave up', async () => {
   await simulator.faults('crossmark', [{ kind: 'late-commit', ms: 50, times: 1 }]);
   const client = new AbortController();
   const rejected = expect(session.schedule({}, { signal: client.signal })).rejects.toThrow();
-  await vi.waitFor(async () => {
+  await until(async () => {
     expect((await simulator.ledger('crossmark')).requests.at(-1)).toMatchObject({ outcome: 'late-commit' });
   });
   expect((await session.plan('12345678')).mplans[0]).toMatchObject({
@@ -131,7 +119,7 @@ test('late-commit does the work only after the client gave up', async () => {
   });
   client.abort();
   await rejected;
-  await vi.waitFor(async () => expect((await simulator.ledger('crossmark')).visits).toHaveLength(1));
+  await until(async () => expect((await simulator.ledger('crossmark')).visits).toHaveLength(1));
   const late = (await simulator.ledger('crossmark')).requests.find(
     (entry) => entry.outcome === 'late-commit',
   );
@@ -147,7 +135,7 @@ test('a reset of the simulator breaks what hangs and drops what would commit lat
   ]);
   const calls = [session.schedule(), session.schedule()];
   const settled = Promise.allSettled(calls);
-  await vi.waitFor(async () => expect((await simulator.ledger('crossmark')).inFlight).toBe(2));
+  await until(async () => expect((await simulator.ledger('crossmark')).inFlight).toBe(2));
   await simulator.send('POST', simulator.control('crossmark', '/reset'));
   expect((await settled).map((call) => call.status)).toEqual(['rejected', 'rejected']);
   const ledger = await simulator.ledger('crossmark');
@@ -193,7 +181,7 @@ test('capacity: never more at once than the limit, the others are refused at the
   const clients = Array.from({ length: 3 }, () => new AbortController());
   const hanging = Promise.allSettled(clients.map(({ signal }) => session.schedule({}, { signal })));
   const untilInside = (count: number) =>
-    vi.waitFor(async () => expect((await simulator.ledger('crossmark')).inFlight).toBe(count));
+    until(async () => expect((await simulator.ledger('crossmark')).inFlight).toBe(count));
   await untilInside(3);
   const more = await Promise.all(Array.from({ length: 7 }, () => session.schedule()));
   expect(more.map((res) => res.status)).toEqual(Array(7).fill(503));
@@ -239,7 +227,7 @@ test('serialised sessions: one at a time per session, another session is not hel
   const client = new AbortController();
   const rejected = expect(one.schedule({}, { signal: client.signal })).rejects.toThrow();
   const untilInside = (count: number) =>
-    vi.waitFor(async () => expect((await simulator.ledger('crossmark')).inFlight).toBe(count));
+    until(async () => expect((await simulator.ledger('crossmark')).inFlight).toBe(count));
   await untilInside(1);
   const second = one.schedule({ mPlanID: '22222222' });
   await untilInside(2);
@@ -249,4 +237,113 @@ test('serialised sessions: one at a time per session, another session is not hel
   await rejected;
   expect(await (await second).json()).toMatchObject({ ok: 1 });
   expect((await simulator.ledger('crossmark')).visitsByItem).toEqual({ 22222222: 1, 33333333: 1 });
+});
+
+const untilHeld = (simulator: Awaited<ReturnType<typeof startSimulator>>, held: number) =>
+  until(async () => expect(await simulator.ledger('crossmark')).toMatchObject({ held }));
+
+test('gate: each request is held until it is released, oldest first, then goes on as usual', async () => {
+  await using simulator = await startSimulator();
+  const session = await crossmarkSession(simulator.url);
+  await simulator.faults('crossmark', [{ kind: 'gate', ...aimed, times: 3 }]);
+  const calls = [];
+  for (const [index, mPlanID] of ['11111111', '22222222', '33333333'].entries()) {
+    calls.push(session.schedule({ mPlanID }));
+    await untilHeld(simulator, index + 1);
+  }
+  // It was aimed at three writes: a fourth and a read pass.
+  expect((await session.schedule({ mPlanID: '44444444' })).status).toBe(200);
+  expect((await session.plan('44444444')).total).toBeGreaterThan(0);
+  expect((await simulator.ledger('crossmark')).visitsByItem).toEqual({ 44444444: 1 });
+  const release = (body?: object) => simulator.send('POST', simulator.control('crossmark', '/release'), body);
+  expect(await (await release({ count: 1 })).json()).toEqual({ released: 1, held: 2 });
+  expect((await calls[0])?.status).toBe(200);
+  expect((await simulator.ledger('crossmark')).visitsByItem).toEqual({ 11111111: 1, 44444444: 1 });
+  expect(await (await release()).json()).toEqual({ released: 2, held: 0 });
+  expect((await Promise.all(calls)).map(({ status }) => status)).toEqual([200, 200, 200]);
+  expect((await simulator.ledger('crossmark')).visitsMade).toBe(4);
+});
+
+test('gate with afterApply holds between work and answer, and composes with what ends the request', async () => {
+  await using simulator = await startSimulator();
+  const session = await crossmarkSession(simulator.url);
+  await simulator.faults('crossmark', [
+    { kind: 'status', status: 502, ...aimed, afterApply: true },
+    { kind: 'gate', ...aimed },
+    { kind: 'gate', ...aimed, afterApply: true },
+  ]);
+  const call = session.schedule();
+  await untilHeld(simulator, 1);
+  expect((await simulator.ledger('crossmark')).visitsMade).toBe(0);
+  await simulator.send('POST', simulator.control('crossmark', '/release'));
+  await until(async () =>
+    expect(await simulator.ledger('crossmark')).toMatchObject({ held: 1, visitsMade: 1, inFlight: 1 }),
+  );
+  await simulator.send('POST', simulator.control('crossmark', '/release'));
+  expect((await call).status).toBe(502);
+});
+
+test('a client that leaves while it waits: the work goes on without it, and nothing stays behind', async () => {
+  await using simulator = await startSimulator();
+  const session = await crossmarkSession(simulator.url);
+  const capacity: Fault = { kind: 'capacity', limit: 1, status: 503 };
+  await simulator.faults('crossmark', [capacity, { kind: 'gate', ...aimed }]);
+  const client = new AbortController();
+  const rejected = expect(session.schedule({}, { signal: client.signal })).rejects.toThrow();
+  await untilHeld(simulator, 1);
+  client.abort();
+  await rejected;
+  await until(async () =>
+    expect(await simulator.ledger('crossmark')).toMatchObject({ inFlight: 0, held: 1, visitsMade: 0 }),
+  );
+  await simulator.send('POST', simulator.control('crossmark', '/release'));
+  await until(async () => {
+    const ledger = await simulator.ledger('crossmark');
+    expect(ledger).toMatchObject({ held: 0, visitsMade: 1 });
+    expect(ledger.requests.at(-1)).toMatchObject({ outcome: 'client gone', applied: true });
+  });
+  await simulator.faults('crossmark', [capacity]);
+  expect((await session.schedule()).status).toBe(200);
+});
+
+test('a plan that is gone holds nobody, not even a request that reaches its gate later', async () => {
+  const plan = new FaultPlan();
+  plan.replace([{ kind: 'gate' }]);
+  const { before } = plan.admit({ operation: 'schedule-event', session: 'living', nowMs: 0 });
+  plan.replace([{ kind: 'gate' }]);
+  await before.gate?.hold(new AbortController().signal);
+  expect(before.gate?.held).toBe(0);
+  expect(plan.view()).toMatchObject({ held: 0, fired: [0] });
+});
+
+test.each(['replace', 'delete', 'reset', 'stop'] as const)('%s lets nobody stay held', async (how) => {
+  await using simulator = await startSimulator();
+  const session = await crossmarkSession(simulator.url);
+  await simulator.faults('crossmark', [{ kind: 'gate', ...aimed }]);
+  const call = session.schedule().then(
+    ({ status }) => status,
+    () => 'broken',
+  );
+  await untilHeld(simulator, 1);
+  if (how === 'replace') await simulator.faults('crossmark', [{ kind: 'gate', ...aimed }]);
+  if (how === 'delete') await simulator.send('DELETE', simulator.control('crossmark', '/faults'));
+  if (how === 'reset') await simulator.send('POST', simulator.control('crossmark', '/reset'));
+  if (how === 'stop') await simulator[Symbol.asyncDispose]();
+  expect(await call).toBe(how === 'replace' || how === 'delete' ? 200 : 'broken');
+});
+
+test('signedIn aims at requests whose session lives, or is over; signing in is neither', async () => {
+  await using simulator = await startSimulator();
+  const [one, two] = [await crossmarkSession(simulator.url), await crossmarkSession(simulator.url)];
+  await simulator.faults('crossmark', [{ kind: 'expired', style: '401', times: 1 }]);
+  expect((await one.schedule()).status).toBe(401);
+  await simulator.faults('crossmark', [
+    { kind: 'status', status: 500, signedIn: true, times: 1 },
+    { kind: 'status', status: 502, signedIn: false, times: 1 },
+  ]);
+  expect((await crossmarkLogin(simulator.url)).status).toBe(200);
+  expect((await one.schedule()).status).toBe(502);
+  expect((await one.schedule()).status).toBe(401);
+  expect((await two.schedule()).status).toBe(500);
+  expect((await two.schedule()).status).toBe(200);
 });

@@ -2,10 +2,11 @@
  * The fault plan of one simulated upstream: which request fails, and how. Generic; knows no upstream.
  *
  * Always true: the two limits are asked first, at the door; then the others in the plan's order, where
- * latencies add up and the first other one that fires wins; with the same seed and the same order of requests the same ones fail.
+ * latencies add up, gates hold, and the first other one that fires wins; with the same seed and the same order of requests the same ones fail.
  */
 import { expiryStyles } from '@recloser/upstreams/simulation';
 import { z } from 'zod';
+import { Gate } from './gate.ts';
 
 const ms = z.int().min(0).max(600_000);
 const status = z.int().min(200).max(599);
@@ -14,6 +15,8 @@ const status = z.int().min(200).max(599);
 export function faultSchema(operations: readonly string[], hasRefusal: boolean) {
   const aimed = {
     operation: z.enum(operations as [string, ...string[]]).optional(),
+    /** Only requests whose session lives (true) or is over (false). */
+    signedIn: z.boolean().optional(),
     probability: z.number().min(0).max(1).optional(),
     times: z.int().min(0).optional(),
   };
@@ -22,6 +25,7 @@ export function faultSchema(operations: readonly string[], hasRefusal: boolean) 
   return z.discriminatedUnion('kind', [
     z.strictObject({ kind: z.literal('status'), status, retryAfterSeconds, ...common }),
     z.strictObject({ kind: z.literal('latency'), ms, ...common }),
+    z.strictObject({ kind: z.literal('gate'), ...common }),
     z.strictObject({ kind: z.literal('reset'), ...common }),
     z.strictObject({ kind: z.literal('hang'), ms: ms.optional(), ...common }),
     z.strictObject({ kind: z.literal('html'), status: status.optional(), ...common }),
@@ -47,35 +51,59 @@ export function faultSchema(operations: readonly string[], hasRefusal: boolean) 
 /** One fault, as `PUT /control/:upstream/faults` takes it. */
 export type Fault = z.infer<ReturnType<typeof faultSchema>>;
 
-/** A fault that ends a request; latencies and the two limits are dealt with before. */
-export type Ending = Exclude<Fault, { kind: 'latency' | 'capacity' | 'rate' }>;
+/** A fault that makes a request wait and changes nothing else. */
+type Waiting = Extract<Fault, { kind: 'latency' | 'gate' }>;
+
+/** A fault that ends a request; waits and the two limits are dealt with before. */
+export type Ending = Exclude<Fault, Waiting | Refusal>;
 
 /** A refusal at the door: nothing is worked on. */
 export type Refusal = Extract<Fault, { kind: 'capacity' | 'rate' }>;
+
+/** How long a request waits, and the gate that holds it after that. */
+export type Wait = { readonly ms: number; readonly gate: Gate | null };
 
 /** What becomes of one request. `leave` gives its place back and is safe to call twice. */
 export type Verdict = {
   readonly refusal: Refusal | null;
   readonly ending: Ending | null;
-  /** Waits before the work and between work and answer. */
-  readonly delayBeforeMs: number;
-  readonly delayAfterMs: number;
+  /** Before the work, and between work and answer. */
+  readonly before: Wait;
+  readonly after: Wait;
   leave(): void;
 };
 
-/** A request as the plan sees it. `signingIn` requests are never told that they are signed out. */
-export type Arrival = { readonly operation: string; readonly signingIn: boolean; readonly nowMs: number };
+/**
+ * A request as the plan sees it. `session`: whether its session lives; `none` for the steps of signing in, which are
+ * never told that they are signed out.
+ */
+export type Arrival = {
+  readonly operation: string;
+  readonly session: 'living' | 'over' | 'none';
+  readonly nowMs: number;
+};
 
 type Rule = { fault: Fault; left: number; fired: number; readonly admittedMs: number[] };
 
-/** The faults of one upstream, and who is being worked on. */
+const noWait: Wait = { ms: 0, gate: null };
+
+/** The faults of one upstream, and who is being worked on or held. */
 export class FaultPlan {
+  #gate = new Gate();
   #rules: Rule[] = [];
   #random = seededRandom(1);
   readonly #working = new Map<string, number>();
   #workingTotal = 0;
 
+  /** Where this plan's held requests are. */
+  get gate(): Gate {
+    return this.#gate;
+  }
+
+  /** Puts another plan in place and releases whoever the old one held. */
   replace(faults: readonly Fault[], seed = 1): void {
+    this.#gate.open();
+    this.#gate = new Gate();
     this.#random = seededRandom(seed);
     this.#rules = faults.map((fault) => ({
       fault,
@@ -85,13 +113,14 @@ export class FaultPlan {
     }));
   }
 
-  /** The plan with `times` counted down, and how often each fault has fired. */
-  view(): { faults: Fault[]; fired: number[] } {
+  /** The plan with `times` counted down, how often each fault has fired, and how many requests are held. */
+  view(): { faults: Fault[]; fired: number[]; held: number } {
     return {
       faults: this.#rules.map(({ fault, left }) =>
         fault.times === undefined ? fault : { ...fault, times: left },
       ),
       fired: this.#rules.map((rule) => rule.fired),
+      held: this.#gate.held,
     };
   }
 
@@ -102,18 +131,20 @@ export class FaultPlan {
       if ((fault.kind === 'capacity' || fault.kind === 'rate') && this.#fires(rule, arrival))
         return refused(fault);
     }
-    const delays = { before: 0, after: 0 };
+    let [before, after] = [noWait, noWait];
     let ending: Ending | null = null;
     for (const rule of this.#rules) {
       const { fault } = rule;
       if (fault.kind === 'rate' && aimsAt(fault, arrival)) rule.admittedMs.push(arrival.nowMs);
       if (fault.kind === 'capacity' || fault.kind === 'rate') continue;
-      if ((ending !== null && fault.kind !== 'latency') || !this.#fires(rule, arrival)) continue;
-      if (fault.kind === 'latency') delays[fault.afterApply ? 'after' : 'before'] += fault.ms;
-      else ending = fault;
+      const waits = fault.kind === 'latency' || fault.kind === 'gate';
+      if ((ending !== null && !waits) || !this.#fires(rule, arrival)) continue;
+      if (!waits) ending = fault;
+      else if (fault.afterApply) after = this.#longer(after, fault);
+      else before = this.#longer(before, fault);
     }
     const leave = this.#enter(arrival.operation);
-    return { refusal: null, ending, delayBeforeMs: delays.before, delayAfterMs: delays.after, leave };
+    return { refusal: null, ending, before, after, leave };
   }
 
   /** Asks one fault, and counts it when it fires. */
@@ -137,6 +168,10 @@ export class FaultPlan {
     return fault.probability === undefined || this.#random() < fault.probability;
   }
 
+  #longer(wait: Wait, fault: Waiting): Wait {
+    return fault.kind === 'gate' ? { ...wait, gate: this.#gate } : { ...wait, ms: wait.ms + fault.ms };
+  }
+
   #enter(operation: string): () => void {
     this.#workingTotal += 1;
     this.#working.set(operation, (this.#working.get(operation) ?? 0) + 1);
@@ -151,12 +186,14 @@ export class FaultPlan {
 }
 
 function aimsAt(fault: Fault, arrival: Arrival): boolean {
-  if (arrival.signingIn && (fault.kind === 'expired' || fault.kind === 'not-ok')) return false;
+  const { session } = arrival;
+  if (session === 'none' && (fault.kind === 'expired' || fault.kind === 'not-ok')) return false;
+  if (fault.signedIn !== undefined && session !== (fault.signedIn ? 'living' : 'over')) return false;
   return fault.operation === undefined || fault.operation === arrival.operation;
 }
 
 function refused(refusal: Refusal): Verdict {
-  return { refusal, ending: null, delayBeforeMs: 0, delayAfterMs: 0, leave: () => {} };
+  return { refusal, ending: null, before: noWait, after: noWait, leave: () => {} };
 }
 
 function admittedLately(rule: Rule, nowMs: number): number {

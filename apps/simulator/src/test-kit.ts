@@ -4,14 +4,15 @@
  * Always true: nothing here knows our clients; requests are written out by hand.
  */
 import { listen } from '@recloser/runtime/http-server';
+import { vi } from 'vitest';
 import { createSimulator } from './app.ts';
 import type { Fault } from './faults.ts';
 import type { LedgerEntry } from './ledger.ts';
 
-/** A running simulator; `await using` stops it. */
+/** A running simulator whose clock stands still unless a test moves it; `await using` stops it. */
 export async function startSimulator() {
-  const clock = { offsetMs: 0 };
-  const simulator = createSimulator({ now: () => Date.now() + clock.offsetMs });
+  let nowMs = Date.now();
+  const simulator = createSimulator({ now: () => nowMs });
   const server = await listen(simulator.app, { host: '127.0.0.1', port: 0 });
   const control = (upstream: string, path = '') => `${server.url}/control/${upstream}${path}`;
   const send = (method: string, url: string, body?: unknown) =>
@@ -20,7 +21,7 @@ export async function startSimulator() {
     url: server.url,
     /** Moves the simulator's clock forward. */
     advance: (ms: number) => {
-      clock.offsetMs += ms;
+      nowMs += ms;
     },
     send,
     control,
@@ -41,6 +42,9 @@ export async function startSimulator() {
   };
 }
 
+/** Waits until the check passes, however slow the machine is. */
+export const until = <T>(check: () => T | Promise<T>): Promise<T> => vi.waitFor(check, { timeout: 15_000 });
+
 /** What the ledger answers. */
 export type Facts = {
   visits: {
@@ -59,6 +63,7 @@ export type Facts = {
   smsSent: number;
   maxInFlight: number;
   inFlight: number;
+  held: number;
 };
 
 /** The fields of A2.4, all of them. */

@@ -60,13 +60,13 @@ export class Holds {
   /** Sets or replaces a hold and pauses the queue. A running rate-limit hold is never shortened. */
   async set({ kind, owner, reason, forMs }: NewHold): Promise<readonly Hold[]> {
     await this.#scripts.run('hold', kind, owner, reason, forMs == null ? '' : Math.ceil(forMs));
-    return (await this.apply()).holds;
+    return await this.#applyAndNote();
   }
 
   /** Releases one hold and resumes the queue if no other is left. */
   async release(kind: SettableHoldKind, by: { owner: string; reason: string }): Promise<readonly Hold[]> {
     await this.#scripts.run('release', kind, by.owner, by.reason);
-    return (await this.apply()).holds;
+    return await this.#applyAndNote();
   }
 
   /**
@@ -88,6 +88,13 @@ export class Holds {
       }
       return { ...after, mended };
     }
+  }
+
+  /** A change of the holds may find that somebody flipped the flag before; the timeline tells of that as well. */
+  async #applyAndNote(): Promise<readonly Hold[]> {
+    const { holds, mended } = await this.apply();
+    if (mended !== null) await this.noteRepair(mended);
+    return holds;
   }
 
   /** Whether nothing has changed for so long that nobody can still be applying a change. */

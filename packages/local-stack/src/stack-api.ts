@@ -62,6 +62,8 @@ export type SimulatorLedger = {
   readonly logins: number;
   readonly smsSent: number;
   readonly maxInFlight: number;
+  /** Requests held at the gate. */
+  readonly held: number;
 };
 
 export type Answer = {
@@ -120,6 +122,19 @@ export class StackApi {
     { name = 'crossmark', seed = 1 } = {},
   ): Promise<void> {
     await json(`${this.#simulator}/control/${name}/faults`, withBody('PUT', { faults, seed }));
+  }
+
+  /** Holds the requests of one operation, or all, until `release` or the next plan; with more faults if given. */
+  async gate(
+    aim: { readonly operation?: string; readonly times?: number; readonly afterApply?: boolean } = {},
+    { name = 'crossmark', besides = [] as readonly Record<string, unknown>[] } = {},
+  ): Promise<void> {
+    await this.faults([{ kind: 'gate', ...aim }, ...besides], { name });
+  }
+
+  /** Lets the oldest held requests go on, all unless `count` is given. The gate stays shut for those that come. */
+  async release({ name = 'crossmark', count }: { name?: string; count?: number } = {}): Promise<void> {
+    await json(`${this.#simulator}/control/${name}/release`, withBody('POST', { count }));
   }
 
   async settings(settings: Record<string, unknown>, name = 'crossmark'): Promise<void> {
