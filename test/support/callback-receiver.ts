@@ -12,7 +12,6 @@ type Event = { readonly type: string; readonly timestamp: string; readonly data:
 export type Delivery = {
   readonly id: string;
   readonly path: string;
-  readonly answered: number;
   readonly event: Event;
   readonly headers: Record<string, string>;
   readonly text: string;
@@ -27,8 +26,8 @@ export class CallbackReceiver {
   readonly deliveries: Delivery[] = [];
   /** Why others were refused. */
   readonly refused: string[] = [];
-  /** The status that answers a delivery. */
-  answer: (path: string) => number = () => 204;
+  /** The status that answers a delivery, now or later. */
+  answer: (path: string) => number | Promise<number> = () => 204;
   headers: Record<string, string> = {};
   readonly #secrets: CallbackSecrets;
   readonly #server = createServer((request, response) => {
@@ -73,16 +72,8 @@ export class CallbackReceiver {
     );
     try {
       const [event] = this.#secrets.map((secret) => new Webhook(secret).verify(text, headers) as Event);
-      const answered = this.answer(path);
-      this.deliveries.push({
-        id: headers['webhook-id'] ?? '',
-        path,
-        answered,
-        event: event as Event,
-        headers,
-        text,
-      });
-      return answered;
+      this.deliveries.push({ id: headers['webhook-id'] ?? '', path, event: event as Event, headers, text });
+      return await this.answer(path);
     } catch (error) {
       this.refused.push(String(error));
       return 400;
