@@ -48,7 +48,7 @@ test('Prism between client and API reports no mismatch', async () => {
   expect((await ask('POST', '/v1/calls:batch', { items })).status).toBe(202);
 
   web.work(async () => ({ result, attempt }));
-  expect(await submit({ prefer: 'wait=10' })).toMatchObject({
+  expect(await submit({ prefer: 'wait=30' })).toMatchObject({
     status: 200,
     body: { status: 'succeeded', result },
   });

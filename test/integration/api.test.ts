@@ -58,7 +58,7 @@ describe('a call', () => {
       { input: visitInput(510) },
       headers,
     );
-    expect((await system.api.call(body.id, 20)).status).toBe('succeeded');
+    expect((await system.api.call(body.id, 30)).status).toBe('succeeded');
     const sent = upstream.seen.filter((request) => request.headers['x-request-id'] === 'from-the-app-1');
     expect(sent.length).toBeGreaterThanOrEqual(1);
     for (const request of sent) expect(request.headers).toMatchObject({ traceparent, tracestate: 'app=1' });
@@ -115,7 +115,7 @@ describe('while the breaker is open', () => {
 
   beforeAll(async () => {
     const { body } = await ask('POST', qualifiedReps, { input: reps });
-    const call = await system.api.call(body.id, 20);
+    const call = await system.api.call(body.id, 30);
     expect(call.status).toBe('succeeded');
     good = call.result ?? {};
     // Their pace is what estimates are made from.

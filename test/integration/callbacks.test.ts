@@ -156,7 +156,7 @@ describe('an outage of the receiver', () => {
           .then(({ body }) => String(body.id));
       }),
     );
-    for (const id of ids) expect((await running.api.call(id, 20)).status).toBe('succeeded');
+    for (const id of ids) expect((await running.api.call(id, 30)).status).toBe('succeeded');
     // Down until at least one attempt has failed and is remembered, sealed.
     const failed = await until(async () => {
       const redis = new Redis(running.stack.redisUrl);

@@ -41,7 +41,7 @@ describe('with the real web app', () => {
   });
 
   test('asks for the finished call right away', async () => {
-    const call = await client.submit('crossmark', 'schedule-event', visitInput(2), { waitSeconds: 20 });
+    const call = await client.submit('crossmark', 'schedule-event', visitInput(2), { waitSeconds: 30 });
     expect(call.status).toBe('succeeded');
   });
 
