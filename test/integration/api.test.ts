@@ -119,14 +119,14 @@ describe('while the breaker is open', () => {
     expect(call.status).toBe('succeeded');
     good = call.result ?? {};
     // Their pace is what estimates are made from.
-    const items = Array.from({ length: 40 }, (_, n) => ({
+    const items = Array.from({ length: 6 }, (_, n) => ({
       upstream: 'crossmark',
       operation: 'list-qualified-reps',
       input: { mPlanId: String(30_000_100 + n), locationId: '150001' },
     }));
     const batch = await ask('POST', '/calls:batch', { items });
     const ids = (batch.body.results as { call: { id: string } }[]).map((result) => result.call.id);
-    expect(await allEnded(system.api, ids)).toEqual({ succeeded: 40 });
+    expect(await allEnded(system.api, ids)).toEqual({ succeeded: 6 });
     system.simulator.faults('crossmark', [{ kind: 'status', status: 503 }]);
     const failing = Array.from({ length: 6 }, (_, n) =>
       ask('POST', '/calls/crossmark/schedule-event', { input: visitInput(530 + n) }),
