@@ -1,6 +1,7 @@
 /** The life of calls through a public validating proxy: it must find nothing in what we answer. */
 import { startWeb, visit } from '@recloser/web/web-under-test';
 import { expect, inject, test } from 'vitest';
+import { until } from '../support/stack.ts';
 import { startValidatingProxy } from '../support/validating-proxy.ts';
 
 const redisUrl = inject('redisUrl');
@@ -27,12 +28,19 @@ test('Prism between client and API reports no mismatch', async () => {
   };
   const path = '/v1/calls/crossmark/schedule-event';
   const result = { ...visit, scheduleEventId: '12345678' };
-  const submit = (more?: Record<string, string>) => ask('POST', path, { input: visit }, more);
+  /** Repeats it while Redis does not answer in time, as the API asks for. */
+  const hand = (at: string, body: unknown, key: string, more: Record<string, string> = {}) =>
+    until(async () => {
+      const answer = await ask('POST', at, body, { 'idempotency-key': key, ...more });
+      expect(answer.status).not.toBe(503);
+      return answer;
+    });
+  const submit = (key: string, more?: Record<string, string>) => hand(path, { input: visit }, key, more);
 
-  const first = await submit({ 'idempotency-key': 'one' });
+  const first = await submit('one');
   expect(first.status).toBe(202);
   const own = `/v1/calls/${first.body.id}`;
-  expect((await submit({ 'idempotency-key': 'one' })).status).toBe(202);
+  expect((await submit('one')).status).toBe(202);
   expect((await ask('GET', own)).status).toBe(200);
   expect((await ask('GET', '/v1/calls?status=queued&limit=5')).status).toBe(200);
   expect((await ask('DELETE', own)).status).toBe(200);
@@ -45,10 +53,10 @@ test('Prism between client and API reports no mismatch', async () => {
     { upstream: 'crossmark', operation: 'schedule-event', input: visit },
     { upstream: 'walmart-edr', operation: 'get-report', input: { eventId: '123456' } },
   ];
-  expect((await ask('POST', '/v1/calls:batch', { items })).status).toBe(202);
+  expect((await hand('/v1/calls:batch', { items }, 'batch')).status).toBe(202);
 
   web.work(async () => ({ result, attempt }));
-  expect(await submit({ prefer: 'wait=10' })).toMatchObject({
+  expect(await submit('two', { prefer: 'wait=30' })).toMatchObject({
     status: 200,
     body: { status: 'succeeded', result },
   });

@@ -1,93 +1,31 @@
 /** Finished calls pushed to a receiver that checks them with the Standard Webhooks library. */
-import { randomBytes } from 'node:crypto';
-import { createServer, type IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { visitInput } from '@recloser/local-stack/stack-api';
 import { Redis } from 'ioredis';
-import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { AdminApi } from '../support/admin-api.ts';
+import { CallbackReceiver, newCallbackSecrets } from '../support/callback-receiver.ts';
 import { startTestStack, type TestStack, until } from '../support/stack.ts';
 
-const newSecret = (): string => `whsec_${randomBytes(32).toString('base64')}`;
-const secrets = [newSecret(), newSecret()] as const;
-
-type Event = { readonly type: string; readonly timestamp: string; readonly data: Record<string, unknown> };
-type Delivery = {
-  readonly id: string;
-  readonly path: string;
-  readonly answered: number;
-  readonly event: Event;
-  readonly headers: Record<string, string>;
-  readonly text: string;
-};
-
-/** Takes what our signature proves to be ours, as an application would; `answer` says with which status. */
-class Receiver {
-  readonly deliveries: Delivery[] = [];
-  readonly refused: string[] = [];
-  answer: (path: string) => number = () => 204;
-  headers: Record<string, string> = {};
-  readonly #server = createServer((request, response) => {
-    void this.#take(request).then((status) => response.writeHead(status, this.headers).end());
-  });
-
-  async start(port = 0): Promise<void> {
-    await new Promise<void>((resolve) => this.#server.listen(port, '127.0.0.1', resolve));
-  }
-
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
-  }
-
-  url(path: string): string {
-    return `http://127.0.0.1:${this.port}${path}`;
-  }
-
-  /** Nothing listens any more: a connection is refused. */
-  async stop(): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise((resolve) => this.#server.close(resolve));
-  }
-
-  of(callId: unknown): Delivery[] {
-    return this.deliveries.filter(({ event }) => event.data.id === callId);
-  }
-
-  async #take(request: IncomingMessage): Promise<number> {
-    const text = (await request.toArray()).join('');
-    const path = request.url ?? '';
-    const headers = Object.fromEntries(
-      Object.entries(request.headers).map(([name, value]) => [name, String(value)]),
-    );
-    try {
-      // Either secret alone must do: that is what makes a rotation possible.
-      const [event] = secrets.map((secret) => new Webhook(secret).verify(text, headers) as Event);
-      if (!event) throw new Error('no secret');
-      const answered = this.answer(path);
-      this.deliveries.push({ id: headers['webhook-id'] ?? '', path, answered, event, headers, text });
-      return answered;
-    } catch (error) {
-      this.refused.push(String(error));
-      return 400;
-    }
-  }
-}
+const secrets = newCallbackSecrets();
+const adminPassword = 'correct horse battery';
 
 const env = {
+  ADMIN_PASSWORD: adminPassword,
   CALLBACK_HOSTS: '127.0.0.1, https://hooks.example.com',
   CALLBACK_SECRETS: secrets.join(','),
   CALLBACK_RETRY_SECONDS: '1,1,1,1,1,1,1,1',
-  CALLBACK_TIMEOUT_MS: '2000',
+  // What is held in the middle of a request must not time out, however slow the machine is.
+  CALLBACK_TIMEOUT_MS: '60000',
+  CROSSMARK_TIMEOUT_MS: '60000',
   CALLBACK_BREAKER_RESET_MS: '1500',
   // Walmart's test sign-in is of no use here.
   WORKER_UPSTREAMS: 'crossmark',
 };
 
 let running: TestStack;
-let receiver: Receiver;
+let receiver: CallbackReceiver;
 beforeAll(async () => {
-  receiver = new Receiver();
-  await receiver.start();
+  receiver = await CallbackReceiver.start(secrets);
   running = await startTestStack({ env });
 });
 afterAll(async () => {
@@ -110,7 +48,7 @@ async function shown(id: string): Promise<unknown> {
 }
 
 describe('a callback', () => {
-  test('says call.succeeded with the call as GET shows it, once, soon', async () => {
+  test('says call.succeeded with the call as GET shows it, once', async () => {
     const id = await post('schedule-event', visitInput(1), '/ok');
     const [delivery] = await until(() => {
       expect(receiver.of(id)).toHaveLength(1);
@@ -120,7 +58,6 @@ describe('a callback', () => {
     expect(delivery?.event).toEqual({ type: 'call.succeeded', timestamp: call.finishedAt, data: call });
     expect(delivery?.headers['content-type']).toBe('application/json');
     expect(delivery?.id).toContain(id);
-    expect(Date.parse(String(call.finishedAt))).toBeGreaterThan(Date.now() - 20_000);
   });
 
   test('says call.failed for a call that failed, and again when a person retried it', async () => {
@@ -135,37 +72,44 @@ describe('a callback', () => {
     expect(receiver.of(id)[1]?.id).not.toBe(receiver.of(id)[0]?.id);
   });
 
-  test('says call.expired, and call.cancelled for a call that no worker ever touched', async () => {
-    const expired = await post(
-      'list-qualified-reps',
-      { mPlanId: '30000001', locationId: '150001' },
-      '/expired',
-      {
-        runAt: new Date(Date.now() + 1_500).toISOString(),
-        expiresAt: new Date(Date.now() + 1_501).toISOString(),
-      },
-    );
-    const cancelled = await post('schedule-event', visitInput(3), '/cancelled', {
+  test('says call.expired for a call that waited too long', async () => {
+    const admin = await AdminApi.logIn(running.stack.urls.admin, 'admin', adminPassword);
+    const act = (action: string) =>
+      admin.post('/api/upstreams/crossmark/actions', { action, reason: 'a call is to wait' });
+    expect((await act('hold')).status).toBe(200);
+    // A limit that has passed by the time the request is read is refused: then once more.
+    const id = await until(() => {
+      const expiresAt = new Date(Date.now() + 1_000).toISOString();
+      return post('list-available-reps', roster, '/expired', { expiresAt });
+    });
+    await until(() => expect(receiver.of(id)).toHaveLength(1));
+    expect(receiver.of(id)[0]?.event.type).toBe('call.expired');
+    expect((await act('release')).status).toBe(200);
+  });
+
+  test('says call.cancelled for a call that no worker ever touched', async () => {
+    const id = await post('schedule-event', visitInput(3), '/cancelled', {
       runAt: new Date(Date.now() + 3_600_000).toISOString(),
     });
-    const answer = await fetch(`${running.stack.urls.web}/v1/calls/${cancelled}`, { method: 'DELETE' });
-    expect(answer.status, await answer.text()).toBeLessThan(300);
-    await until(() => expect(receiver.of(cancelled)).toHaveLength(1));
-    expect(receiver.of(cancelled)[0]?.event.type).toBe('call.cancelled');
-    await until(() => expect(receiver.of(expired)).toHaveLength(1));
-    expect(receiver.of(expired)[0]?.event.type).toBe('call.expired');
+    const answer = await fetch(`${running.stack.urls.web}/v1/calls/${id}`, { method: 'DELETE' });
+    expect(answer.status, await answer.text()).toBe(200);
+    await until(() => expect(receiver.of(id)).toHaveLength(1));
+    expect(receiver.of(id)[0]?.event.type).toBe('call.cancelled');
   });
 
   test('is repeated under the same id with the same body until it is taken', async () => {
     let turn = 0;
-    receiver.answer = (path) => (path === '/flaky' ? ([500, 302, 429, 200][turn++] ?? 200) : 204);
+    receiver.answer = (path) => {
+      if (path !== '/flaky') return 204;
+      turn += 1;
+      return [500, 302, 429][turn - 1] ?? 200;
+    };
     receiver.headers = { location: receiver.url('/elsewhere') };
     const id = await post('list-available-reps', roster, '/flaky');
     await until(() => expect(receiver.of(id)).toHaveLength(4));
     receiver.answer = () => 204;
     receiver.headers = {};
     const deliveries = receiver.of(id);
-    expect(deliveries.map(({ answered }) => answered)).toEqual([500, 302, 429, 200]);
     expect(new Set(deliveries.map((delivery) => delivery.id)).size).toBe(1);
     expect(new Set(deliveries.map(({ text }) => text)).size).toBe(1);
     expect(deliveries.map(({ path }) => path)).not.toContain('/elsewhere');
@@ -179,8 +123,10 @@ describe('a callback', () => {
     await until(() => expect(receiver.of(id)).toHaveLength(1));
     const later = await post('schedule-event', visitInput(6), '/after-gone');
     await until(() => expect(receiver.of(later)).toHaveLength(1));
-    const job = await callbackJob(receiver.of(id)[0]?.id ?? '');
-    expect(JSON.parse(job.returnvalue ?? '{}')).toEqual({ outcome: 'refused-for-good', status: 410 });
+    await until(async () => {
+      const job = await callbackJob(receiver.of(id)[0]?.id ?? '');
+      expect(JSON.parse(job.returnvalue ?? '{}')).toEqual({ outcome: 'refused-for-good', status: 410 });
+    });
     expect(receiver.of(id)).toHaveLength(1);
     receiver.answer = () => 204;
   });
@@ -210,7 +156,7 @@ describe('an outage of the receiver', () => {
           .then(({ body }) => String(body.id));
       }),
     );
-    for (const id of ids) expect((await running.api.call(id, 20)).status).toBe('succeeded');
+    for (const id of ids) expect((await running.api.call(id, 30)).status).toBe('succeeded');
     // Down until at least one attempt has failed and is remembered, sealed.
     const failed = await until(async () => {
       const redis = new Redis(running.stack.redisUrl);
@@ -223,44 +169,41 @@ describe('an outage of the receiver', () => {
       return stored;
     });
     for (const { data } of failed) expect(data).not.toContain('scheduleEventId');
-    receiver = new Receiver();
-    await receiver.start(port);
+    receiver = await CallbackReceiver.start(secrets, port);
     await until(() => {
       for (const id of ids) expect(receiver.of(id)).toHaveLength(1);
     });
     expect(receiver.refused).toEqual([]);
     expect(before).toBeGreaterThan(0);
-  }, 120_000);
+  });
+});
 
-  test('a worker killed right after its call ended still leads to one delivery', async () => {
-    const { api, stack } = running;
-    const ids: string[] = [];
-    // Reads: a write whose worker died is looked up for a minute before it ends.
-    for (let round = 0; round < 3; round += 1) {
-      await api.faults([{ kind: 'latency', ms: 100 }]);
-      ids.push(
-        ...(await Promise.all(
-          Array.from({ length: 15 }, (_, n) =>
-            post('list-qualified-reps', { mPlanId: String(30_000_000 + n), locationId: '150001' }, '/killed'),
-          ),
-        )),
-      );
-      // In the middle of ending calls, with some ends announced, some not, some callbacks on their way.
-      await until(async () => {
-        const ended = (await api.calls(ids.slice(-15))).filter(({ status }) => status === 'succeeded');
-        expect(ended.length).toBeGreaterThan(2);
-      });
-      await Promise.all([...stack.workers].map((worker) => stack.kill(worker)));
-      await Promise.all([stack.addWorker(), stack.addWorker()]);
-    }
-    await api.faults([]);
-    await until(() => {
-      for (const id of ids) expect(receiver.of(id).length, id).toBeGreaterThan(0);
-    }, 90_000);
-    // A worker that dies between the answer and its note repeats a delivery, always under the same id.
-    for (const id of ids) expect(new Set(receiver.of(id).map((delivery) => delivery.id)).size).toBe(1);
-    expect(receiver.refused).toEqual([]);
-  }, 180_000);
+test('workers killed in the middle of a delivery and of a call: both are told of, under one id each', async () => {
+  const { api, stack } = running;
+  // The first delivery arrives and gets no answer.
+  const { promise: never } = Promise.withResolvers<number>();
+  let unanswered = 0;
+  receiver.answer = (path) => {
+    if (path !== '/unanswered') return 204;
+    unanswered += 1;
+    return unanswered === 1 ? never : 204;
+  };
+  const delivered = await post('list-available-reps', roster, '/unanswered');
+  await until(() => expect(unanswered).toBe(1));
+  await api.faults([{ kind: 'hang', operation: 'list-qualified-reps', times: 1 }]);
+  const reps = { mPlanId: '30000001', locationId: '150001' };
+  const called = await post('list-qualified-reps', reps, '/orphaned');
+  await until(async () => expect((await api.call(called)).status).toBe('running'));
+  await Promise.all([...stack.workers].map((worker) => stack.kill(worker)));
+  await stack.addWorker();
+  await until(() => {
+    expect(receiver.of(delivered)).toHaveLength(2);
+    expect(receiver.of(called)).toHaveLength(1);
+  });
+  const [first, second] = receiver.of(delivered);
+  expect([second?.id, second?.text]).toEqual([first?.id, first?.text]);
+  expect(receiver.of(called)[0]?.event.type).toBe('call.succeeded');
+  expect(receiver.refused).toEqual([]);
 });
 
 describe('intake', () => {

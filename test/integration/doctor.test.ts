@@ -1,11 +1,18 @@
-/** `npm run doctor` as an operator runs it: a real process against real servers, well and ill. */
+/** `npm run doctor` against real servers, well and ill. */
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createServer as createTcpServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type EmbeddedRedis, startEmbeddedRedis } from '@recloser/local-stack/embedded-redis';
+import { findRedis } from '@recloser/local-stack/find-redis';
+import { startWeb, visit } from '@recloser/web/web-under-test';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { doctor, type Report, runDoctor } from '../support/doctor.ts';
-import { postVisits, startTestStack, type TestStack, until } from '../support/stack.ts';
+import { postVisits, until } from '../support/stack.ts';
+import { addressesOf, startSystem, type TestSystem } from '../support/system.ts';
 
 const secrets = [
   'sesame-password',
@@ -18,25 +25,32 @@ const secrets = [
 const ills = ({ findings }: Report) =>
   findings.filter(({ status }) => status !== 'ok').map((one) => `${one.status} ${one.check}: ${one.found}`);
 
-let running: TestStack;
+let dataDir: string;
+let server: EmbeddedRedis;
+let system: TestSystem;
 beforeAll(async () => {
-  running = await startTestStack({ workers: 2 });
+  dataDir = await mkdtemp(join(tmpdir(), 'recloser-doctor-'));
+  // A Redis of its own: it is made ill.
+  const cacheDir = join(import.meta.dirname, '../../.cache');
+  const source = await findRedis({ env: { ...process.env, REDIS_URL: '' }, cacheDir });
+  if (source.kind === 'url') throw new Error('a Redis of our own is needed');
+  server = await startEmbeddedRedis({ dataDir, source });
+  system = await startSystem({ redisUrl: server.url, prefix: 'recloser', workers: 2 });
 });
-afterAll(() => running[Symbol.asyncDispose]());
+afterAll(async () => {
+  await system?.[Symbol.asyncDispose]();
+  await server?.stop();
+  await rm(dataDir, { recursive: true, force: true });
+});
 
-/** What the stack's own apps run with. */
-function healthy(): Record<string, string> {
-  const { simulator } = running.stack.urls;
-  return {
-    REDIS_URL: running.stack.redisUrl,
-    CROSSMARK_BASE_URL: `${simulator}/crossmark`,
-    WALMART_EDR_BASE_URL: `${simulator}/walmart-edr`,
-    WALMART_EDR_LOGIN_BASE_URL: `${simulator}/walmart-edr-login`,
-  };
-}
+/** What the apps run with. */
+const healthy = (): Record<string, string> => ({
+  REDIS_URL: server.url,
+  ...addressesOf(system.simulator.url),
+});
 
 async function withRedis<T>(use: (redis: Redis) => Promise<T>): Promise<T> {
-  const redis = new Redis(running.stack.redisUrl);
+  const redis = new Redis(server.url);
   try {
     return await use(redis);
   } finally {
@@ -46,7 +60,7 @@ async function withRedis<T>(use: (redis: Redis) => Promise<T>): Promise<T> {
 
 describe('a healthy system', () => {
   test('has nothing to mend; every part is named; nobody was signed in', async () => {
-    const logins = async () => (await running.api.ledger()).logins;
+    const logins = async () => (await system.api.ledger()).logins;
     const before = await logins();
     const report = await doctor(healthy());
     expect(ills(report)).toEqual([]);
@@ -66,15 +80,27 @@ describe('a healthy system', () => {
     );
     expect(await logins()).toBe(before);
   });
+});
 
-  test('as text: one line each and a sum', async () => {
+describe('the program', () => {
+  test('prints one line each and a sum, and leaves with 0', async () => {
     const { status, output } = await runDoctor(healthy());
     expect(output).toMatch(/^ok {4}web {2,}the configuration is valid$/m);
     expect(output).toMatch(/\n\n\d+ ok, 0 to look at, 0 to mend\n$/);
     expect(status).toBe(0);
   });
 
-  test('an argument it does not know ends with 2 and the usage', async () => {
+  test('prints JSON when asked, and leaves with 1 when something is to be mended', async () => {
+    const env = { ...healthy(), WORKER_CONCURRENCY: 'many' };
+    const { status, output } = await runDoctor(env, '--json', '--apps', 'worker');
+    expect(JSON.parse(output)).toMatchObject({
+      status: 'fail',
+      findings: expect.arrayContaining([expect.objectContaining({ status: 'fail', check: 'worker' })]),
+    });
+    expect(status).toBe(1);
+  });
+
+  test('ends with 2 and the usage when an argument is unknown', async () => {
     const { status, output } = await runDoctor({}, '--apps', 'cook');
     expect([status, output]).toEqual([2, expect.stringContaining('usage: npm run doctor')]);
   });
@@ -120,7 +146,7 @@ describe('configuration', () => {
       SESSION_KEY: secrets[2] ?? '',
       API_KEYS: `app:${'a'.repeat(64)}`,
     };
-    const report = await doctor({ ...healthy(), ...production }, '--apps', 'web');
+    const report = await doctor({ ...healthy(), ...production }, ['web']);
     expect(ills(report)).toEqual(['warn redis: no maxmemory is set']);
     expect(report.code).toBe(0);
   });
@@ -199,7 +225,7 @@ describe('Redis', () => {
   test('with another password, or none at all, is told apart; the password is not repeated', async () => {
     await withRedis(async (redis) => {
       await redis.config('SET', 'requirepass', 'right');
-      const wrong = running.stack.redisUrl.replace('//', `//:${secrets[1]}@`);
+      const wrong = server.url.replace('//', `//:${secrets[1]}@`);
       const report = await doctor({ ...healthy(), REDIS_URL: wrong });
       const right = await doctor({ ...healthy(), REDIS_URL: wrong.replace(secrets[1] ?? '', 'right') });
       await redis.config('SET', 'requirepass', '');
@@ -215,40 +241,41 @@ describe('Redis', () => {
     ['ahead of', 60_000, 'fail'],
     ['behind', -3_000, 'warn'],
   ])('a clock %s its own is found', async (word, ms, status) => {
-    const shift = `const now = Date.now; Date.now = () => now() + (${ms})`;
-    const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(shift)}`;
-    const report = await doctor({ ...healthy(), NODE_OPTIONS });
+    const { now } = Date;
+    vi.spyOn(Date, 'now').mockImplementation(() => now() + ms);
+    onTestFinished(() => void vi.restoreAllMocks());
+    const report = await doctor(healthy());
     expect(ills(report)).toEqual([expect.stringMatching(`^${status} clock: .* ms ${word} Redis`)]);
     expect(report.code).toBe(status === 'fail' ? 1 : 0);
   });
 });
 
 describe('the state in Redis', () => {
-  test('a hold is told with its reason, and an orphan pause without workers is a failure', async () => {
-    const { api, stack } = running;
-    await api.faults([{ kind: 'status', status: 503 }]);
-    await postVisits(api, 6);
-    await until(async () => expect((await api.upstream()).breaker.state).toBe('open'));
-    expect(ills(await doctor(healthy()))).toEqual(
+  test('a hold is told with its reason', async () => {
+    // Once open, the breaker stays open.
+    const env = { CROSSMARK_BREAKER_RESET_MS: '600000' };
+    await using ill = await startSystem({ redisUrl: server.url, env });
+    ill.simulator.faults('crossmark', [{ kind: 'status', status: 503 }]);
+    await postVisits(ill.api, 6);
+    await until(async () => expect((await ill.api.upstream()).breaker.state).toBe('open'));
+    expect(ills(await doctor({ ...healthy(), REDIS_PREFIX: ill.web.prefix }))).toEqual(
       expect.arrayContaining([expect.stringMatching(/^warn crossmark: held \(breaker\) until /)]),
     );
-    await api.faults([]);
-    await until(async () => expect((await api.upstream()).queue).toMatchObject({ waiting: 0, delayed: 0 }));
-    await until(async () => expect((await api.upstream()).breaker.state).toBe('closed'));
+  });
 
-    for (const worker of [...stack.workers]) await stack.kill(worker, 'SIGTERM');
-    await withRedis(async (redis) => {
-      await redis.hset('recloser:{crossmark}:crossmark:meta', 'paused', '1');
-      await postVisits(api, 2, 100);
-      const report = await doctor(healthy());
-      expect(ills(report)).toEqual(
-        expect.arrayContaining([
-          'fail crossmark: no worker is alive, and 2 calls wait',
-          'fail crossmark: The queue is paused though no hold says why.',
-          'warn walmart-edr: no worker is alive; nothing waits',
-        ]),
-      );
-      expect(report.code).toBe(1);
-    });
+  test('an orphan pause without workers is a failure', async () => {
+    // Nobody works here.
+    await using web = await startWeb({ redisUrl: server.url });
+    for (let n = 0; n < 2; n += 1) await web.post('/v1/calls/crossmark/schedule-event', { input: visit });
+    await web.redis.hset(`${web.prefix}:{crossmark}:crossmark:meta`, 'paused', '1');
+    const report = await doctor({ ...healthy(), REDIS_PREFIX: web.prefix });
+    expect(ills(report)).toEqual(
+      expect.arrayContaining([
+        'fail crossmark: no worker is alive, and 2 calls wait',
+        'fail crossmark: The queue is paused though no hold says why.',
+        'warn walmart-edr: no worker is alive; nothing waits',
+      ]),
+    );
+    expect(report.code).toBe(1);
   });
 });

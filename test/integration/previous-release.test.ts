@@ -32,6 +32,7 @@ beforeAll(async () => {
     workers: 0,
     env: {
       SESSION_KEY: `${newKey.toString('base64')},${oldKey.toString('base64')}`,
+      READ_BACK_WAITS_MS: '100,400,1000',
       // The fixture is older every day.
       KEEP_FAILED_DAYS: '3650',
       KEEP_SUCCEEDED_HOURS: '87600',

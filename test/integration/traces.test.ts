@@ -37,14 +37,18 @@ async function post(n: number, operation: string, input: object): Promise<string
   return String(body.id);
 }
 
-/** All spans that name the call, and those under them; waits until the turn that ended it has arrived. */
-async function spansOf(id: string): Promise<{ turns: ReceivedSpan[]; send: ReceivedSpan }> {
+/** All spans that name the call, and the request's; waits until that and the turn that ended it have arrived. */
+async function spansOf(
+  id: string,
+): Promise<{ request: ReceivedSpan; send: ReceivedSpan; turns: ReceivedSpan[] }> {
   return until(() => {
     const own = receiver.spans.filter(({ attributes }) => attributes['messaging.message.id'] === id);
     const send = own.find(({ kind }) => kind === 'producer');
+    const request = receiver.spans.find(({ spanId }) => spanId === send?.parentSpanId);
     const turns = own.filter(({ kind }) => kind === 'consumer');
-    if (!send || turns.at(-1)?.attributes['recloser.judgement'] !== 'succeeded') throw new Error('not yet');
-    return { turns, send };
+    if (!send || !request) throw new Error('web has not told of it yet');
+    if (turns.at(-1)?.attributes['recloser.judgement'] !== 'succeeded') throw new Error('not ended yet');
+    return { request, send, turns };
   });
 }
 
@@ -55,9 +59,8 @@ const told = () => upstream.seen.map(({ headers }) => headers.traceparent);
 
 test('request, storing, turn and exchange are one tree, and the upstream is told of the exchange', async () => {
   const id = await post(1, 'schedule-event', visitInput(1));
-  const { turns, send } = await spansOf(id);
+  const { request, send, turns } = await spansOf(id);
   const [turn] = turns as [ReceivedSpan];
-  const request = receiver.spans.find(({ spanId }) => spanId === send.parentSpanId);
   expect(request).toMatchObject({
     ...{ service: 'recloser-web', kind: 'server', traceId: traceId(1), parentSpanId: '00f067aa0ba902b7' },
     name: 'POST /v1/calls/:upstream/:operation',
@@ -81,12 +84,10 @@ test('request, storing, turn and exchange are one tree, and the upstream is told
     },
   });
   expect(told()).toContain(`00-${traceId(1)}-${exchange?.spanId}-01`);
-  const line = running.stack.output().find((one) => one.includes(String(exchange?.spanId))) ?? '{}';
-  expect(JSON.parse(line)).toMatchObject({
-    callId: id,
-    upstream: 'crossmark',
-    trace_id: traceId(1),
-    generation: 0,
+  await until(() => {
+    const line = running.stack.output().find((one) => one.includes(String(exchange?.spanId))) ?? '{}';
+    const about = { callId: id, upstream: 'crossmark', trace_id: traceId(1), generation: 0 };
+    expect(JSON.parse(line)).toMatchObject(about);
   });
 });
 
@@ -118,15 +119,12 @@ test('a turn after a deferral is a trace of its own, linked to the request', asy
     return found;
   });
   for (const turn of deferred) {
-    const send = receiver.spans.find(
-      ({ kind, attributes }) =>
-        kind === 'producer' && attributes['messaging.message.id'] === turn.attributes['messaging.message.id'],
-    );
+    const { send } = await spansOf(String(turn.attributes['messaging.message.id']));
     expect(turn).toMatchObject({
       parentSpanId: '',
-      links: [{ traceId: send?.traceId, spanId: send?.spanId }],
+      links: [{ traceId: send.traceId, spanId: send.spanId }],
     });
-    expect(turn.traceId).not.toBe(send?.traceId);
+    expect(turn.traceId).not.toBe(send.traceId);
   }
 });
 

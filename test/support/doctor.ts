@@ -1,12 +1,16 @@
-/** Runs `npm run doctor` as an operator does: a real process, with nothing of our own environment. */
+/** The doctor: in this process, where most of it can be seen, and as the program that an operator runs. */
+import { type AppName, appNames } from '@recloser/doctor/check-configuration';
+import { examine } from '@recloser/doctor/examine';
+import { asJson, worst } from '@recloser/doctor/finding';
 import { runCommand } from '@recloser/local-stack/run-command';
 
-export type Finding = { status: string; check: string; found: string; advice?: string };
-export type Report = { code: number | null; status: string; findings: Finding[]; output: string };
+type Finding = { status: string; check: string; found: string; advice?: string };
+/** `code`: what the program leaves with. */
+export type Report = { code: number; status: string; findings: Finding[]; output: string };
 
 const root = new URL('../../', import.meta.url).pathname;
 
-/** Runs it; how it ended and what it printed. */
+/** Runs `npm run doctor` with nothing of our own environment; how it ended and what it printed. */
 export function runDoctor(env: Record<string, string>, ...args: string[]) {
   const { PATH = '', HOME = '' } = process.env;
   return runCommand(process.execPath, ['apps/doctor/src/main.ts', ...args], {
@@ -16,12 +20,12 @@ export function runDoctor(env: Record<string, string>, ...args: string[]) {
   });
 }
 
-/** Its report. Throws, with what it printed, when it gives none. */
-export async function doctor(env: Record<string, string>, ...args: string[]): Promise<Report> {
-  const { status, output } = await runDoctor(env, '--json', ...args);
-  try {
-    return { code: status, output, ...(JSON.parse(output) as Pick<Report, 'status' | 'findings'>) };
-  } catch {
-    throw new Error(`the doctor gave no report: ${output}`);
-  }
+/** Its report on an environment, made in this process. */
+export async function doctor(
+  env: Record<string, string>,
+  apps: readonly AppName[] = appNames,
+): Promise<Report> {
+  const findings = await examine({ env, apps, root, nodeVersion: process.version });
+  const status = worst(findings);
+  return { code: status === 'fail' ? 1 : 0, status, findings, output: asJson(findings) };
 }

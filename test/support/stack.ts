@@ -13,7 +13,7 @@ export type TestStack = {
 };
 
 /** Short times, so that an outage fits into a test. */
-const quick = {
+export const quick = {
   NODE_ENV: 'development',
   LOG_LEVEL: 'info',
   // Its own embedded Redis, which tests may kill, also when the run has a shared one.
