@@ -164,62 +164,58 @@ const storms = (process.env.STORM ?? '1:101,3:102,8:103')
   .split(',')
   .map((one) => one.split(':').map(Number) as [number, number]);
 
-test.each(storms)(
-  '%i workers, seed %i',
-  async (workers, seed) => {
-    await using redis = await startRedis();
-    await using running = await startTestStack({
-      workers,
-      env: {
-        REDIS_URL: redis.url,
-        WORKER_CONCURRENCY: String(CONCURRENCY),
-        CROSSMARK_MAX_ATTEMPTS: '30',
-        CROSSMARK_BREAKER_RESET_MS: '800',
-      },
-    });
-    const storm = new Storm(running, redis, seed);
-    for (const blow of storm.blows(Number(process.env.STORM_TIMES ?? 1))) {
-      await storm.weather();
-      await storm.post(25);
-      await storm.blow(blow);
-      await storm.post(15);
-    }
-    await running.api.faults([]);
-    const ends = await allEnded(running.api, storm.ids, 150_000).catch((error) => {
-      throw new Error(`${error.message}\nafter: ${storm.done.join(', ')}`);
-    });
+test.each(storms)('%i workers, seed %i', async (workers, seed) => {
+  await using redis = await startRedis();
+  await using running = await startTestStack({
+    workers,
+    env: {
+      REDIS_URL: redis.url,
+      WORKER_CONCURRENCY: String(CONCURRENCY),
+      CROSSMARK_MAX_ATTEMPTS: '30',
+      CROSSMARK_BREAKER_RESET_MS: '800',
+    },
+  });
+  const storm = new Storm(running, redis, seed);
+  for (const blow of storm.blows(Number(process.env.STORM_TIMES ?? 1))) {
+    await storm.weather();
+    await storm.post(25);
+    await storm.blow(blow);
+    await storm.post(15);
+  }
+  await running.api.faults([]);
+  const ends = await allEnded(running.api, storm.ids, 150_000).catch((error) => {
+    throw new Error(`${error.message}\nafter: ${storm.done.join(', ')}`);
+  });
 
-    const story = storm.done.join(', ');
-    // Everything accepted is accounted for, and nothing was given up: attempts were plenty.
-    expect(
-      Object.values(ends).reduce((sum, count) => sum + count, 0),
-      story,
-    ).toBe(storm.ids.length);
-    expect(ends, story).not.toHaveProperty('failed');
-    const calls = await running.api.calls(storm.ids);
-    const { visitsByItem, requests } = await running.api.ledger();
-    // No write was doubled, and none is missing among those that succeeded.
-    expect(Math.max(...Object.values(visitsByItem)), story).toBe(1);
-    const booked = calls.filter(
-      ({ status, result }) => status === 'succeeded' && result?.scheduleEventId,
-    ).length;
-    expect(Object.keys(visitsByItem).length, story).toBeGreaterThanOrEqual(booked);
-    // While open nothing was sent but what had been admitted before.
-    const transitions = (await readTransitions({ redis: redis.direct, root, count: 10_000 })).reverse();
-    const moves = transitions.filter(({ kind }) => kind === 'breaker');
-    for (const [i, move] of moves.entries()) {
-      if (move.to !== 'open') continue;
-      const end = moves[i + 1]?.at ?? Number.POSITIVE_INFINITY;
-      const during = requests.filter(({ at }) => at > move.at && at < end);
-      expect(during.length, `${story}; open at ${move.at}`).toBeLessThanOrEqual(workers * CONCURRENCY);
-    }
-    // And it is whole again by itself.
-    await until(async () =>
-      expect(await running.api.upstream()).toMatchObject({ breaker: { state: 'closed' }, holds: [] }),
-    );
-    expect(await storm.queue.isPaused()).toBe(false);
-    await until(async () => expect(await storm.queue.getGlobalConcurrency()).toBeNull(), 60_000);
-    await storm.queue.close();
-  },
-  300_000,
-);
+  const story = storm.done.join(', ');
+  // Everything accepted is accounted for, and nothing was given up: attempts were plenty.
+  expect(
+    Object.values(ends).reduce((sum, count) => sum + count, 0),
+    story,
+  ).toBe(storm.ids.length);
+  expect(ends, story).not.toHaveProperty('failed');
+  const calls = await running.api.calls(storm.ids);
+  const { visitsByItem, requests } = await running.api.ledger();
+  // No write was doubled, and none is missing among those that succeeded.
+  expect(Math.max(...Object.values(visitsByItem)), story).toBe(1);
+  const booked = calls.filter(
+    ({ status, result }) => status === 'succeeded' && result?.scheduleEventId,
+  ).length;
+  expect(Object.keys(visitsByItem).length, story).toBeGreaterThanOrEqual(booked);
+  // While open nothing was sent but what had been admitted before.
+  const transitions = (await readTransitions({ redis: redis.direct, root, count: 10_000 })).reverse();
+  const moves = transitions.filter(({ kind }) => kind === 'breaker');
+  for (const [i, move] of moves.entries()) {
+    if (move.to !== 'open') continue;
+    const end = moves[i + 1]?.at ?? Number.POSITIVE_INFINITY;
+    const during = requests.filter(({ at }) => at > move.at && at < end);
+    expect(during.length, `${story}; open at ${move.at}`).toBeLessThanOrEqual(workers * CONCURRENCY);
+  }
+  // And it is whole again by itself.
+  await until(async () =>
+    expect(await running.api.upstream()).toMatchObject({ breaker: { state: 'closed' }, holds: [] }),
+  );
+  expect(await storm.queue.isPaused()).toBe(false);
+  await until(async () => expect(await storm.queue.getGlobalConcurrency()).toBeNull(), 60_000);
+  await storm.queue.close();
+});
