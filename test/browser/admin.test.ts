@@ -46,8 +46,8 @@ afterEach(() => {
 
 const card = (name: string): Locator => page.locator(`[data-upstream="${name}"]`);
 const fact = (name: string, which: string): Locator => card(name).locator(`[data-fact="${which}"]`);
-const see = (locator: Locator, text: string | RegExp, timeout = 20_000) =>
-  until(async () => expect((await locator.textContent())?.trim()).toMatch(text), timeout);
+const see = (locator: Locator, text: string | RegExp) =>
+  until(async () => expect((await locator.textContent())?.trim()).toMatch(text));
 
 async function picture(name: string): Promise<void> {
   if (process.env.UPDATE_SCREENSHOTS !== '1') return;
@@ -108,7 +108,7 @@ describe('the admin app on the day of an outage', () => {
 
     await test.api.faults([]);
     await new DueNow(redis).trial();
-    await see(word, /^closed$/, 60_000);
+    await see(word, /^closed$/);
     expect(await allEnded(test.api, ids)).toEqual({ succeeded: ids.length });
     await see(card('crossmark').locator('.effect'), /^Calls flow\.$/);
     await see(fact('crossmark', 'held'), /^none/);

@@ -35,6 +35,9 @@ export function launchChromium(): Promise<Browser> {
   return chromium.launch({ executablePath: findChromium(), args });
 }
 
+/** For an element or a page to be there; long, as it only ends what hangs. */
+const waitMs = 60_000;
+
 /** A page that is watched. */
 export type WatchedPage = {
   readonly page: Page;
@@ -53,6 +56,7 @@ export async function openPage(
   options: BrowserContextOptions = {},
 ): Promise<WatchedPage> {
   const context = await browser.newContext({ baseURL: origin, ...options });
+  context.setDefaultTimeout(waitMs);
   const page = await context.newPage();
   const wrongs: string[] = [];
   const bodies: { path: string; body: Promise<string> }[] = [];
