@@ -8,7 +8,7 @@ const groups = {
   parts: { sequence: { groupOrder: 0 }, maxWorkers: 4 },
   systems: { sequence: { groupOrder: 1 }, maxWorkers: 3 },
   // The clock, a browser or a storm of failures takes part.
-  alone: { sequence: { groupOrder: 2 }, maxWorkers: 2 },
+  alone: { sequence: { groupOrder: 2 }, maxWorkers: 3 },
 } as const;
 
 /** One kind of tests. */
@@ -59,10 +59,10 @@ export default defineConfig({
       kind('contract', 'parts', ['test/contract/**/*.test.ts'], s(60)),
       checkingAnswers(kind('main-paths', 'systems', ['test/main-paths/**/*.test.ts'], s(120))),
       checkingAnswers(kind('integration', 'systems', ['test/integration/**/*.test.ts'], s(120))),
-      kind('tools', 'systems', ['test/tools/**/*.test.ts'], s(180)),
-      kind('redis', 'alone', ['test/redis/**/*.test.ts'], s(180)),
+      kind('tools', 'systems', ['test/tools/**/*.test.ts'], s(300)),
+      kind('redis', 'alone', ['test/redis/**/*.test.ts'], s(300)),
       kind('chaos', 'alone', ['test/chaos/**/*.test.ts'], s(400)),
-      kind('browser', 'alone', ['test/browser/**/*.test.ts'], s(120)),
+      kind('browser', 'alone', ['test/browser/**/*.test.ts'], s(300)),
     ],
   },
 });

@@ -1,8 +1,13 @@
 import { expect, test } from 'vitest';
-import { allEnded, postVisits, startTestStack, until } from '../support/stack.ts';
+import { allEnded, postVisits, startTestStack, type TestStack, until } from '../support/stack.ts';
 
-/** Reads and writes side by side under latency, so that a kill always hits calls in flight. */
-const slow = [{ kind: 'latency', ms: 150 }];
+/** There are always calls in flight until it is lifted: the work outlasts every kill. */
+const slow = [{ kind: 'latency', ms: 1_500 }];
+
+/** More than one worker can hold: whichever is killed has calls in flight. */
+async function untilBothWork({ api }: TestStack): Promise<void> {
+  await until(async () => expect((await api.upstream()).queue.active).toBeGreaterThan(10));
+}
 
 test('a worker is killed in the middle of its calls: all reach their end, nothing is booked twice', async () => {
   await using running = await startTestStack({ workers: 2 });
@@ -10,13 +15,16 @@ test('a worker is killed in the middle of its calls: all reach their end, nothin
   await api.faults(slow);
   const ids = await postVisits(api, 120);
   for (let i = 0; i < 3; i += 1) {
-    await until(async () => expect((await api.upstream()).queue.active).toBeGreaterThan(5));
+    await untilBothWork(running);
     const [worker] = stack.workers;
     if (!worker) throw new Error('no worker lives');
     await stack.kill(worker);
     await stack.addWorker();
   }
+  await api.faults([]);
   const ends = await allEnded(api, ids);
+  const stalled = (await api.calls(ids)).filter(({ attempts }) => attempts.stalls > 0);
+  expect(stalled.length).toBeGreaterThan(0);
   expect(ends.failed ?? 0).toBe(0);
   expect((ends.succeeded ?? 0) + (ends.in_doubt ?? 0)).toBe(120);
   const { visitsByItem } = await api.ledger();
@@ -29,16 +37,15 @@ test('Redis is killed and comes back: what was accepted is there, workers go on 
   const { api, stack } = running;
   await api.faults(slow);
   const ids = await postVisits(api, 100);
-  await until(async () => expect((await api.upstream()).queue.active).toBeGreaterThan(5));
+  await untilBothWork(running);
   await stack.redis?.kill();
-  const started = performance.now();
   const refused = await api.post('crossmark/list-qualified-reps', {
     input: { mPlanId: '30000001', locationId: '150001' },
   });
   expect(refused.status).toBe(503);
   expect(refused.headers.get('retry-after')).toMatch(/^\d+$/);
-  expect(performance.now() - started).toBeLessThan(2_000);
   await stack.redis?.restart();
+  await api.faults([]);
   const ends = await allEnded(api, ids);
   expect(ends.failed ?? 0).toBe(0);
   const { visitsByItem } = await api.ledger();
@@ -50,11 +57,13 @@ test('everything is killed at once and started again', async () => {
   const { api, stack } = running;
   await api.faults(slow);
   const ids = await postVisits(api, 80);
+  await untilBothWork(running);
   const workers = [...stack.workers];
   await Promise.all([...workers, stack.web, stack.admin].map((app) => stack.kill(app)));
   await stack.redis?.kill();
   await stack.redis?.restart();
   await Promise.all([...workers, stack.web, stack.admin].map((app) => stack.revive(app)));
+  await api.faults([]);
   const ends = await allEnded(api, ids);
   expect(ends.failed ?? 0).toBe(0);
   expect((ends.succeeded ?? 0) + (ends.in_doubt ?? 0)).toBe(80);

@@ -1,13 +1,13 @@
-/** The short form of `npm run soak`: the same traffic, faults and invariants, for a quarter of a minute. */
+/** The short form of `npm run soak`: the same traffic, faults and invariants, until there was enough of each. */
 import { expect, test } from 'vitest';
 import { runSoak } from '../soak/run-soak.ts';
 
 test('mixed traffic with a fault every few seconds: every call accounted for, nothing doubled, all whole again', async () => {
-  const ledger = await runSoak({ seconds: 15, seed: 4, perSecond: 8 });
+  const ledger = await runSoak({ seconds: 10, least: { calls: 80, faults: 4 }, seed: 4, perSecond: 8 });
   expect(ledger.violations).toEqual([]);
   expect(ledger.pending).toBe(0);
-  expect(ledger.accepted).toBeGreaterThan(80);
+  expect(ledger.accepted).toBeGreaterThanOrEqual(80);
   expect(Object.values(ledger.ended).reduce((sum, count) => sum + count, 0)).toBe(ledger.accepted);
   // It was no fair weather.
-  expect(Object.values(ledger.faults).reduce((sum, count) => sum + count, 0)).toBeGreaterThan(3);
+  expect(Object.values(ledger.faults).reduce((sum, count) => sum + count, 0)).toBeGreaterThanOrEqual(4);
 });

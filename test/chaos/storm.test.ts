@@ -13,9 +13,22 @@ import { startTcpProxy } from '@recloser/local-stack/tcp-proxy';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { expect, test } from 'vitest';
-import { pick, randomOf } from '../support/random.ts';
+import { pick, randomOf, shuffled } from '../support/random.ts';
 import { allEnded, startTestStack, type TestStack, until } from '../support/stack.ts';
 import { nextWeather } from '../support/weather.ts';
+
+/** What happens to us: each once in a storm. */
+const blows = [
+  'kill',
+  'stop',
+  'redis-kill',
+  'redis-freeze',
+  'redis-cut',
+  'pause',
+  'resume',
+  'delete-holds',
+] as const;
+type Blow = (typeof blows)[number];
 
 const CONCURRENCY = 6;
 const root = 'recloser:{crossmark}';
@@ -25,7 +38,7 @@ async function startRedis() {
   const dataDir = await mkdtemp(join(tmpdir(), 'recloser-storm-'));
   const source = await findRedis({
     env: { ...process.env, REDIS_URL: '' },
-    cacheDir: join(tmpdir(), 'recloser-cache'),
+    cacheDir: join(import.meta.dirname, '../../.cache'),
   });
   if (source.kind === 'url') throw new Error('the storm needs a Redis that it may kill');
   const server = await startEmbeddedRedis({ dataDir, source });
@@ -70,6 +83,11 @@ class Storm {
     return pick(this.random, items);
   }
 
+  /** Every blow so many times, in an order drawn from the seed. */
+  blows(times: number): Blow[] {
+    return Array.from({ length: times }, () => shuffled(this.random, blows)).flat();
+  }
+
   /** Posts a mix of writes and reads; what web refuses was not accepted. */
   async post(count: number): Promise<void> {
     const one = async () => {
@@ -93,19 +111,8 @@ class Storm {
     await this.running.api.faults(faults, { seed: Math.floor(this.random() * 1_000) });
   }
 
-  /** What happens to us next. */
-  async blow(): Promise<void> {
+  async blow(blow: Blow): Promise<void> {
     const { stack } = this.running;
-    const blow = this.pick([
-      'kill',
-      'stop',
-      'redis-kill',
-      'redis-freeze',
-      'redis-cut',
-      'pause',
-      'resume',
-      'delete-holds',
-    ] as const);
     this.done.push(blow);
     switch (blow) {
       case 'kill': {
@@ -152,67 +159,63 @@ class Storm {
 /** How long something bad lasts. Not a wait for an effect. */
 const pass = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** `STORM=3:7,8:9` plays other storms: workers and seed of each. */
+/** `STORM=3:7,8:9` plays other storms: workers and seed of each. `STORM_TIMES=5` makes them longer. */
 const storms = (process.env.STORM ?? '1:101,3:102,8:103')
   .split(',')
   .map((one) => one.split(':').map(Number) as [number, number]);
 
-test.each(storms)(
-  '%i workers, seed %i',
-  async (workers, seed) => {
-    await using redis = await startRedis();
-    await using running = await startTestStack({
-      workers,
-      env: {
-        REDIS_URL: redis.url,
-        WORKER_CONCURRENCY: String(CONCURRENCY),
-        CROSSMARK_MAX_ATTEMPTS: '30',
-        CROSSMARK_BREAKER_RESET_MS: '800',
-      },
-    });
-    const storm = new Storm(running, redis, seed);
-    for (let round = 0; round < 10; round += 1) {
-      await storm.weather();
-      await storm.post(25);
-      await storm.blow();
-      await storm.post(15);
-    }
-    await running.api.faults([]);
-    const ends = await allEnded(running.api, storm.ids, 150_000).catch((error) => {
-      throw new Error(`${error.message}\nafter: ${storm.done.join(', ')}`);
-    });
+test.each(storms)('%i workers, seed %i', async (workers, seed) => {
+  await using redis = await startRedis();
+  await using running = await startTestStack({
+    workers,
+    env: {
+      REDIS_URL: redis.url,
+      WORKER_CONCURRENCY: String(CONCURRENCY),
+      CROSSMARK_MAX_ATTEMPTS: '30',
+      CROSSMARK_BREAKER_RESET_MS: '800',
+    },
+  });
+  const storm = new Storm(running, redis, seed);
+  for (const blow of storm.blows(Number(process.env.STORM_TIMES ?? 1))) {
+    await storm.weather();
+    await storm.post(25);
+    await storm.blow(blow);
+    await storm.post(15);
+  }
+  await running.api.faults([]);
+  const ends = await allEnded(running.api, storm.ids, 150_000).catch((error) => {
+    throw new Error(`${error.message}\nafter: ${storm.done.join(', ')}`);
+  });
 
-    const story = storm.done.join(', ');
-    // Everything accepted is accounted for, and nothing was given up: attempts were plenty.
-    expect(
-      Object.values(ends).reduce((sum, count) => sum + count, 0),
-      story,
-    ).toBe(storm.ids.length);
-    expect(ends, story).not.toHaveProperty('failed');
-    const calls = await running.api.calls(storm.ids);
-    const { visitsByItem, requests } = await running.api.ledger();
-    // No write was doubled, and none is missing among those that succeeded.
-    expect(Math.max(...Object.values(visitsByItem)), story).toBe(1);
-    const booked = calls.filter(
-      ({ status, result }) => status === 'succeeded' && result?.scheduleEventId,
-    ).length;
-    expect(Object.keys(visitsByItem).length, story).toBeGreaterThanOrEqual(booked);
-    // While open nothing was sent but what had been admitted before.
-    const transitions = (await readTransitions({ redis: redis.direct, root, count: 10_000 })).reverse();
-    const moves = transitions.filter(({ kind }) => kind === 'breaker');
-    for (const [i, move] of moves.entries()) {
-      if (move.to !== 'open') continue;
-      const end = moves[i + 1]?.at ?? Number.POSITIVE_INFINITY;
-      const during = requests.filter(({ at }) => at > move.at && at < end);
-      expect(during.length, `${story}; open at ${move.at}`).toBeLessThanOrEqual(workers * CONCURRENCY);
-    }
-    // And it is whole again by itself.
-    await until(async () =>
-      expect(await running.api.upstream()).toMatchObject({ breaker: { state: 'closed' }, holds: [] }),
-    );
-    expect(await storm.queue.isPaused()).toBe(false);
-    await until(async () => expect(await storm.queue.getGlobalConcurrency()).toBeNull(), 60_000);
-    await storm.queue.close();
-  },
-  300_000,
-);
+  const story = storm.done.join(', ');
+  // Everything accepted is accounted for, and nothing was given up: attempts were plenty.
+  expect(
+    Object.values(ends).reduce((sum, count) => sum + count, 0),
+    story,
+  ).toBe(storm.ids.length);
+  expect(ends, story).not.toHaveProperty('failed');
+  const calls = await running.api.calls(storm.ids);
+  const { visitsByItem, requests } = await running.api.ledger();
+  // No write was doubled, and none is missing among those that succeeded.
+  expect(Math.max(...Object.values(visitsByItem)), story).toBe(1);
+  const booked = calls.filter(
+    ({ status, result }) => status === 'succeeded' && result?.scheduleEventId,
+  ).length;
+  expect(Object.keys(visitsByItem).length, story).toBeGreaterThanOrEqual(booked);
+  // While open nothing was sent but what had been admitted before.
+  const transitions = (await readTransitions({ redis: redis.direct, root, count: 10_000 })).reverse();
+  const moves = transitions.filter(({ kind }) => kind === 'breaker');
+  for (const [i, move] of moves.entries()) {
+    if (move.to !== 'open') continue;
+    const end = moves[i + 1]?.at ?? Number.POSITIVE_INFINITY;
+    const during = requests.filter(({ at }) => at > move.at && at < end);
+    expect(during.length, `${story}; open at ${move.at}`).toBeLessThanOrEqual(workers * CONCURRENCY);
+  }
+  // And it is whole again by itself.
+  await until(async () =>
+    expect(await running.api.upstream()).toMatchObject({ breaker: { state: 'closed' }, holds: [] }),
+  );
+  expect(await storm.queue.isPaused()).toBe(false);
+  await until(async () => expect(await storm.queue.getGlobalConcurrency()).toBeNull(), 60_000);
+  await storm.queue.close();
+});

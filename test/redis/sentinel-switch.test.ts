@@ -86,7 +86,7 @@ test.each<RedisRole>(['fast', 'worker', 'subscriber'])(
 );
 
 test('a connection that is with the new master already stays, however late the sentinels say so', async () => {
-  const set = await startSentinelSet({ replicas: 2, sentinels: 1 });
+  const set = await startSentinelSet({ replicas: 2, sentinels: 1, failoverTimeoutMs: 300_000 });
   const [sentinel] = set.sentinels as [RedisServer];
   const redis = connect(set.url, 'fast');
   await until(() => expect(redis.status).toBe('ready'));

@@ -13,6 +13,14 @@ const tests = globSync(['{apps,packages}/*/src/**/*.test.ts', 'test/**/*.test.ts
   exclude: ['**/node_modules/**'],
 });
 
+/** Sorted; a file that no longer leaves a test out must go. */
+const mayLeaveOut = [
+  // An upstream that only reads has no ambiguous write.
+  'test/contract/every-upstream.test.ts',
+  // Without the distribution's mirror there is no package to unpack.
+  'packages/local-stack/src/unpack-redis.component.test.ts',
+].sort();
+
 function read(path: string): string {
   return readFileSync(join(root, path), 'utf8');
 }
@@ -42,9 +50,14 @@ describe('sources', () => {
 });
 
 describe('tests', () => {
+  const words = 'skip|skipIf|runIf|only|todo|fails';
+  /** On a test or a suite, by the test's context, or as an option. */
+  const leftOut = new RegExp(
+    `\\b(test|it|describe|suite)(\\.\\w+)*\\.(${words})\\b|\\b(context|ctx|task)\\.skip\\(|\\bskip\\(|\\b(${words}): true\\b`,
+  );
+
   test('are never left out, alone or put off', () => {
-    const leftOut = /\b(test|it|describe|suite)(\.\w+)*\.(skip|skipIf|only|todo|fails)\b/;
-    expect(tests.filter((path) => leftOut.test(read(path)))).toEqual([]);
+    expect(tests.filter((path) => leftOut.test(read(path))).sort()).toEqual(mayLeaveOut);
   });
 
   test('mock no module', () => {

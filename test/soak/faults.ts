@@ -53,6 +53,10 @@ export class Faults {
     this.#going = this.#go();
   }
 
+  get total(): number {
+    return Object.values(this.counts).reduce((sum, count) => sum + count, 0);
+  }
+
   /** No more faults; resolves when the last one is over. */
   async stop(): Promise<void> {
     this.#stopped.abort();

@@ -29,6 +29,8 @@ import { WatchedFetch } from './watched-fetch.ts';
 
 export type SoakOptions = {
   readonly seconds: number;
+  /** Goes on until so many calls were accepted and so many faults happened, however slow the machine is. */
+  readonly least?: { readonly calls: number; readonly faults: number };
   readonly seed: number;
   /** Calls handed over per second. */
   readonly perSecond: number;
@@ -86,7 +88,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakLedger> {
 
 async function play(
   stack: Stack,
-  { seconds, seed, perSecond, signal, live }: SoakOptions,
+  { seconds, least = { calls: 0, faults: 0 }, seed, perSecond, signal, live }: SoakOptions,
   secret: string,
   logs: LogWatch,
 ): Promise<SoakLedger> {
@@ -121,7 +123,11 @@ async function play(
     if (s % 10 === 0) await book.lookAtDoubts();
     await pause(1_000);
   };
-  while (performance.now() - startedAt < seconds * 1000 && !signal?.aborted) await step();
+  const isEnough = () =>
+    performance.now() - startedAt >= seconds * 1000 &&
+    book.size >= least.calls &&
+    faults.total >= least.faults;
+  while (!isEnough() && !signal?.aborted) await step();
   const endedAt = performance.now();
   await Promise.all([faults.stop(), traffic.stop()]);
   for (const name of upstreams) await api.faults([], { name });

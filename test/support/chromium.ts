@@ -4,9 +4,8 @@
  *
  * Always true: no browser is an error that says how to get one, never a skipped test.
  */
-import { accessSync, constants } from 'node:fs';
-import { delimiter, join } from 'node:path';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import { type Env, isExecutable, programsOnPath } from './programs.ts';
 
 /** No background traffic of its own, so that every request is the page's. */
 const args = [
@@ -23,31 +22,21 @@ const args = [
 const names = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome'];
 
 /** The browser to use: `CHROMIUM`, or the first known name on the PATH. Throws with advice. */
-export function findChromium(env: Readonly<Record<string, string | undefined>> = process.env): string {
-  const folders = (env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
-  const candidates = env.CHROMIUM
-    ? [env.CHROMIUM]
-    : names.flatMap((name) => [...folders, '/usr/bin'].map((folder) => join(folder, name)));
-  const found = candidates.find(isExecutable);
+export function findChromium(env: Env = process.env): string {
+  const [found] = env.CHROMIUM ? [env.CHROMIUM].filter(isExecutable) : programsOnPath(names, env);
   if (found) return found;
   throw new Error(
     'The browser tests need Chromium and there is none. Install it (Debian, Ubuntu: apt-get install chromium), or set CHROMIUM to the path of one.',
   );
 }
 
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** Starts one; the caller closes it. */
 export function launchChromium(): Promise<Browser> {
   return chromium.launch({ executablePath: findChromium(), args });
 }
+
+/** For an element or a page to be there; long, as it only ends what hangs. */
+const waitMs = 60_000;
 
 /** A page that is watched. */
 export type WatchedPage = {
@@ -67,6 +56,7 @@ export async function openPage(
   options: BrowserContextOptions = {},
 ): Promise<WatchedPage> {
   const context = await browser.newContext({ baseURL: origin, ...options });
+  context.setDefaultTimeout(waitMs);
   const page = await context.newPage();
   const wrongs: string[] = [];
   const bodies: { path: string; body: Promise<string> }[] = [];

@@ -18,6 +18,12 @@ export function pick<T>(random: Random, items: readonly T[]): T {
   return items[Math.floor(random() * items.length)] as T;
 }
 
+/** All of them, each order as likely as any other. */
+export function shuffled<T>(random: Random, items: readonly T[]): T[] {
+  const left = [...items];
+  return items.map(() => left.splice(Math.floor(random() * left.length), 1)[0] as T);
+}
+
 /** One of the keys, as likely as its weight. */
 export function pickWeighted<Key extends string>(
   random: Random,

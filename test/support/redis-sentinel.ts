@@ -26,10 +26,13 @@ export async function startSentinelSet({
   replicas: count = 1,
   sentinels: watchers = 3,
   args = [],
+  failoverTimeoutMs = 10_000,
 }: {
   replicas?: number;
   sentinels?: number;
   args?: readonly string[];
+  /** After so long a sentinel calls a failover complete although replicas do not follow yet. */
+  failoverTimeoutMs?: number;
 } = {}): Promise<SentinelSet> {
   const login = ['--requirepass', password, '--masterauth', password];
   const master = await startRedisServer({ args: [...login, ...args], password });
@@ -39,7 +42,9 @@ export async function startSentinelSet({
   );
   await Promise.all(replicas.map(untilLinked));
   const sentinels = await Promise.all(
-    Array.from({ length: watchers }, () => startSentinel(master.port, Math.min(watchers, 2))),
+    Array.from({ length: watchers }, () =>
+      startSentinel(master.port, Math.min(watchers, 2), failoverTimeoutMs),
+    ),
   );
   await Promise.all(sentinels.map((sentinel) => untilSentinelKnows(sentinel, watchers, count)));
   const servers = [master, ...replicas];
@@ -78,14 +83,18 @@ export function sentinelUrl(ports: readonly number[]): string {
   return `redis-sentinel://:${password}@${ports.map((port) => `127.0.0.1:${port}`).join(',')}/main`;
 }
 
-async function startSentinel(masterPort: number, quorum: number): Promise<RedisServer> {
+async function startSentinel(
+  masterPort: number,
+  quorum: number,
+  failoverTimeoutMs: number,
+): Promise<RedisServer> {
   return startRedisServer({
     sentinel: true,
     config: [
       `sentinel monitor main 127.0.0.1 ${masterPort} ${quorum}`,
       `sentinel auth-pass main ${password}`,
       `sentinel down-after-milliseconds main ${downAfterMs}`,
-      'sentinel failover-timeout main 10000',
+      `sentinel failover-timeout main ${failoverTimeoutMs}`,
     ],
   });
 }

@@ -1,0 +1,59 @@
+/**
+ * What `npm run test:full` needs besides Node, and the Debian package it comes from.
+ *
+ * Always true: each program is looked for exactly as the tests look for it.
+ */
+import { dirname, join } from 'node:path';
+import { findRedis } from '@recloser/local-stack/find-redis';
+import { findChromium } from '../support/chromium.ts';
+import { type Env, isExecutable, programsOnPath } from '../support/programs.ts';
+import { findPython } from '../support/python.ts';
+
+/** `what` is for people. */
+export type Need = {
+  readonly what: string;
+  readonly debianPackage: string;
+  isMet(env: Env): Promise<boolean>;
+};
+
+const cacheDir = join(import.meta.dirname, '../../.cache');
+
+async function hasRedis(env: Env): Promise<boolean> {
+  const source = await findRedis({ env: { ...env, REDIS_URL: '' }, cacheDir }).catch(() => undefined);
+  return source?.kind === 'command' && isExecutable(join(dirname(source.file), 'redis-cli'));
+}
+
+const finds = (find: (env: Env) => string) => async (env: Env) => {
+  try {
+    find(env);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+/** All of them. */
+export const needs: readonly Need[] = [
+  {
+    what: 'redis-server and redis-cli: Sentinel, Cluster, TLS, backup',
+    debianPackage: 'redis-server',
+    isMet: hasRedis,
+  },
+  { what: 'Chromium: the admin pages', debianPackage: 'chromium', isMet: finds(findChromium) },
+  {
+    what: 'prometheus and promtool: metrics, alert rules, dashboard queries',
+    debianPackage: 'prometheus',
+    isMet: async (env) => ['prometheus', 'promtool'].every((name) => programsOnPath([name], env).length > 0),
+  },
+  {
+    what: 'python3 with Flask: the guide for Flask applications',
+    debianPackage: 'python3-flask',
+    isMet: finds(findPython),
+  },
+];
+
+/** Those that are not met. */
+export async function missingNeeds(env: Env): Promise<readonly Need[]> {
+  const met = await Promise.all(needs.map((need) => need.isMet(env)));
+  return needs.filter((_, index) => !met[index]);
+}

@@ -1,0 +1,83 @@
+/** `npm run test:full`: what it needs, and that it leaves no project out. */
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { runCommand } from '@recloser/local-stack/run-command';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import config from '../../vitest.config.ts';
+
+const root = join(import.meta.dirname, '../..');
+const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  scripts: Record<string, string>;
+};
+
+/** Programs as short as they can be: each is a shell script. */
+const everything: Record<string, string> = {
+  'redis-server': 'echo "Redis server v=7.0.0"',
+  'redis-cli': '',
+  chromium: '',
+  prometheus: '',
+  promtool: '',
+  python3: '',
+};
+
+/** A folder for the PATH with these programs in it, and nothing else. */
+function folderWith(programs: Record<string, string>): string {
+  const folder = mkdtempSync(join(tmpdir(), 'recloser-programs-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  for (const [name, script] of Object.entries(programs)) {
+    writeFileSync(join(folder, name), `#!/bin/sh\n${script}\n`);
+    chmodSync(join(folder, name), 0o755);
+  }
+  return folder;
+}
+
+const preflight = (...folders: string[]) =>
+  runCommand(process.execPath, ['test/full/main.ts'], {
+    cwd: root,
+    env: { PATH: folders.join(delimiter) },
+    timeoutMs: 60_000,
+  });
+
+describe('what the full suite needs', () => {
+  test('says nothing where everything is there', async () => {
+    expect(await preflight(folderWith(everything))).toEqual({ status: 0, output: '' });
+  });
+
+  test('lists all that is missing, and the one command that installs it', async () => {
+    const { status, output } = await preflight(folderWith({ 'redis-server': 'exit 1' }));
+    expect(status).toBe(1);
+    for (const name of ['redis-cli', 'Chromium', 'promtool', 'Flask']) expect(output).toContain(name);
+    expect(output).toMatch(
+      /^ {2}(sudo )?apt-get install -y redis-server chromium prometheus python3-flask$/m,
+    );
+  });
+
+  test('names only what is missing: a python3 without Flask is no help', async () => {
+    const { status, output } = await preflight(folderWith({ ...everything, python3: 'exit 1' }));
+    expect(status).toBe(1);
+    expect(output).toMatch(/^ {2}(sudo )?apt-get install -y python3-flask$/m);
+    expect(output).not.toContain('Chromium');
+  });
+
+  test('takes a later python3 on the PATH that has Flask', async () => {
+    const first = folderWith({ python3: 'exit 1' });
+    expect(await preflight(first, folderWith(everything))).toEqual({ status: 0, output: '' });
+  });
+});
+
+describe('npm run test:full', () => {
+  const script = scripts['test:full'] ?? '';
+
+  test('looks at the machine first; vitest comes last, where npm puts further arguments', () => {
+    expect(script).toMatch(/^node test\/full\/main\.ts && vitest run( --project [a-z-]+)+$/);
+  });
+
+  test('runs every project that npm test is not for', () => {
+    const quick = ['unit', 'component', 'contract', 'main-paths'];
+    const projects = config.test?.projects as { test: { name: string } }[];
+    const names = projects.map(({ test: { name } }) => name).filter((name) => !quick.includes(name));
+    const run = [...script.matchAll(/--project (\S+)/g)].map(([, name]) => name);
+    expect(run.toSorted()).toEqual(names.toSorted());
+  });
+});

@@ -1,0 +1,20 @@
+/** Finds programs as a shell does: executables on the PATH. */
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+export type Env = Readonly<Record<string, string | undefined>>;
+
+/** Every executable of these names on the PATH: an earlier name first, then an earlier folder. */
+export function programsOnPath(names: readonly string[], env: Env): string[] {
+  const folders = (env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
+  return names.flatMap((name) => folders.map((folder) => join(folder, name))).filter(isExecutable);
+}
+
+export function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
