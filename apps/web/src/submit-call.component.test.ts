@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { describe, expect, inject, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { callOf, problemOf, startWeb, visit } from './web-under-test.ts';
 
 const redisUrl = inject('redisUrl');
@@ -90,6 +90,13 @@ describe('an accepted call', () => {
 });
 
 describe('a refused request', () => {
+  // Nothing is stored, so they can share one app.
+  let web: Awaited<ReturnType<typeof startWeb>>;
+  beforeAll(async () => {
+    web = await startWeb({ redisUrl });
+  });
+  afterAll(() => web?.[Symbol.asyncDispose]());
+
   it.each([
     ['unknown_upstream', 404, '/v1/calls/nope/schedule-event', { input: visit }],
     ['unknown_operation', 404, '/v1/calls/crossmark/nope', { input: visit }],
@@ -102,7 +109,6 @@ describe('a refused request', () => {
     ['not_found', 404, '/v1/calls/crossmark', { input: visit }],
     ['invalid_request', 400, '/v1/calls/%E0%A4%A/x', { input: visit }],
   ])('gets %s (%i)', async (code, status, address, body) => {
-    await using web = await startWeb({ redisUrl });
     expect(await refusal(await web.post(address, body))).toMatchObject({ code, status });
     expect(await web.upstream().queue.getJobCountByTypes()).toBe(0);
   });
@@ -110,7 +116,6 @@ describe('a refused request', () => {
   it.each(['text/plain', 'application/x-www-form-urlencoded', 'application/json-seq'])(
     'of type %s gets 415',
     async (type) => {
-      await using web = await startWeb({ redisUrl });
       const response = await web.post(path, { input: visit }, { 'Content-Type': type });
       expect(await refusal(response)).toMatchObject({ code: 'unsupported_media_type', status: 415 });
     },
@@ -138,7 +143,6 @@ describe('a refused request', () => {
     [{ input: visit, options: null }, ['/options']],
     ['{"input": {}, "__proto__": {}}', ['/__proto__']],
   ])('with bad fields gets one entry for each: %j', async (body, pointers) => {
-    await using web = await startWeb({ redisUrl });
     const { code, status, body: answer } = await refusal(await web.post(path, body));
     expect({ code, status }).toEqual({ code: 'validation_failed', status: 422 });
     const found = answer.errors.map((error) => error.pointer);
@@ -148,7 +152,6 @@ describe('a refused request', () => {
   });
 
   it.each(['', 'with space', 'ü', 'x'.repeat(256)])('with the idempotency key %j gets 400', async (key) => {
-    await using web = await startWeb({ redisUrl });
     const response = await web.post(path, { input: visit }, { 'Idempotency-Key': key });
     expect(await refusal(response)).toMatchObject({ code: 'invalid_idempotency_key', status: 400 });
   });
