@@ -70,6 +70,7 @@ export class Rig {
   /** The time of the attempts that are being made. */
   readonly #times = new Set<AbortController>();
   #signInIsOverdue = false;
+  #nextSilence = Promise.withResolvers<void>();
   #started = 0;
   #running = 0;
 
@@ -240,6 +241,11 @@ export class Rig {
     this.simulator.faults(this.name, faults, seed);
   }
 
+  /** Resolves when the upstream stays silent on a request that arrives from now on. */
+  nextSilence(): Promise<void> {
+    return this.#nextSilence.promise;
+  }
+
   /** Waits for what the upstream may still do with requests whose client has gone. */
   async upstreamAtRest(): Promise<void> {
     this.#endOverdueSignIn();
@@ -278,6 +284,8 @@ export class Rig {
   }
 
   #fellSilent(operation: string): void {
+    this.#nextSilence.resolve();
+    this.#nextSilence = Promise.withResolvers();
     const signingIn = !Object.hasOwn(this.definition.operations, operation);
     if (signingIn && (this.firstToGiveUp === 'sign-in' || this.#times.size === 0)) {
       passClientDeadlines();
