@@ -15,7 +15,6 @@ type Stored = Extract<EnqueueResult, { kind: 'stored' }> & { readonly look?: Pro
 
 /** What to tell a client to wait when a hold has no known end. */
 const endlessHoldSeconds = 30;
-const readBackMs = 250;
 
 /** Draws the answer; waits for the end of the call when the client asked for it. */
 export async function acceptedAnswer(
@@ -50,7 +49,7 @@ async function readBack(
     const reading = lookedAt(deps, upstream, stored).then(
       (found) => found ?? awaitCall(deps, upstream, stored.id, wait),
     );
-    return wait.seconds > 0 ? await reading : await within(readBackMs, reading);
+    return wait.seconds > 0 ? await reading : await within(deps.answerTimes.readBackMs, reading);
   } catch (err) {
     deps.log.warn({ err, call: stored.id }, 'a stored call could not be read back');
     if (!stored.added) return undefined;

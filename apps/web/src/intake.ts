@@ -15,12 +15,12 @@ import type { Submission } from './request-body.ts';
 import type { ApiRequest, ApiResponse } from './route.ts';
 import { staleAnswer } from './stale-answer.ts';
 import { endStoring, traceStoring } from './trace.ts';
-import type { UpstreamStateView, WebDeps, WebUpstream } from './web-deps.ts';
+import type { AnswerTimes, UpstreamStateView, WebDeps, WebUpstream } from './web-deps.ts';
 
 const backlogRetrySeconds = 10;
 
-/** Leaves time to answer within 2 s whatever Redis does. */
-export const storeTimeoutMs = 1_700;
+/** Together they leave time to answer within 2 s whatever Redis does. */
+export const answerTimes: AnswerTimes = { storeMs: 1_700, readBackMs: 250 };
 
 /** The operation a call is for. */
 export type Target = { readonly upstream: WebUpstream; readonly operation: OperationDefinition };
@@ -113,7 +113,7 @@ export async function storeCall(
     sealer: deps.sealer,
     requestId: request.requestId,
     retention: deps.retention,
-    timeoutMs: deps.storeTimeoutMs,
+    timeoutMs: deps.answerTimes.storeMs,
     ...(onSending && { onSending }),
     ...(deps.confirmWritten && { confirmWritten: deps.confirmWritten }),
     ...(request.client !== undefined && { submittedBy: request.client }),

@@ -21,7 +21,7 @@ import { createApp } from './app.ts';
 import { createBacklogGauge } from './backlog.ts';
 import { loadConfig, type WebConfig } from './config.ts';
 import { createFleetMetrics, type FleetSource } from './fleet-metrics.ts';
-import { storeTimeoutMs } from './intake.ts';
+import { answerTimes } from './intake.ts';
 import { createKeyRing } from './key-ring.ts';
 import { createLookAtCall } from './look-at-call.ts';
 import { openQueue } from './open-queue.ts';
@@ -67,7 +67,7 @@ async function start(config: WebConfig): Promise<void> {
     backlog: createBacklogGauge(redis),
     retention: config.retention,
     staleTtlSeconds: config.STALE_TTL_SECONDS,
-    storeTimeoutMs,
+    answerTimes,
     noteWanted: createWantedNotes(redis),
     memoryLimitShare,
     safety: watch.current,

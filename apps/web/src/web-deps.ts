@@ -39,6 +39,9 @@ export type UpstreamStateView = {
   readonly workers: readonly { readonly setAside: boolean }[];
 };
 
+/** Longest time, in ms, to store one call and to read it back for the answer. */
+export type AnswerTimes = { readonly storeMs: number; readonly readBackMs: number };
+
 export type WebDeps = {
   readonly production: boolean;
   readonly prefix: string;
@@ -52,8 +55,7 @@ export type WebDeps = {
   readonly confirmWritten?: ConfirmWritten;
   /** Where callbacks may go; absent: nowhere. */
   readonly callbackHosts?: CallbackHosts;
-  /** Longest time to store one call; it is `storage_unknown` then. */
-  readonly storeTimeoutMs: number;
+  readonly answerTimes: AnswerTimes;
   readonly waiter: CallWaiter;
   readonly backlog: BacklogGauge;
   readonly throughput: ThroughputGauge;

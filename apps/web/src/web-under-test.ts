@@ -19,7 +19,7 @@ import { type Processor, Worker } from 'bullmq';
 import type { ApiKey } from './api-keys.ts';
 import { createApp } from './app.ts';
 import { createBacklogGauge } from './backlog.ts';
-import { storeTimeoutMs } from './intake.ts';
+import { answerTimes } from './intake.ts';
 import { createKeyRing, type KeyRing } from './key-ring.ts';
 import { createLookAtCall } from './look-at-call.ts';
 import { openQueue } from './open-queue.ts';
@@ -114,7 +114,7 @@ async function openDeps(options: Options) {
     rateLimit: createRateLimit({ redis, prefix, perMinute: options.perMinute ?? 0 }),
     retention: options.retention ?? succeededRetention,
     staleTtlSeconds: options.staleTtlSeconds ?? 3600,
-    storeTimeoutMs: options.productionTimes ? storeTimeoutMs : slowMs,
+    answerTimes: options.productionTimes ? answerTimes : { storeMs: slowMs, readBackMs: slowMs },
     noteWanted: createWantedNotes(redis),
     sealer: createSealer(Buffer.alloc(32, 7)),
     waiter,
