@@ -7,7 +7,7 @@ import { TransitionLog } from './transition-log.ts';
 const log = createLogger({ name: 'test', level: 'silent' });
 
 async function start() {
-  const redis = connectRedis(inject('redisUrl'), { role: 'fast', name: 'test', log });
+  const redis = connectRedis(inject('redisUrl'), { role: 'worker', name: 'test', log });
   onTestFinished(() => redis.disconnect());
   await redis.ping();
   const root = `t${randomBytes(5).toString('hex')}:{crossmark}`;

@@ -77,7 +77,8 @@ describe('the live stream', () => {
       seen += 1;
       if (seen === 1)
         void upstream?.holds.set({ kind: 'operator', owner: 'somebody', reason: 'test', forMs: 60_000 });
-      return upstreams[0]?.holds.length === 1;
+      // The pause follows the hold.
+      return upstreams[0]?.holds.length === 1 && upstreams[0].paused;
     });
     expect(snapshot.upstreams[0]).toMatchObject({ paused: true, holds: [{ owner: 'somebody' }] });
   });

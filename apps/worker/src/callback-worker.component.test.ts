@@ -77,7 +77,7 @@ function callbackWorker(options: Partial<CallbackWorkerOptions> & { allow?: stri
   const worker = new CallbackWorker({
     upstreams: ['testing'],
     prefix: kit.prefix,
-    connections: { worker: kit.connect('worker'), fast: kit.connect('fast') },
+    connections: { worker: kit.connect('worker'), fast: kit.connect('worker') },
     workerId: 'callbacks-1',
     hosts: hosts.value,
     signer: secrets.signer,

@@ -11,10 +11,14 @@ import { createSealer } from '@recloser/runtime/seal';
 import { crossmark } from '@recloser/upstreams/crossmark/definition';
 import { Queue } from 'bullmq';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
-import { until } from './test-kit.ts';
+import { until as untilTrue } from './test-kit.ts';
 
 const repository = new URL('../../../', import.meta.url).pathname;
 const sessionKey = Buffer.alloc(32, 9);
+/** Each test starts processes, which takes a slow machine long. */
+const limitMs = 180_000;
+const until = <T>(look: () => T | Promise<T>) => untilTrue(look, limitMs);
+
 const stops: (() => unknown)[] = [];
 let simulator: Process;
 beforeAll(() => {
@@ -136,7 +140,7 @@ async function setup() {
   return { startWorker, schedule, succeeded, view, faults, ledger, loseLock };
 }
 
-describe('the worker process', () => {
+describe('the worker process', { timeout: limitMs }, () => {
   test('books visits, finds one that was answered 503 by reading back, is ready, stops cleanly on SIGTERM', async () => {
     const { startWorker, schedule, succeeded, faults, ledger } = await setup();
     await faults([{ kind: 'status', status: 503, operation: 'schedule-event', times: 1, afterApply: true }]);

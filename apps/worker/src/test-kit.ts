@@ -109,9 +109,9 @@ export function outcome<Kind extends 'retry' | 'reject' | 'in_doubt'>(
   return { kind, health: 'up' as const, code: `${kind}_code`, message: `It said ${kind}.`, ...extra };
 }
 
-/** Waits until `look` does not throw, and gives back what it found; the test's own time limit is the only one. */
-export function until<T>(look: () => T | Promise<T>): Promise<T> {
-  return vi.waitFor(look, { timeout: 55_000, interval: 10 });
+/** Waits until `look` does not throw, and gives back what it found; `timeout` is about the test's own time limit. */
+export function until<T>(look: () => T | Promise<T>, timeout = 55_000): Promise<T> {
+  return vi.waitFor(look, { timeout, interval: 10 });
 }
 
 type KitOptions = {
@@ -220,7 +220,8 @@ export class Kit {
     const stop = new StopSwitch();
     const connections: Connections = {
       worker: this.connect('worker'),
-      fast: this.connect('fast'),
+      // Patient, as the other: on a slow machine a command takes longer than the fast ones may.
+      fast: this.connect('worker'),
       subscriber: this.connect('subscriber'),
     };
     const worker = new UpstreamWorker({

@@ -43,7 +43,8 @@ export async function startAdmin(redisUrl: string, signInTimeoutMs = 60_000): Pr
   const log = createLogger({ name: 'admin', level: 'silent' });
   const prefix = `t${randomBytes(5).toString('hex')}`;
   const sessionKey = randomBytes(32);
-  const redis = connectRedis(redisUrl, { role: 'fast', name: 'admin-test', log });
+  // Patient: on a slow machine a command takes longer than admin's own connection waits.
+  const redis = connectRedis(redisUrl, { role: 'worker', name: 'admin-test', log });
   const subscriber = connectRedis(redisUrl, { role: 'subscriber', name: 'admin-test', log });
   const upstreams = Object.values(definitions).map((definition) =>
     openUpstream({ definition, policy: definition.breaker, redis, prefix }),
