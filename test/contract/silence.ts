@@ -34,9 +34,9 @@ export class SilenceWatch {
   }
 }
 
-function staysSilent({ ending, delayBeforeMs, delayAfterMs }: Verdict): boolean {
+function staysSilent({ ending, before, after }: Verdict): boolean {
   if (ending?.kind === 'late-commit' || (ending?.kind === 'hang' && ending.ms === undefined)) return true;
   // A fault that ends the request before the work skips the wait after it.
   const waitsAfter = ending === null || ending.afterApply === true;
-  return delayBeforeMs + (waitsAfter ? delayAfterMs : 0) >= tooLongMs;
+  return before.ms + (waitsAfter ? after.ms : 0) >= tooLongMs;
 }
