@@ -1,6 +1,6 @@
 /** Who may do what, and how often. */
 import { createHash } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, inject, it, vi } from 'vitest';
@@ -74,17 +74,22 @@ describe('a file of keys', () => {
   it('is read again when it changes; a bad change and an empty file let nobody new in', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'recloser-keys-'));
     const file = join(folder, 'keys');
-    await writeFile(file, `${entry('app', 'old')} # to be replaced\n`);
+    /** In one step: a file that is being written is empty for a moment, and an empty one lets nobody in. */
+    const replace = async (text: string) => {
+      await writeFile(`${file}.new`, text);
+      await rename(`${file}.new`, file);
+    };
+    await replace(`${entry('app', 'old')} # to be replaced\n`);
     const ring = createKeyRing({ keys: [], file, log, intervalMs: 20 });
     await using web = await startWeb({ redisUrl, keys: ring });
     const status = async (secret: string) => (await web.get('/v1/upstreams', bearer(secret))).status;
     expect([await status('old'), await status('new')]).toEqual([200, 401]);
-    await writeFile(file, `${entry('app', 'old')}\n${entry('app', 'new', 'read')}\n`);
+    await replace(`${entry('app', 'old')}\n${entry('app', 'new', 'read')}\n`);
     await expect.poll(() => Promise.all([status('old'), status('new')])).toEqual([200, 200]);
-    await writeFile(file, 'rubbish that is no key at all');
+    await replace('rubbish that is no key at all');
     await expect.poll(() => log.error.mock.calls.length).toBeGreaterThan(0);
     expect(await status('new')).toBe(200);
-    await writeFile(file, '# nobody any more\n');
+    await replace('# nobody any more\n');
     await expect.poll(() => status('new')).toBe(401);
     expect((await web.get('/v1/upstreams')).status).toBe(401);
     ring.stop();
