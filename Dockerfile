@@ -3,7 +3,7 @@
 #   docker build -t recloser .
 #   docker run recloser                                   the web app
 #   docker run recloser node apps/worker/src/main.ts      a worker
-#   docker run recloser node apps/doctor/src/main.ts      the doctor
+#   docker run recloser node tools/doctor/src/main.ts      the doctor
 #
 # There is no build step. Node strips types only outside node_modules, so the workspaces stay real folders that npm links
 # to from node_modules. Never replace the links by copies.
@@ -20,7 +20,7 @@ COPY --from=manifests /app ./
 # The optional dependencies are Node itself, which the base image has, and native variants that are not needed.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund \
       --workspace apps/web --workspace apps/worker --workspace apps/admin --workspace apps/simulator \
-      --workspace apps/doctor \
+      --workspace tools/doctor --workspace tools/after-restore \
  && npm cache clean --force
 
 FROM node:26-slim
@@ -36,6 +36,7 @@ COPY package.json ./
 COPY docker/healthy.mjs ./docker/healthy.mjs
 COPY apps ./apps
 COPY packages ./packages
+COPY tools ./tools
 USER node
 EXPOSE 3000 3001 3002 3003
 # Node runs as process 1 and handles SIGTERM: the apps shut down gracefully.

@@ -41,7 +41,7 @@ const checkingAnswers = ({ test }: ReturnType<typeof kind>) => ({
   test: { ...test, setupFiles: ['test/support/check-answers.ts'] },
 });
 
-const besideTheCode = ['apps/*/src', 'packages/*/src', 'test/repository', 'test/bench'];
+const besideTheCode = ['apps/*/src', 'packages/*/src', 'tools/*/src', 'test/repository', 'test/bench'];
 const under = (folders: string[], ending: string) => folders.map((folder) => `${folder}/**/*${ending}`);
 
 /** `npm test` runs the first four, `npm run test:full` the others. */

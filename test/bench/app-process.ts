@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from '@recloser/local-stack/free-port';
+import { freePort } from '@recloser/local-stack/process/free-port';
 
 /** A running process. */
 export type AppProcess = {

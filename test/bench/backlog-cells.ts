@@ -4,8 +4,8 @@
  */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type EmbeddedRedis, startEmbeddedRedis } from '@recloser/local-stack/embedded-redis';
-import { findRedis } from '@recloser/local-stack/find-redis';
+import { type EmbeddedRedis, startEmbeddedRedis } from '@recloser/local-stack/redis/embedded-redis';
+import { findRedis } from '@recloser/local-stack/redis/find-redis';
 import { Redis } from 'ioredis';
 import { type AppProcess, benchKey, ourEnv, startApp, startScript } from './app-process.ts';
 import type { BenchContext } from './experiment.ts';

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { newCallId, timeOfCallId, upstreamOfCallId } from '@recloser/calls/call-id';
+import { newCallId, timeOfCallId, upstreamOfCallId } from '@recloser/calls/call/id';
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { expect, inject, it, onTestFinished } from 'vitest';

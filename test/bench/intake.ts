@@ -1,5 +1,5 @@
 /** Posts per second and their latency: our web beside Express with `Queue.add`, at 1, 50 and 200 at a time. */
-import { visitInput } from '@recloser/local-stack/stack-api';
+import { visitInput } from '@recloser/local-stack/stack/stack-api';
 import { Redis } from 'ioredis';
 import { benchKey, ourEnv, startApp, startScript } from './app-process.ts';
 import type { Experiment, Figure } from './experiment.ts';

@@ -5,8 +5,8 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { startEmbeddedRedis } from '@recloser/local-stack/embedded-redis';
-import { findRedis } from '@recloser/local-stack/find-redis';
+import { startEmbeddedRedis } from '@recloser/local-stack/redis/embedded-redis';
+import { findRedis } from '@recloser/local-stack/redis/find-redis';
 import { experiments } from './experiments.ts';
 import { describeMachine } from './machine.ts';
 import { summarize } from './statistics.ts';

@@ -6,7 +6,7 @@
  * Always true: `start` returns when a first call has gone through, so everybody is signed in before the outage.
  */
 import { randomUUID } from 'node:crypto';
-import { StackApi } from '@recloser/local-stack/stack-api';
+import { StackApi } from '@recloser/local-stack/stack/stack-api';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { type AppProcess, benchKey, ourEnv, startApp, startScript } from './app-process.ts';

@@ -2,7 +2,7 @@
  * A queue that is filled first and worked off then, on one Redis: ours through web's batches, or bare through
  * `addBulk`. Both sides call the same stand-in for Crossmark.
  */
-import { visitInput } from '@recloser/local-stack/stack-api';
+import { visitInput } from '@recloser/local-stack/stack/stack-api';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { type AppProcess, benchKey, ourEnv, startApp, startScript } from './app-process.ts';

@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { findChromium, launchChromium, openPage, type WatchedPage } from '../support/chromium.ts';
 import { DueNow } from '../support/due-now.ts';
+import { findChromium, launchChromium, openPage, type WatchedPage } from '../support/programs/chromium.ts';
 import { allEnded, postVisits, startTestStack, type TestStack, until } from '../support/stack.ts';
 
 const password = 'correct horse battery';

@@ -8,12 +8,12 @@ import { readFileSync } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { hashPassword } from '@recloser/admin/password';
+import { hashPassword } from '@recloser/admin/user/password';
 import { Redis } from 'ioredis';
 import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { launchChromium, openPage, type WatchedPage } from '../support/chromium.ts';
 import { DueNow } from '../support/due-now.ts';
+import { launchChromium, openPage, type WatchedPage } from '../support/programs/chromium.ts';
 import { allEnded, postVisits, startTestStack, type TestStack, until } from '../support/stack.ts';
 
 const images = fileURLToPath(new URL('../../docs/images/', import.meta.url));

@@ -1,5 +1,5 @@
 /** Writes under everything that makes them ambiguous, while the workers that make them die: never doubled, never lost. */
-import type { CallView, SimulatorLedger } from '@recloser/local-stack/stack-api';
+import type { CallView, SimulatorLedger } from '@recloser/local-stack/stack/stack-api';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { allEnded, postVisits, startTestStack, type TestStack, until } from '../support/stack.ts';

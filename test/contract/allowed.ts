@@ -5,7 +5,7 @@
  * Always true: every kind of fault that the simulator knows is in `faultCases` (a test holds that).
  */
 import type { Fault } from '@recloser/simulator/faults';
-import type { Effect, Health, Outcome, RequestedHold } from '@recloser/upstreams/upstream';
+import type { Effect, Health, Outcome, RequestedHold } from '@recloser/upstreams/contract/upstream';
 import { expect } from 'vitest';
 
 /** An outcome in short: its kind, the hold it asks for, and the upstream's health. */

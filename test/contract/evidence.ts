@@ -3,9 +3,9 @@
  *
  * Always true: a search covers everything since the one before.
  */
-import { createLogger } from '@recloser/runtime/logger';
-import type { ClientLog } from '@recloser/upstreams/client-options';
-import type { Outcome, Verification } from '@recloser/upstreams/upstream';
+import { createLogger } from '@recloser/runtime/observe/logger';
+import type { Outcome, Verification } from '@recloser/upstreams/contract/upstream';
+import type { ClientLog } from '@recloser/upstreams/session/client-options';
 import { allStrings } from './redis-contents.ts';
 
 /** What must not be found. */

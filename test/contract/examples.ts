@@ -1,6 +1,7 @@
 /** Every upstream's examples, out of its own folder: a new upstream needs no line here. */
+
+import type { Examples } from '@recloser/upstreams/contract/examples';
 import { type UpstreamName, upstreamNames } from '@recloser/upstreams/definitions';
-import type { Examples } from '@recloser/upstreams/examples';
 
 /** Upstream → examples. */
 export const examples = Object.fromEntries(

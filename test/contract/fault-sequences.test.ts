@@ -4,8 +4,8 @@
  */
 import type { Fault } from '@recloser/simulator/faults';
 import type { LedgerEntry } from '@recloser/simulator/ledger';
-import { expiryStyles } from '@recloser/upstreams/simulation';
-import type { Verification } from '@recloser/upstreams/upstream';
+import type { Verification } from '@recloser/upstreams/contract/upstream';
+import { expiryStyles } from '@recloser/upstreams/simulation/simulation';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { expectWellFormed, tooLongMs } from './allowed.ts';

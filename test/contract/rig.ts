@@ -7,15 +7,13 @@
  * it gives is searched for secrets, and so is every key and value that Redis holds under the prefix.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { createSealer } from '@recloser/runtime/seal';
+import { createSealer } from '@recloser/runtime/secrets/seal';
 import type { Fault } from '@recloser/simulator/faults';
 import type { LedgerEntry } from '@recloser/simulator/ledger';
 import type { Upstream } from '@recloser/simulator/upstream';
 import { createClient } from '@recloser/upstreams/clients';
-import { definitions, type UpstreamName } from '@recloser/upstreams/definitions';
-import type { Example } from '@recloser/upstreams/examples';
-import { SessionStore } from '@recloser/upstreams/session-store';
-import { upstreamSettings } from '@recloser/upstreams/settings';
+import type { Example } from '@recloser/upstreams/contract/examples';
+import { upstreamSettings } from '@recloser/upstreams/contract/settings';
 import type {
   OperationDefinition,
   Outcome,
@@ -23,7 +21,9 @@ import type {
   UpstreamClient,
   UpstreamDefinition,
   Verification,
-} from '@recloser/upstreams/upstream';
+} from '@recloser/upstreams/contract/upstream';
+import { definitions, type UpstreamName } from '@recloser/upstreams/definitions';
+import { SessionStore } from '@recloser/upstreams/session/store';
 import { Redis } from 'ioredis';
 import { assert, expect, inject } from 'vitest';
 import { startSimulator, type TestSimulator } from '../support/simulator.ts';

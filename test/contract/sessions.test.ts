@@ -2,7 +2,7 @@
  * The contract of an upstream's session, held by every one in the registry: what its end costs, and what a sign-in that
  * does not work costs.
  */
-import { expiryStyles } from '@recloser/upstreams/simulation';
+import { expiryStyles } from '@recloser/upstreams/simulation/simulation';
 import { describe, expect, it } from 'vitest';
 import { expectAllowed, faultCases, personNeeded, signInFailed, worked } from './allowed.ts';
 import { Rig } from './rig.ts';

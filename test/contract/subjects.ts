@@ -1,7 +1,7 @@
 /** The upstreams of the registry, with what the suite must know of each before it lists its tests. */
 import type { Fault } from '@recloser/simulator/faults';
+import type { OperationDefinition, UpstreamDefinition } from '@recloser/upstreams/contract/upstream';
 import { type UpstreamName, upstreamNames } from '@recloser/upstreams/definitions';
-import type { OperationDefinition, UpstreamDefinition } from '@recloser/upstreams/upstream';
 import { Rig } from './rig.ts';
 
 export type Subject = {

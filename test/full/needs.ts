@@ -4,10 +4,10 @@
  * Always true: each program is looked for exactly as the tests look for it.
  */
 import { dirname, join } from 'node:path';
-import { findRedis } from '@recloser/local-stack/find-redis';
-import { findChromium } from '../support/chromium.ts';
-import { type Env, isExecutable, programsOnPath } from '../support/programs.ts';
-import { findPython } from '../support/python.ts';
+import { findRedis } from '@recloser/local-stack/redis/find-redis';
+import { findChromium } from '../support/programs/chromium.ts';
+import { type Env, isExecutable, programsOnPath } from '../support/programs/programs.ts';
+import { findPython } from '../support/programs/python.ts';
 
 /** `what` is for people. */
 export type Need = {

@@ -1,6 +1,6 @@
 /** The OpenAPI document: a public linter finds nothing, and what it says is where it says. */
 
-import { startWeb } from '@recloser/web/web-under-test';
+import { startWeb } from '@recloser/web/test-kit/web-under-test';
 import { createConfig, lintFromString } from '@redocly/openapi-core';
 import { describe, expect, inject, test } from 'vitest';
 import { mismatch, openApi } from '../support/openapi-check.ts';

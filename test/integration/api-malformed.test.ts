@@ -2,7 +2,7 @@
  * Every field wrong in every way. What the published schema refuses the API must refuse: with a problem document,
  * never with a 5xx, and with nothing left in Redis.
  */
-import { startWeb, visit } from '@recloser/web/web-under-test';
+import { startWeb, visit } from '@recloser/web/test-kit/web-under-test';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';

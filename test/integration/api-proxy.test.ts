@@ -1,5 +1,5 @@
 /** The life of calls through a public validating proxy: it must find nothing in what we answer. */
-import { startWeb, visit } from '@recloser/web/web-under-test';
+import { startWeb, visit } from '@recloser/web/test-kit/web-under-test';
 import { expect, inject, test } from 'vitest';
 import { until } from '../support/stack.ts';
 import { startValidatingProxy } from '../support/validating-proxy.ts';

@@ -1,8 +1,8 @@
 /** The API as an application sees it, with workers and an upstream behind it. */
-import { visitInput } from '@recloser/local-stack/stack-api';
-import { startWeb } from '@recloser/web/web-under-test';
+import { visitInput } from '@recloser/local-stack/stack/stack-api';
+import { startWeb } from '@recloser/web/test-kit/web-under-test';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
+import { type RecordingProxy, startRecordingProxy } from '../support/programs/recording-proxy.ts';
 import { allEnded, until } from '../support/stack.ts';
 import { startSystem, type TestSystem } from '../support/system.ts';
 

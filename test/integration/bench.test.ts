@@ -2,8 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startEmbeddedRedis } from '@recloser/local-stack/embedded-redis';
-import { findRedis } from '@recloser/local-stack/find-redis';
+import { startEmbeddedRedis } from '@recloser/local-stack/redis/embedded-redis';
+import { findRedis } from '@recloser/local-stack/redis/find-redis';
 import { expect, it, onTestFinished } from 'vitest';
 import { intake } from '../bench/intake.ts';
 import { summarize } from '../bench/statistics.ts';

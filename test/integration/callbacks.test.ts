@@ -1,5 +1,5 @@
 /** Finished calls pushed to a receiver that checks them with the Standard Webhooks library. */
-import { visitInput } from '@recloser/local-stack/stack-api';
+import { visitInput } from '@recloser/local-stack/stack/stack-api';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AdminApi } from '../support/admin-api.ts';

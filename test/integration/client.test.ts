@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net';
 import type { Call } from '@recloser/client/call';
 import { ProblemError, UnreachableError, WaitTimeoutError } from '@recloser/client/errors';
 import { RecloserClient, type RecloserClientOptions } from '@recloser/client/recloser-client';
-import { freePort } from '@recloser/local-stack/free-port';
-import { visitInput } from '@recloser/local-stack/stack-api';
+import { freePort } from '@recloser/local-stack/process/free-port';
+import { visitInput } from '@recloser/local-stack/stack/stack-api';
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test, vi } from 'vitest';
 import { startSystem, type TestSystem } from '../support/system.ts';
 

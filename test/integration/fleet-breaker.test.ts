@@ -1,7 +1,7 @@
 /** The breaker that the whole fleet shares, with real processes: how it opens, tries, ramps, and is put right. */
 import { readTransitions, readUpstreamState } from '@recloser/breaker/upstream-state';
-import { type StackApi, visitInput } from '@recloser/local-stack/stack-api';
-import { startTcpProxy } from '@recloser/local-stack/tcp-proxy';
+import { startTcpProxy } from '@recloser/local-stack/process/tcp-proxy';
+import { type StackApi, visitInput } from '@recloser/local-stack/stack/stack-api';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';

@@ -1,5 +1,5 @@
 /** Writes without an answer, from the fault at the upstream to a person's word, with real processes. */
-import { type CallView, visitInput } from '@recloser/local-stack/stack-api';
+import { type CallView, visitInput } from '@recloser/local-stack/stack/stack-api';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { AdminApi } from '../support/admin-api.ts';

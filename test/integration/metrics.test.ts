@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { upstreamNames } from '@recloser/upstreams/definitions';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type MeasuredApp, measuredApps, scrape } from '../support/metrics.ts';
+import { type MeasuredApp, measuredApps, scrape } from '../support/programs/metrics.ts';
 import { allEnded, postVisits, startTestStack, type TestStack, until } from '../support/stack.ts';
 
 const root = join(import.meta.dirname, '../..');

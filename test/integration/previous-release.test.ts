@@ -4,12 +4,12 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createLogger } from '@recloser/runtime/logger';
-import { createSealer } from '@recloser/runtime/seal';
+import { createLogger } from '@recloser/runtime/observe/logger';
+import { createSealer } from '@recloser/runtime/secrets/seal';
 import { createClient } from '@recloser/upstreams/clients';
+import { upstreamSettings } from '@recloser/upstreams/contract/settings';
 import { definitions } from '@recloser/upstreams/definitions';
-import { SessionStore } from '@recloser/upstreams/session-store';
-import { upstreamSettings } from '@recloser/upstreams/settings';
+import { SessionStore } from '@recloser/upstreams/session/store';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { restoreRedis, type StoredKey } from '../previous-release/redis-contents.ts';

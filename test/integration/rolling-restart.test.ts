@@ -3,10 +3,10 @@
  * Afterwards the ledger of the upstream and every call are held against each other.
  */
 import { fileURLToPath } from 'node:url';
-import { type ChildHandle, startChild } from '@recloser/local-stack/child';
-import { freePort } from '@recloser/local-stack/free-port';
-import { StackApi, visitInput } from '@recloser/local-stack/stack-api';
-import { waitUntilReady } from '@recloser/local-stack/wait-until-ready';
+import { type ChildHandle, startChild } from '@recloser/local-stack/process/child';
+import { freePort } from '@recloser/local-stack/process/free-port';
+import { waitUntilReady } from '@recloser/local-stack/process/wait-until-ready';
+import { StackApi, visitInput } from '@recloser/local-stack/stack/stack-api';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { allEnded, postVisits, startTestStack, type TestStack, until } from '../support/stack.ts';
 

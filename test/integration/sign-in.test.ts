@@ -1,5 +1,5 @@
 /** Signing in with a whole fleet of real processes: never a storm, never a lost call, and a person told what to do. */
-import type { CallView, StackApi } from '@recloser/local-stack/stack-api';
+import type { CallView, StackApi } from '@recloser/local-stack/stack/stack-api';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';

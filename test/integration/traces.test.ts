@@ -1,8 +1,12 @@
 /** One call's trace from the request to the upstream, through Redis, as a real OTLP receiver sees it. */
-import { visitInput } from '@recloser/local-stack/stack-api';
+import { visitInput } from '@recloser/local-stack/stack/stack-api';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from '../support/otlp-receiver.ts';
-import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
+import {
+  type OtlpReceiver,
+  type ReceivedSpan,
+  startOtlpReceiver,
+} from '../support/programs/otlp-receiver.ts';
+import { type RecordingProxy, startRecordingProxy } from '../support/programs/recording-proxy.ts';
 import { allEnded, startTestStack, type TestStack, until } from '../support/stack.ts';
 
 let receiver: OtlpReceiver;

@@ -2,7 +2,7 @@
  * The main paths of the product, once each, through real processes: Redis, simulator, web, two workers and admin.
  * All tests share one stack. They run in order: the last two kill a worker and Redis.
  */
-import { visitInput } from '@recloser/local-stack/stack-api';
+import { visitInput } from '@recloser/local-stack/stack/stack-api';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { AdminApi } from '../support/admin-api.ts';

@@ -15,8 +15,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { startStack } from '@recloser/local-stack/stack';
-import { StackApi, visitInput } from '@recloser/local-stack/stack-api';
+import { startStack } from '@recloser/local-stack/stack/stack';
+import { StackApi, visitInput } from '@recloser/local-stack/stack/stack-api';
 import { Redis } from 'ioredis';
 import { dumpRedis } from './redis-contents.ts';
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { upstreamRoot } from '@recloser/calls/keys';
-import { runCommand } from '@recloser/local-stack/run-command';
+import { upstreamRoot } from '@recloser/calls/call/keys';
+import { runCommand } from '@recloser/local-stack/process/run-command';
 import { Redis } from 'ioredis';
 import { expect, inject, onTestFinished, test } from 'vitest';
 
@@ -19,7 +19,7 @@ test('a worker in the backup is not taken for alive, also when one upstream forg
   await seen(redis, prefix, 'crossmark', 1_000);
   // Silent for 15 s is forgotten, which comes in the middle of the look.
   await seen(redis, prefix, 'walmart-edr', 12_000);
-  const { status, output } = await runCommand(process.execPath, ['apps/admin/src/after-restore.ts'], {
+  const { status, output } = await runCommand(process.execPath, ['tools/after-restore/src/main.ts'], {
     cwd: new URL('../../', import.meta.url).pathname,
     env: { REDIS_URL: url, REDIS_PREFIX: prefix },
     timeoutMs: 60_000,

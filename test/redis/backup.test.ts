@@ -4,19 +4,19 @@
  */
 import { copyFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { runCommand } from '@recloser/local-stack/run-command';
-import { visitInput } from '@recloser/local-stack/stack-api';
+import { runCommand } from '@recloser/local-stack/process/run-command';
+import { visitInput } from '@recloser/local-stack/stack/stack-api';
 import { expect, test } from 'vitest';
 import { AdminApi } from '../support/admin-api.ts';
-import { redisCli, startRedisServer, testFolder } from '../support/redis-server.ts';
-import { expectNoneDoubled } from '../support/redis-traffic.ts';
+import { redisCli, startRedisServer, testFolder } from '../support/redis/redis-server.ts';
+import { expectNoneDoubled } from '../support/redis/redis-traffic.ts';
 import { allEnded, postVisits, startTestStack, until } from '../support/stack.ts';
 
 const password = 'correct horse battery';
 const projectDir = new URL('../../', import.meta.url).pathname;
 
 function afterRestore(redisUrl: string) {
-  return runCommand(process.execPath, ['apps/admin/src/after-restore.ts'], {
+  return runCommand(process.execPath, ['tools/after-restore/src/main.ts'], {
     cwd: projectDir,
     env: { PATH: process.env.PATH ?? '', REDIS_URL: redisUrl },
     timeoutMs: 60_000,

@@ -4,12 +4,12 @@
  */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { visitInput } from '@recloser/local-stack/stack-api';
+import { visitInput } from '@recloser/local-stack/stack/stack-api';
 import { expect, onTestFinished, test } from 'vitest';
 import { AdminApi } from '../support/admin-api.ts';
 import { doctor } from '../support/doctor.ts';
-import { type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts';
-import { expectNoneDoubled, ledgerOf, Traffic } from '../support/redis-traffic.ts';
+import { type RedisCluster, startRedisCluster } from '../support/redis/redis-cluster.ts';
+import { expectNoneDoubled, ledgerOf, Traffic } from '../support/redis/redis-traffic.ts';
 import { allEnded, postVisits, startTestStack, type TestStack, until } from '../support/stack.ts';
 
 const password = 'correct horse battery';

@@ -1,9 +1,9 @@
 /** What a connection does when a sentinel tells of another master: in the middle of connecting, late, and of others'. */
 import { createConnection, createServer, type Socket } from 'node:net';
-import { connectRedis, type RedisRole } from '@recloser/runtime/redis';
+import { connectRedis, type RedisRole } from '@recloser/runtime/redis/connection';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { sentinelUrl, startSentinelSet, untilLinked } from '../support/redis-sentinel.ts';
-import { type RedisServer, startRedisServer } from '../support/redis-server.ts';
+import { sentinelUrl, startSentinelSet, untilLinked } from '../support/redis/redis-sentinel.ts';
+import { type RedisServer, startRedisServer } from '../support/redis/redis-server.ts';
 import { until } from '../support/stack.ts';
 
 /** Stands before a sentinel and can keep its words back; the older connection hears them first. */

@@ -2,11 +2,11 @@
  * Failover by sentinels: what is lost, what is doubled, how soon the fleet is back; under traffic, and with a master
  * that dies with writes no replica has heard of.
  */
-import { type StackApi, visitInput } from '@recloser/local-stack/stack-api';
+import { type StackApi, visitInput } from '@recloser/local-stack/stack/stack-api';
 import { expect, test } from 'vitest';
-import { type SentinelSet, startSentinelSet } from '../support/redis-sentinel.ts';
-import { info } from '../support/redis-server.ts';
-import { expectNoneDoubled, ledgerOf, Traffic } from '../support/redis-traffic.ts';
+import { type SentinelSet, startSentinelSet } from '../support/redis/redis-sentinel.ts';
+import { info } from '../support/redis/redis-server.ts';
+import { expectNoneDoubled, ledgerOf, Traffic } from '../support/redis/redis-traffic.ts';
 import { allEnded, postVisits, startTestStack, type TestStack, until } from '../support/stack.ts';
 
 /** So that a failover always finds writes under way. */

@@ -2,9 +2,9 @@
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { AdminApi } from '../support/admin-api.ts';
-import { createAuthority, writeCertificates } from '../support/certificates.ts';
 import { doctor } from '../support/doctor.ts';
-import { startRedisServer, testFolder } from '../support/redis-server.ts';
+import { createAuthority, writeCertificates } from '../support/redis/certificates.ts';
+import { startRedisServer, testFolder } from '../support/redis/redis-server.ts';
 import { allEnded, postVisits, startTestStack, until } from '../support/stack.ts';
 
 const password = 'correct horse battery';

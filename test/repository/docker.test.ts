@@ -13,8 +13,8 @@ const production = read('docker-compose.production.yml');
 /** Fixed inside a container, or of no use there. */
 const notForCompose = new Set(['DATA_DIR', 'LOG_PRETTY', 'WORKER_HEALTH_PORT']);
 
-/** Apps that look, print and end. */
-const commands = new Set(['doctor']);
+/** Tools that an operator runs in a container: they look, print and end. */
+const commands = ['tools/doctor', 'tools/after-restore'];
 
 function read(path: string): string {
   return readFileSync(join(root, path), 'utf8');
@@ -39,9 +39,15 @@ describe('Dockerfile', () => {
   });
 
   test('installs what each app needs, and runs without rights', () => {
-    for (const app of globSync('apps/*', { cwd: root })) expect(dockerfile).toContain(`--workspace ${app}`);
+    for (const app of [...globSync('apps/*', { cwd: root }), ...commands])
+      expect(dockerfile).toContain(`--workspace ${app}`);
     expect(dockerfile).toMatch(/^USER node$/m);
     expect(dockerfile).toContain('NODE_ENV=production');
+  });
+
+  test('carries no tests, no test kits, and no tool that only starts others', () => {
+    const ignored = read('.dockerignore').split('\n');
+    expect(ignored).toEqual(expect.arrayContaining(['**/*.test.ts', '**/test-kit', 'tools/local-stack/src']));
   });
 
   test('takes no secret or local data along', () => {
@@ -52,7 +58,7 @@ describe('Dockerfile', () => {
 
 describe('compose files', () => {
   test('every app that keeps running has a service with a health check', () => {
-    const services = globSync('*', { cwd: join(root, 'apps') }).filter((app) => !commands.has(app));
+    const services = globSync('*', { cwd: join(root, 'apps') });
     expect(services.length).toBeGreaterThan(0);
     for (const app of services) {
       expect(section(development, app)).toContain(`apps/${app}/src/main.ts`);

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 const root = join(import.meta.dirname, '../..');
-const documents = globSync(['*.md', 'docs/**/*.md', '{apps,packages}/**/*.md'], {
+const documents = globSync(['*.md', 'docs/**/*.md', '{apps,packages,tools}/**/*.md'], {
   cwd: root,
   exclude: ['**/node_modules/**'],
 });

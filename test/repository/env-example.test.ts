@@ -2,10 +2,10 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEnv as parseDotEnv } from 'node:util';
-import { envFields } from '@recloser/runtime/env';
+import { envFields } from '@recloser/runtime/env/env';
+import { upstreamSettings } from '@recloser/upstreams/contract/settings';
+import type { UpstreamDefinition } from '@recloser/upstreams/contract/upstream';
 import { definitions } from '@recloser/upstreams/definitions';
-import { upstreamSettings } from '@recloser/upstreams/settings';
-import type { UpstreamDefinition } from '@recloser/upstreams/upstream';
 import { describe, expect, test } from 'vitest';
 
 const root = join(import.meta.dirname, '../..');
@@ -35,7 +35,7 @@ function upstreamVariables(): string[] {
 /** Fields of the apps' schemas, and every `env.NAME` anywhere in the product. */
 function namesInSource(): string[] {
   const fields = configFiles.flatMap((path) => matches(path, /\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+):\s/g));
-  const sources = globSync('{apps,packages}/*/src/**/*.ts', { cwd: root }).filter(
+  const sources = globSync('{apps,packages,tools}/*/src/**/*.ts', { cwd: root }).filter(
     (path) => !path.endsWith('.test.ts'),
   );
   const reads = sources.flatMap((path) => matches(join(root, path), /\benv\.([A-Z][A-Z0-9_]+)\b/g));

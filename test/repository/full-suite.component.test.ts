@@ -2,7 +2,7 @@
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { runCommand } from '@recloser/local-stack/run-command';
+import { runCommand } from '@recloser/local-stack/process/run-command';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import config from '../../vitest.config.ts';
 

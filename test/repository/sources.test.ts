@@ -5,10 +5,10 @@ import { describe, expect, test } from 'vitest';
 
 const root = join(import.meta.dirname, '../..');
 const maxLines = 300;
-const product = globSync(['{apps,packages}/*/src/**/*.{ts,lua}', 'scripts/*.mjs', 'docker/*.mjs'], {
+const product = globSync(['{apps,packages,tools}/*/src/**/*.{ts,lua}', 'scripts/*.mjs', 'docker/*.mjs'], {
   cwd: root,
 }).filter((path) => !path.endsWith('.test.ts'));
-const tests = globSync(['{apps,packages}/*/src/**/*.test.ts', 'test/**/*.test.ts'], {
+const tests = globSync(['{apps,packages,tools}/*/src/**/*.test.ts', 'test/**/*.test.ts'], {
   cwd: root,
   exclude: ['**/node_modules/**'],
 });
@@ -18,7 +18,7 @@ const mayLeaveOut = [
   // An upstream that only reads has no ambiguous write.
   'test/contract/every-upstream.test.ts',
   // Without the distribution's mirror there is no package to unpack.
-  'packages/local-stack/src/unpack-redis.component.test.ts',
+  'tools/local-stack/src/redis/unpack-redis.component.test.ts',
 ].sort();
 
 function read(path: string): string {

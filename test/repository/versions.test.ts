@@ -16,7 +16,7 @@ type Lock = {
 const root = join(import.meta.dirname, '../..');
 const manifests = [
   'package.json',
-  ...globSync('{apps,packages}/*/package.json', { cwd: root }),
+  ...globSync('{apps,packages,tools}/*/package.json', { cwd: root }),
   'test/package.json',
 ];
 const lock = readJson<Lock>('package-lock.json');

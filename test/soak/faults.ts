@@ -5,8 +5,8 @@
  * worker is frozen but never killed, so that one worker's memory can be followed from beginning to end.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Stack } from '@recloser/local-stack/stack';
-import type { StackApi } from '@recloser/local-stack/stack-api';
+import type { Stack } from '@recloser/local-stack/stack/stack';
+import type { StackApi } from '@recloser/local-stack/stack/stack-api';
 import type { Queue } from 'bullmq';
 import type { AdminApi } from '../support/admin-api.ts';
 import { pick, pickWeighted, type Random } from '../support/random.ts';

@@ -6,7 +6,7 @@
  * seconds after the doubt began.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { StackApi } from '@recloser/local-stack/stack-api';
+import type { StackApi } from '@recloser/local-stack/stack/stack-api';
 import type { AdminApi } from '../support/admin-api.ts';
 
 type InDoubt = {

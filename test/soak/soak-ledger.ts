@@ -2,7 +2,7 @@
  * What a soak proved. Always true: `violations` is empty exactly when every invariant held; everything else is there
  * to be read.
  */
-import type { SimulatorLedger } from '@recloser/local-stack/stack-api';
+import type { SimulatorLedger } from '@recloser/local-stack/stack/stack-api';
 import type { CallBook, NotedCall } from './call-book.ts';
 import type { Faults } from './faults.ts';
 import type { LogWatch } from './log-watch.ts';

@@ -2,7 +2,7 @@
 import { type AppName, appNames } from '@recloser/doctor/check-configuration';
 import { examine } from '@recloser/doctor/examine';
 import { asJson, worst } from '@recloser/doctor/finding';
-import { runCommand } from '@recloser/local-stack/run-command';
+import { runCommand } from '@recloser/local-stack/process/run-command';
 
 type Finding = { status: string; check: string; found: string; advice?: string };
 /** `code`: what the program leaves with. */
@@ -13,7 +13,7 @@ const root = new URL('../../', import.meta.url).pathname;
 /** Runs `npm run doctor` with nothing of our own environment; how it ended and what it printed. */
 export function runDoctor(env: Record<string, string>, ...args: string[]) {
   const { PATH = '', HOME = '' } = process.env;
-  return runCommand(process.execPath, ['apps/doctor/src/main.ts', ...args], {
+  return runCommand(process.execPath, ['tools/doctor/src/main.ts', ...args], {
     cwd: root,
     env: { PATH, HOME, ...env },
     timeoutMs: 60_000,

@@ -1,6 +1,6 @@
 /** Gives a whole test run one Redis and says which; tests keep apart by prefix. */
 import type { TestProject } from 'vitest/node';
-import { findOwnRedis, type OwnRedis, startTestRedis, type TestRedis } from './redis-for-tests.ts';
+import { findOwnRedis, type OwnRedis, startTestRedis, type TestRedis } from './redis/redis-for-tests.ts';
 
 declare module 'vitest' {
   export interface ProvidedContext {

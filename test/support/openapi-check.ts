@@ -6,7 +6,7 @@
  */
 
 import { definitions } from '@recloser/upstreams/definitions';
-import { createOpenApi } from '@recloser/web/openapi';
+import { createOpenApi } from '@recloser/web/openapi/document';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 

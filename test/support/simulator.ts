@@ -5,7 +5,7 @@
  * Always true: it is the app that `npm run simulator` runs; each one is fresh and ends with its test.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { listen } from '@recloser/runtime/http-server';
+import { listen } from '@recloser/runtime/process/http-server';
 import { createSimulator } from '@recloser/simulator/app';
 import type { Fault } from '@recloser/simulator/faults';
 import type { Upstream } from '@recloser/simulator/upstream';

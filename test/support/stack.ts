@@ -2,8 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Stack, startStack } from '@recloser/local-stack/stack';
-import { StackApi, visitInput } from '@recloser/local-stack/stack-api';
+import { type Stack, startStack } from '@recloser/local-stack/stack/stack';
+import { StackApi, visitInput } from '@recloser/local-stack/stack/stack-api';
 import { expect, vi } from 'vitest';
 
 export type TestStack = {

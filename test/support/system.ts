@@ -5,16 +5,16 @@
  * Always true: a key prefix of its own unless one is given; everything ends with `await using`.
  */
 import { hostname } from 'node:os';
-import { StackApi } from '@recloser/local-stack/stack-api';
-import { createLogger } from '@recloser/runtime/logger';
-import { createMetrics } from '@recloser/runtime/metrics';
-import { writeOncePerTurn } from '@recloser/runtime/one-write';
-import { connectRedis, type RedisRole } from '@recloser/runtime/redis';
-import { startWeb } from '@recloser/web/web-under-test';
+import { StackApi } from '@recloser/local-stack/stack/stack-api';
+import { createLogger } from '@recloser/runtime/observe/logger';
+import { createMetrics } from '@recloser/runtime/observe/metrics';
+import { connectRedis, type RedisRole } from '@recloser/runtime/redis/connection';
+import { writeOncePerTurn } from '@recloser/runtime/redis/write-once-per-turn';
+import { startWeb } from '@recloser/web/test-kit/web-under-test';
 import { parseConfig } from '@recloser/worker/config';
 import { createWorkers, stopWorkers } from '@recloser/worker/create-workers';
-import { Housekeeper } from '@recloser/worker/housekeeper';
-import { StopSwitch } from '@recloser/worker/stop-switch';
+import { StopSwitch } from '@recloser/worker/queue/stop-switch';
+import { Housekeeper } from '@recloser/worker/upkeep/upkeep';
 import { startSimulator, type TestSimulator } from './simulator.ts';
 import { quick } from './stack.ts';
 

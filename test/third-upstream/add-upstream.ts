@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 
 const root = join(import.meta.dirname, '../..');
-const sources = ['apps', 'packages', 'test', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
+const sources = ['apps', 'packages', 'tools', 'test', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
 
 /** Where the new upstream is named: what to import, and the entry. */
 const registries = [
@@ -57,7 +57,7 @@ async function linkModules(path: string): Promise<void> {
     if (name !== '@recloser' && !['.cache', '.vite', '.vitest'].includes(name))
       await symlink(join(root, 'node_modules', name), join(modules, name));
   }
-  for (const folder of ['apps', 'packages']) {
+  for (const folder of ['apps', 'packages', 'tools']) {
     for (const name of await readdir(join(path, folder)))
       await symlink(join(path, folder, name), join(own, name));
   }

@@ -4,9 +4,9 @@ import { randomBytes } from 'node:crypto';
 import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from '@recloser/local-stack/free-port';
+import { freePort } from '@recloser/local-stack/process/free-port';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { findPython } from '../support/python.ts';
+import { findPython } from '../support/programs/python.ts';
 import { startTestStack, type TestStack, until } from '../support/stack.ts';
 
 const root = join(import.meta.dirname, '../..');

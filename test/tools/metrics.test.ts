@@ -1,7 +1,7 @@
 /** The apps' real /metrics as promtool judges them. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { measuredApps, scrape } from '../support/metrics.ts';
-import { promtool } from '../support/promtool.ts';
+import { measuredApps, scrape } from '../support/programs/metrics.ts';
+import { promtool } from '../support/programs/promtool.ts';
 import { allEnded, postVisits, startTestStack, type TestStack } from '../support/stack.ts';
 
 let running: TestStack;

@@ -5,8 +5,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { launchChromium } from '../support/chromium.ts';
-import { startPrometheus } from '../support/prometheus.ts';
+import { launchChromium } from '../support/programs/chromium.ts';
+import { startPrometheus } from '../support/programs/prometheus.ts';
 import { allEnded, postVisits, startTestStack, type TestStack, until } from '../support/stack.ts';
 
 const root = join(import.meta.dirname, '../..');

@@ -8,7 +8,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { StackApi } from '@recloser/local-stack/stack-api';
+import { StackApi } from '@recloser/local-stack/stack/stack-api';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { AdminApi } from '../support/admin-api.ts';
 import { until } from '../support/stack.ts';
@@ -61,8 +61,8 @@ describe('a third upstream', () => {
 
   test('is served by web, worker, simulator and admin, with a breaker of its own', async () => {
     const { startStack } = (await import(
-      pathToFileURL(join(copy.path, 'packages/local-stack/src/stack.ts')).href
-    )) as typeof import('@recloser/local-stack/stack');
+      pathToFileURL(join(copy.path, 'tools/local-stack/src/stack/stack.ts')).href
+    )) as typeof import('@recloser/local-stack/stack/stack');
     await using stack = await startStack({
       env: {
         NODE_ENV: 'development',

@@ -6,10 +6,10 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startEmbeddedRedis } from '@recloser/local-stack/embedded-redis';
-import { checkServer, findRedis } from '@recloser/local-stack/find-redis';
-import { runCommand } from '@recloser/local-stack/run-command';
-import { unpackRedis } from '@recloser/local-stack/unpack-redis';
+import { runCommand } from '@recloser/local-stack/process/run-command';
+import { startEmbeddedRedis } from '@recloser/local-stack/redis/embedded-redis';
+import { checkServer, findRedis } from '@recloser/local-stack/redis/find-redis';
+import { unpackRedis } from '@recloser/local-stack/redis/unpack-redis';
 import { expect, onTestFinished, test } from 'vitest';
 
 function folder(): string {

@@ -3,35 +3,35 @@
  * nothing is reached without a session, and the table of routes says who may reach what.
  */
 import { fileURLToPath } from 'node:url';
-import type { Logger } from '@recloser/runtime/logger';
-import type { Metrics } from '@recloser/runtime/metrics';
-import type { Redis } from '@recloser/runtime/redis';
-import type { Sealer } from '@recloser/runtime/seal';
+import type { Logger } from '@recloser/runtime/observe/logger';
+import type { Metrics } from '@recloser/runtime/observe/metrics';
+import type { Redis } from '@recloser/runtime/redis/connection';
+import type { Sealer } from '@recloser/runtime/secrets/seal';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
-import type { Accounts } from './accounts.ts';
-import { actionHandler } from './actions.ts';
-import type { AdminUpstream } from './admin-upstream.ts';
-import { AuditLog } from './audit.ts';
-import { auditPage, listAudit } from './audit-page.ts';
-import { boardPath, createBoard } from './board.ts';
-import { breakersPage } from './breakers-page.ts';
-import { callPage } from './call-page.ts';
+import { AuditLog } from './access/audit.ts';
+import { auditPage, listAudit } from './access/audit-page.ts';
+import { allow, jsonBody, type Route, sameOrigin } from './access/guard.ts';
+import { loginRoutes } from './access/login.ts';
+import { boardPath, createBoard } from './board/board.ts';
+import { actionHandler } from './breakers/actions.ts';
+import { breakersPage } from './breakers/breakers-page.ts';
+import type { UpstreamFeed } from './breakers/upstream-feed.ts';
+import { listUpstreams, streamUpstreams } from './breakers/upstreams-api.ts';
+import { callPage } from './calls/call-page.ts';
 import { errorHandler, notFound } from './errors.ts';
-import { allow, jsonBody, type Route, sameOrigin } from './guard.ts';
 import { healthRoutes } from './health-routes.ts';
-import { listCallsInDoubt, settleInDoubt } from './in-doubt.ts';
-import { inDoubtPage, inDoubtPath } from './in-doubt-page.ts';
-import { getIncident, listIncidents } from './incidents-api.ts';
-import { incidentPage, incidentsPage } from './incidents-page.ts';
-import { loginRoutes } from './login.ts';
-import type { NavigationLink } from './page.ts';
-import { countRetries, startRetries, stopRetries } from './retry-api.ts';
+import { listCallsInDoubt, settleInDoubt } from './in-doubt/in-doubt.ts';
+import { inDoubtPage, inDoubtPath } from './in-doubt/in-doubt-page.ts';
+import { getIncident, listIncidents } from './incidents/incidents-api.ts';
+import { incidentPage, incidentsPage } from './incidents/incidents-page.ts';
+import type { NavigationLink } from './page/page.ts';
+import { countRetries, startRetries, stopRetries } from './retry/retry-api.ts';
 import { securityHeaders } from './security-headers.ts';
-import { createSessions, identify, userOf } from './sessions.ts';
-import { sendCode, verifyCode } from './sign-in.ts';
-import { signInPage } from './sign-in-page.ts';
-import type { UpstreamFeed } from './upstream-feed.ts';
-import { listUpstreams, streamUpstreams } from './upstreams-api.ts';
+import { sendCode, verifyCode } from './sign-in/sign-in.ts';
+import { signInPage } from './sign-in/sign-in-page.ts';
+import type { AdminUpstream } from './upstream/admin-upstream.ts';
+import type { Accounts } from './user/accounts.ts';
+import { createSessions, identify, userOf } from './user/sessions.ts';
 
 /** Everything the app is built from; nothing in it is started here. */
 export type AdminDeps = {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { Accounts, mayAct } from './accounts.ts';
 import { parseConfig } from './config.ts';
-import { hashPassword, isPasswordHash, verifyPassword } from './password.ts';
+import { Accounts, mayAct } from './user/accounts.ts';
+import { hashPassword, isPasswordHash, verifyPassword } from './user/password.ts';
 
 const stampKey = Buffer.alloc(32, 1);
 

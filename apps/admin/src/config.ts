@@ -1,8 +1,8 @@
 /** The admin app's configuration: a pure function of the environment, frozen, with every mistake named at once. */
-import { type Env, envFields, parseEnv, portField } from '@recloser/runtime/env';
+import { type Env, envFields, parseEnv, portField } from '@recloser/runtime/env/env';
 import { z } from 'zod';
-import { type AccountSource, type Role, roles } from './accounts.ts';
-import { isPasswordHash } from './password.ts';
+import { type AccountSource, type Role, roles } from './user/accounts.ts';
+import { isPasswordHash } from './user/password.ts';
 
 const accountHelp =
   'each account is name:role:hash (role viewer, operator or admin; make the hash with npm run hash-password)';

@@ -1,9 +1,9 @@
 /** The end of every request that nobody answered or that broke. Always true: details go to the log, not out. */
-import type { Logger } from '@recloser/runtime/logger';
+import type { Logger } from '@recloser/runtime/observe/logger';
 import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
-import { messagePage } from './page.ts';
-import { type Problem, problemOf, problems, sendProblem } from './problem.ts';
-import { userOf } from './sessions.ts';
+import { messagePage } from './page/page.ts';
+import { type Problem, problemOf, problems, sendProblem } from './page/problem.ts';
+import { userOf } from './user/sessions.ts';
 
 /** Answers 404. */
 export const notFound: RequestHandler = (req, res) => answer(req, res, problems.notFound);

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { verifyPassword } from './password.ts';
+import { verifyPassword } from './user/password.ts';
 
 test('npm run hash-password reads standard input and prints a hash', async () => {
   const script = fileURLToPath(new URL('./hash-password.ts', import.meta.url));

@@ -1,7 +1,7 @@
 /** `npm run hash-password`: reads one password from the terminal or standard input, prints its hash. */
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
-import { hashPassword } from './password.ts';
+import { hashPassword } from './user/password.ts';
 
 async function readPassword(): Promise<string> {
   // A terminal would echo the password; the interface writes to nowhere instead.

@@ -1,8 +1,9 @@
 /** Health and metrics, without a login: they say how this process is, nothing about calls or people. */
-import { healthBody, healthContentType, healthHttpStatus } from '@recloser/runtime/health';
-import type { Metrics } from '@recloser/runtime/metrics';
-import type { Redis } from '@recloser/runtime/redis';
-import { checkRedisSafety } from '@recloser/runtime/redis-safety';
+
+import type { Metrics } from '@recloser/runtime/observe/metrics';
+import { healthBody, healthContentType, healthHttpStatus } from '@recloser/runtime/process/health';
+import type { Redis } from '@recloser/runtime/redis/connection';
+import { checkRedisSafety } from '@recloser/runtime/redis/safety';
 import express, { type Router } from 'express';
 
 /** GET /health/live (event loop only), /health/ready (Redis can be reached), /metrics. */

@@ -1,23 +1,23 @@
 /** Starts and stops the admin app: the only file with side effects here. */
 import { randomBytes } from 'node:crypto';
-import { ConfigError } from '@recloser/runtime/env';
-import { listen } from '@recloser/runtime/http-server';
-import { createLogger, type Logger } from '@recloser/runtime/logger';
-import { createMetrics } from '@recloser/runtime/metrics';
-import { connectRedis, type RedisRole } from '@recloser/runtime/redis';
-import { redisSecurity } from '@recloser/runtime/redis-security';
-import { createSealer, loadSessionKeys } from '@recloser/runtime/seal';
-import { runUntilSignal } from '@recloser/runtime/shutdown';
+import { ConfigError } from '@recloser/runtime/env/env';
+import { createLogger, type Logger } from '@recloser/runtime/observe/logger';
+import { createMetrics } from '@recloser/runtime/observe/metrics';
+import { listen } from '@recloser/runtime/process/http-server';
+import { runUntilSignal } from '@recloser/runtime/process/shutdown';
+import { connectRedis, type RedisRole } from '@recloser/runtime/redis/connection';
+import { redisSecurity } from '@recloser/runtime/redis/security';
+import { createSealer, loadSessionKeys } from '@recloser/runtime/secrets/seal';
+import { upstreamPolicy } from '@recloser/upstreams/contract/settings';
 import { definitions } from '@recloser/upstreams/definitions';
-import { upstreamPolicy } from '@recloser/upstreams/settings';
-import { type AccountSource, Accounts } from './accounts.ts';
-import { closeUpstream, openUpstream } from './admin-upstream.ts';
 import { createApp } from './app.ts';
+import { UpstreamFeed } from './breakers/upstream-feed.ts';
+import { readSnapshot } from './breakers/upstream-view.ts';
 import { type AdminConfig, parseConfig } from './config.ts';
-import { RetryRunner } from './retry-runner.ts';
-import { deriveKey } from './sessions.ts';
-import { UpstreamFeed } from './upstream-feed.ts';
-import { readSnapshot } from './upstream-view.ts';
+import { RetryRunner } from './retry/retry-runner.ts';
+import { closeUpstream, openUpstream } from './upstream/admin-upstream.ts';
+import { type AccountSource, Accounts } from './user/accounts.ts';
+import { deriveKey } from './user/sessions.ts';
 
 const signInTimeoutMs = 20_000;
 const stopMs = 10_000;

@@ -1,8 +1,8 @@
 import { describe, expect, inject, test } from 'vitest';
-import { mayAct, roles } from './accounts.ts';
+import { startAdmin } from '../test-kit/start-admin.ts';
+import { AuditLog } from './access/audit.ts';
 import { routes } from './app.ts';
-import { AuditLog } from './audit.ts';
-import { startAdmin } from './testing/start-admin.ts';
+import { mayAct, roles } from './user/accounts.ts';
 
 const redisUrl = inject('redisUrl');
 

@@ -4,7 +4,7 @@
  *
  * Always true: it never listens by itself; two simulators share nothing.
  */
-import type { SimulatedRoute, Simulation } from '@recloser/upstreams/simulation';
+import type { SimulatedRoute, Simulation } from '@recloser/upstreams/simulation/simulation';
 import { simulations } from '@recloser/upstreams/simulations';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import { createControl } from './control.ts';

@@ -3,7 +3,7 @@
  *
  * Always true: a pure function of the environment; the result is frozen.
  */
-import { envFields, parseEnv, portField } from '@recloser/runtime/env';
+import { envFields, parseEnv, portField } from '@recloser/runtime/env/env';
 
 /** What `main.ts` needs to start. */
 export type SimulatorConfig = ReturnType<typeof readConfig>;

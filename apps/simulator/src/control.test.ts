@@ -1,7 +1,7 @@
 /** The control API and the ledger over real HTTP. */
 import { expect, test } from 'vitest';
+import { crossmarkLogin, crossmarkSession, startSimulator, until } from '../test-kit/kit.ts';
 import { Ledger } from './ledger.ts';
-import { crossmarkLogin, crossmarkSession, startSimulator, until } from './test-kit.ts';
 
 test('nonsense is refused with one entry per bad field, and changes nothing', async () => {
   await using simulator = await startSimulator();

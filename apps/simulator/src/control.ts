@@ -26,7 +26,7 @@
  * Always true: 404 for an unknown upstream; 422 problem+json with one entry per bad field, and then nothing
  * has changed; passwords are never shown.
  */
-import { expiryStyles } from '@recloser/upstreams/simulation';
+import { expiryStyles } from '@recloser/upstreams/simulation/simulation';
 import express, { type NextFunction, type Request, type Response, type Router } from 'express';
 import { z } from 'zod';
 import type { Upstream } from './upstream.ts';

@@ -1,6 +1,6 @@
 /** The simulated Crossmark over raw HTTP, held against upstreams.md section A. */
 import { expect, test } from 'vitest';
-import { crossmarkLogin, crossmarkSession, startSimulator } from './test-kit.ts';
+import { crossmarkLogin, crossmarkSession, startSimulator } from '../test-kit/kit.ts';
 
 test('sign-in: JSON redirectUrl as text/html with a PHPSESSID; a bad password is a 200 page', async () => {
   await using simulator = await startSimulator();

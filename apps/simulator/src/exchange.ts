@@ -7,7 +7,11 @@
  */
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { SimulatedReply, SimulatedRequest, SimulatedRoute } from '@recloser/upstreams/simulation';
+import type {
+  SimulatedReply,
+  SimulatedRequest,
+  SimulatedRoute,
+} from '@recloser/upstreams/simulation/simulation';
 import type { Response } from 'express';
 import type { Arrival, Ending, Refusal, Verdict, Wait } from './faults.ts';
 import type { LedgerEntry } from './ledger.ts';

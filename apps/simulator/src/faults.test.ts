@@ -1,7 +1,7 @@
 /** Every fault over real HTTP, with what the ledger must say afterwards. */
 import { expect, test } from 'vitest';
+import { crossmarkLogin, crossmarkSession, startSimulator, until } from '../test-kit/kit.ts';
 import { type Fault, FaultPlan } from './faults.ts';
-import { crossmarkLogin, crossmarkSession, startSimulator, until } from './test-kit.ts';
 
 const aimed = { operation: 'schedule-event' } as const;
 

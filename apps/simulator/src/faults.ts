@@ -4,7 +4,7 @@
  * Always true: the two limits are asked first, at the door; then the others in the plan's order, where
  * latencies add up, gates hold, and the first other one that fires wins; with the same seed and the same order of requests the same ones fail.
  */
-import { expiryStyles } from '@recloser/upstreams/simulation';
+import { expiryStyles } from '@recloser/upstreams/simulation/simulation';
 import { z } from 'zod';
 import { Gate } from './gate.ts';
 

@@ -1,10 +1,10 @@
 /**
  * Starts the simulator and stops it on a signal: the only file here with side effects.
  */
-import { ConfigError } from '@recloser/runtime/env';
-import { ListenError, listen } from '@recloser/runtime/http-server';
-import { createLogger } from '@recloser/runtime/logger';
-import { runUntilSignal } from '@recloser/runtime/shutdown';
+import { ConfigError } from '@recloser/runtime/env/env';
+import { createLogger } from '@recloser/runtime/observe/logger';
+import { ListenError, listen } from '@recloser/runtime/process/http-server';
+import { runUntilSignal } from '@recloser/runtime/process/shutdown';
 import { createSimulator } from './app.ts';
 import { readConfig } from './config.ts';
 

@@ -3,7 +3,7 @@
  *
  * Always true: an unreadable body never throws; it is just empty, and the handler refuses what it misses.
  */
-import type { SimulatedRequest } from '@recloser/upstreams/simulation';
+import type { SimulatedRequest } from '@recloser/upstreams/simulation/simulation';
 import type { Request } from 'express';
 
 /** Parses a request whose body `express.raw` has read. `path` is below the mount. */

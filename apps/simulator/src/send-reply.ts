@@ -4,7 +4,7 @@
  * Always true: bytes and headers are exactly the simulation's; Express adds nothing.
  */
 import { constants, gzipSync } from 'node:zlib';
-import type { SimulatedReply } from '@recloser/upstreams/simulation';
+import type { SimulatedReply } from '@recloser/upstreams/simulation/simulation';
 import type { Response } from 'express';
 
 const smallestGzippedBytes = 1024;

@@ -4,7 +4,7 @@
  * Always true: `reset` also ends what is still hanging or about to commit late, so that nothing from before
  * shows up in the fresh ledger.
  */
-import type { SimulatedRoute, Simulation } from '@recloser/upstreams/simulation';
+import type { SimulatedRoute, Simulation } from '@recloser/upstreams/simulation/simulation';
 import { FaultPlan, faultSchema } from './faults.ts';
 import { Ledger } from './ledger.ts';
 

@@ -1,6 +1,6 @@
 /** The simulated Retail Link over raw HTTP, held against upstreams.md section B. */
 import { expect, test } from 'vitest';
-import { cookieJar, startSimulator } from './test-kit.ts';
+import { cookieJar, startSimulator } from '../test-kit/kit.ts';
 
 type Jar = ReturnType<typeof cookieJar>;
 

@@ -5,7 +5,7 @@
  * are never logged.
  */
 import { randomUUID } from 'node:crypto';
-import type { Span } from '@recloser/runtime/tracing';
+import type { Span } from '@recloser/runtime/observe/tracing';
 import express, {
   type Express,
   type NextFunction,
@@ -14,13 +14,13 @@ import express, {
   type Response,
 } from 'express';
 import helmet from 'helmet';
-import { authenticate, type Scope } from './api-keys.ts';
-import { hostName, isLoopback } from './loopback.ts';
-import { problem, problemOf, rateLimited } from './problem.ts';
-import type { ApiRequest, ApiResponse, Route } from './route.ts';
+import { authenticate, type Scope } from './http/api-keys.ts';
+import { hostName, isLoopback } from './http/loopback.ts';
+import { problem, problemOf, rateLimited } from './http/problem.ts';
+import type { ApiRequest, ApiResponse, Route } from './http/route.ts';
+import { endRequest, traceRequest } from './http/trace.ts';
+import type { WebDeps } from './http/web-deps.ts';
 import { createRoutes } from './routes.ts';
-import { endRequest, traceRequest } from './trace.ts';
-import type { WebDeps } from './web-deps.ts';
 
 /** Builds the app over its dependencies. */
 export function createApp(deps: WebDeps): Express {

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { authenticate, parseApiKeys } from './api-keys.ts';
 import { loadConfig } from './config.ts';
-import { hostName, isLoopback } from './loopback.ts';
-import { preferredWait, queryWait } from './prefer.ts';
-import { traceHeaders } from './trace.ts';
+import { authenticate, parseApiKeys } from './http/api-keys.ts';
+import { hostName, isLoopback } from './http/loopback.ts';
+import { preferredWait, queryWait } from './http/prefer.ts';
+import { traceHeaders } from './http/trace.ts';
 
 // SHA-256 of "key".
 const digest = '2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683';

@@ -1,11 +1,11 @@
 /** The web app's configuration: a pure function of the environment, parsed once, frozen. */
-import { type CallbackHosts, parseCallbackHosts } from '@recloser/calls/callback-hosts';
-import { staleTtlDefaultSeconds } from '@recloser/calls/last-good';
-import { type SucceededRetention, succeededRetention } from '@recloser/calls/retention';
-import { ConfigError, type Env, envFields, intField, parseEnv, portField } from '@recloser/runtime/env';
+import { type CallbackHosts, parseCallbackHosts } from '@recloser/calls/callback/hosts';
+import { staleTtlDefaultSeconds } from '@recloser/calls/write/last-good';
+import { type SucceededRetention, succeededRetention } from '@recloser/calls/write/retention';
+import { ConfigError, type Env, envFields, intField, parseEnv, portField } from '@recloser/runtime/env/env';
 import { z } from 'zod';
-import { type ApiKey, parseApiKeys } from './api-keys.ts';
-import { isLoopback } from './loopback.ts';
+import { type ApiKey, parseApiKeys } from './http/api-keys.ts';
+import { isLoopback } from './http/loopback.ts';
 
 const shape = {
   ...envFields,

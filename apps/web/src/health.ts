@@ -2,11 +2,16 @@
  * Health of the web app. `live` looks at nothing, `ready` asks whether calls can be kept, `health` shows every
  * part. Always true: an upstream's trouble is a `warn`; only Redis can make this app fail.
  */
-import { type HealthCheck, healthBody, healthContentType, healthHttpStatus } from '@recloser/runtime/health';
-import type { RedisSafety } from '@recloser/runtime/redis-safety';
-import { readUpstream, type UpstreamView } from './get-upstreams.ts';
-import type { ApiRequest, ApiResponse } from './route.ts';
-import type { WebDeps, WebUpstream } from './web-deps.ts';
+import {
+  type HealthCheck,
+  healthBody,
+  healthContentType,
+  healthHttpStatus,
+} from '@recloser/runtime/process/health';
+import type { RedisSafety } from '@recloser/runtime/redis/safety';
+import type { ApiRequest, ApiResponse } from './http/route.ts';
+import type { WebDeps, WebUpstream } from './http/web-deps.ts';
+import { readUpstream, type UpstreamView } from './upstreams/get-upstreams.ts';
 
 /** `GET /health/live`: the event loop turns. */
 export async function live(): Promise<ApiResponse> {

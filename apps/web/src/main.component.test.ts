@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
 // @boundaries-ignore Tests beside the code start servers as all other tests do.
-import { startRedisServer } from '../../../test/support/redis-server.ts';
-import { problemOf, visit } from './web-under-test.ts';
+import { startRedisServer } from '../../../test/support/redis/redis-server.ts';
+import { problemOf, visit } from '../test-kit/web-under-test.ts';
 
 const compiled = new URL('../../../.cache/compiled', import.meta.url).pathname;
 const main = new URL('./main.ts', import.meta.url).pathname;

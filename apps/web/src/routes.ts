@@ -1,16 +1,16 @@
 /** Every route of the web app. */
-import { callEvents } from './call-events.ts';
-import { cancelCall, retryCall } from './change-call.ts';
-import { createDocsPages } from './docs-page.ts';
-import { getCall } from './get-call.ts';
-import { getUpstream, listUpstreams } from './get-upstreams.ts';
+import { callEvents } from './calls/call-events.ts';
+import { getCall } from './calls/get-call.ts';
+import { listCalls } from './calls/list-calls.ts';
 import { health, live, ready } from './health.ts';
-import { listCalls } from './list-calls.ts';
-import { createOpenApi } from './openapi.ts';
-import type { ApiRequest, ApiResponse, Route } from './route.ts';
-import { submitBatch } from './submit-batch.ts';
-import { checkTarget, submitCall } from './submit-call.ts';
-import type { WebDeps } from './web-deps.ts';
+import type { ApiRequest, ApiResponse, Route } from './http/route.ts';
+import type { WebDeps } from './http/web-deps.ts';
+import { cancelCall, retryCall } from './intake/change-call.ts';
+import { submitBatch } from './intake/submit-batch.ts';
+import { checkTarget, submitCall } from './intake/submit-call.ts';
+import { createDocsPages } from './openapi/docs-page.ts';
+import { createOpenApi } from './openapi/document.ts';
+import { getUpstream, listUpstreams } from './upstreams/get-upstreams.ts';
 
 const callBodyLimit = '100kb';
 const batchBodyLimit = '4mb';

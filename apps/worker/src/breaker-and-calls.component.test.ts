@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { judgeAttempt } from './judge-attempt.ts';
-import { createKit, done, outcome, ScriptedClient, until } from './test-kit.ts';
-import { defaultTimings } from './timings.ts';
-import type { Call } from './work-context.ts';
+import { createKit, done, outcome, ScriptedClient, until } from '../test-kit/kit.ts';
+import { judgeAttempt } from './call/judge-attempt.ts';
+import type { Call } from './call/work-context.ts';
+import { defaultTimings } from './queue/timings.ts';
 
 describe('with the real breaker', () => {
   test('an outage opens it, calls wait unspent, and all succeed afterwards', async () => {

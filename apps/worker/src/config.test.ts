@@ -1,4 +1,4 @@
-import { ConfigError } from '@recloser/runtime/env';
+import { ConfigError } from '@recloser/runtime/env/env';
 import { describe, expect, test } from 'vitest';
 import { parseConfig } from './config.ts';
 

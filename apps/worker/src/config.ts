@@ -1,12 +1,12 @@
 /** The worker's configuration: a pure function of the environment, frozen, with every mistake named at once. */
-import { type CallbackHosts, parseCallbackHosts } from '@recloser/calls/callback-hosts';
-import { staleTtlDefaultSeconds } from '@recloser/calls/last-good';
-import { failedRetention } from '@recloser/calls/retention';
-import { ConfigError, type Env, envFields, intField, parseEnv, portField } from '@recloser/runtime/env';
+import { type CallbackHosts, parseCallbackHosts } from '@recloser/calls/callback/hosts';
+import { staleTtlDefaultSeconds } from '@recloser/calls/write/last-good';
+import { failedRetention } from '@recloser/calls/write/retention';
+import { ConfigError, type Env, envFields, intField, parseEnv, portField } from '@recloser/runtime/env/env';
+import { type UpstreamSettings, upstreamSettings } from '@recloser/upstreams/contract/settings';
 import { definitions, type UpstreamName, upstreamNames } from '@recloser/upstreams/definitions';
-import { type UpstreamSettings, upstreamSettings } from '@recloser/upstreams/settings';
 import { z } from 'zod';
-import { defaultTimings } from './timings.ts';
+import { defaultTimings } from './queue/timings.ts';
 
 const dayMs = 86_400_000;
 

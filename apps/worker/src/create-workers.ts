@@ -6,20 +6,20 @@
  * and will be read back by whoever takes it next.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import { upstreamRoot } from '@recloser/calls/keys';
-import type { Logger } from '@recloser/runtime/logger';
-import type { Metrics } from '@recloser/runtime/metrics';
-import type { Sealer } from '@recloser/runtime/seal';
-import type { Tracing } from '@recloser/runtime/tracing';
+import { upstreamRoot } from '@recloser/calls/call/keys';
+import type { Logger } from '@recloser/runtime/observe/logger';
+import type { Metrics } from '@recloser/runtime/observe/metrics';
+import type { Tracing } from '@recloser/runtime/observe/tracing';
+import type { Sealer } from '@recloser/runtime/secrets/seal';
 import { createClient } from '@recloser/upstreams/clients';
 import { definitions } from '@recloser/upstreams/definitions';
-import { SessionStore } from '@recloser/upstreams/session-store';
-import type { CallbackWorker } from './callback-worker.ts';
+import { SessionStore } from '@recloser/upstreams/session/store';
+import { createWorkerMetrics } from './call/worker-metrics.ts';
+import type { CallbackWorker } from './callback/worker.ts';
 import type { WorkerConfig } from './config.ts';
-import type { Housekeeper } from './housekeeper.ts';
-import type { StopSwitch } from './stop-switch.ts';
+import type { StopSwitch } from './queue/stop-switch.ts';
+import type { Housekeeper } from './upkeep/upkeep.ts';
 import { UpstreamWorker, type UpstreamWorkerOptions } from './upstream-worker.ts';
-import { createWorkerMetrics } from './worker-metrics.ts';
 
 export type WorkersOptions = {
   readonly config: Pick<WorkerConfig, 'upstreams' | 'REDIS_PREFIX' | 'WORKER_CONCURRENCY'> &

@@ -1,7 +1,7 @@
 /** What the worker's health endpoints say about Redis and breakers. */
-import type { HealthCheck } from '@recloser/runtime/health';
-import type { Redis } from '@recloser/runtime/redis';
-import type { RedisSafety } from '@recloser/runtime/redis-safety';
+import type { HealthCheck } from '@recloser/runtime/process/health';
+import type { Redis } from '@recloser/runtime/redis/connection';
+import type { RedisSafety } from '@recloser/runtime/redis/safety';
 
 /** `fail` when Redis does not answer now; `warn` when it answers and is not set up to keep calls. */
 export async function redisCheck(redis: Pick<Redis, 'ping'>, safety: RedisSafety): Promise<HealthCheck> {

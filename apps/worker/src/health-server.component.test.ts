@@ -1,11 +1,11 @@
-import { listen } from '@recloser/runtime/http-server';
-import { createMetrics } from '@recloser/runtime/metrics';
+import { createMetrics } from '@recloser/runtime/observe/metrics';
+import { listen } from '@recloser/runtime/process/http-server';
 import { describe, expect, test } from 'vitest';
-import { CallWorker, fetchLoopProblem } from './call-worker.ts';
+import { createKit, ScriptedClient } from '../test-kit/kit.ts';
 import { breakerCheck, redisCheck } from './health-checks.ts';
 import { createHealthApp, type HealthApp } from './health-server.ts';
-import { createKit, ScriptedClient } from './test-kit.ts';
-import { defaultTimings } from './timings.ts';
+import { CallWorker, fetchLoopProblem } from './queue/call-worker.ts';
+import { defaultTimings } from './queue/timings.ts';
 
 const safe = { reachable: true, safe: true, problems: [], warnings: [], memoryUsed: null, clockSkewMs: 0 };
 

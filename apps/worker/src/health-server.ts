@@ -4,8 +4,14 @@
  * Always true: `/health/live` asks nobody, so it fails only when the event loop hangs; `/health/ready` is 200
  * only while Redis answers, every fetch loop turns (or rests for a reason) and the worker is not stopping.
  */
-import { type HealthCheck, healthBody, healthContentType, healthHttpStatus } from '@recloser/runtime/health';
-import type { Metrics } from '@recloser/runtime/metrics';
+
+import type { Metrics } from '@recloser/runtime/observe/metrics';
+import {
+  type HealthCheck,
+  healthBody,
+  healthContentType,
+  healthHttpStatus,
+} from '@recloser/runtime/process/health';
 import express, { type Express } from 'express';
 
 export type HealthApp = {

@@ -1,17 +1,17 @@
 /** The whole worker process against the real simulator process: started, used, stopped as an operator would. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { callView, readCall } from '@recloser/calls/call-view';
-import { enqueueCall } from '@recloser/calls/enqueue';
-import { queueOptions } from '@recloser/calls/keys';
-import { callOptions } from '@recloser/calls/options';
-import { createLogger } from '@recloser/runtime/logger';
-import { connectRedis } from '@recloser/runtime/redis';
-import { createSealer } from '@recloser/runtime/seal';
+import { queueOptions } from '@recloser/calls/call/keys';
+import { callView, readCall } from '@recloser/calls/read/view';
+import { enqueueCall } from '@recloser/calls/write/enqueue';
+import { callOptions } from '@recloser/calls/write/options';
+import { createLogger } from '@recloser/runtime/observe/logger';
+import { connectRedis } from '@recloser/runtime/redis/connection';
+import { createSealer } from '@recloser/runtime/secrets/seal';
 import { crossmark } from '@recloser/upstreams/crossmark/definition';
 import { Queue } from 'bullmq';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
-import { until as untilTrue } from './test-kit.ts';
+import { until as untilTrue } from '../test-kit/kit.ts';
 
 const repository = new URL('../../../', import.meta.url).pathname;
 const sessionKey = Buffer.alloc(32, 9);

@@ -1,27 +1,27 @@
 /** Starts and stops a worker: the only file with side effects here. */
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { ConfigError } from '@recloser/runtime/env';
-import type { HealthCheck } from '@recloser/runtime/health';
-import { ListenError, listen } from '@recloser/runtime/http-server';
-import { createLogger, type Logger } from '@recloser/runtime/logger';
-import { createMetrics } from '@recloser/runtime/metrics';
-import { writeOncePerTurn } from '@recloser/runtime/one-write';
-import { connectRedis, type RedisRole } from '@recloser/runtime/redis';
-import { createReplicaConfirmation } from '@recloser/runtime/redis-replicas';
-import { watchRedisSafety } from '@recloser/runtime/redis-safety';
-import { redisSecurity } from '@recloser/runtime/redis-security';
-import { createSealer, loadSessionKeys } from '@recloser/runtime/seal';
-import { runUntilSignal } from '@recloser/runtime/shutdown';
-import { startTracing } from '@recloser/runtime/tracing';
-import { createCallbacks } from './callback-start.ts';
+import { ConfigError } from '@recloser/runtime/env/env';
+import { createLogger, type Logger } from '@recloser/runtime/observe/logger';
+import { createMetrics } from '@recloser/runtime/observe/metrics';
+import { startTracing } from '@recloser/runtime/observe/tracing';
+import type { HealthCheck } from '@recloser/runtime/process/health';
+import { ListenError, listen } from '@recloser/runtime/process/http-server';
+import { runUntilSignal } from '@recloser/runtime/process/shutdown';
+import { connectRedis, type RedisRole } from '@recloser/runtime/redis/connection';
+import { createReplicaConfirmation } from '@recloser/runtime/redis/replicas';
+import { watchRedisSafety } from '@recloser/runtime/redis/safety';
+import { redisSecurity } from '@recloser/runtime/redis/security';
+import { writeOncePerTurn } from '@recloser/runtime/redis/write-once-per-turn';
+import { createSealer, loadSessionKeys } from '@recloser/runtime/secrets/seal';
 import { parseConfig, type WorkerConfig } from './config.ts';
+import { createCallbacks } from './create-callbacks.ts';
 import { createWorkers, stopWorkers } from './create-workers.ts';
 import { breakerCheck, redisCheck } from './health-checks.ts';
 import { createHealthApp } from './health-server.ts';
-import { Housekeeper } from './housekeeper.ts';
-import { Janitor } from './janitor.ts';
-import { StopSwitch } from './stop-switch.ts';
+import { StopSwitch } from './queue/stop-switch.ts';
+import { Janitor } from './upkeep/failed-trimmer.ts';
+import { Housekeeper } from './upkeep/upkeep.ts';
 
 const janitorIntervalMs = 3_600_000;
 /** On top of the calls' own deadline: giving back, closing, leaving the fleet. */

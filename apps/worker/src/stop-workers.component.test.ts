@@ -1,7 +1,7 @@
-import type { Outcome } from '@recloser/upstreams/upstream';
+import type { Outcome } from '@recloser/upstreams/contract/upstream';
 import { describe, expect, test } from 'vitest';
+import { createKit, done, outcome, ScriptedClient } from '../test-kit/kit.ts';
 import { stopWorkers } from './create-workers.ts';
-import { createKit, done, outcome, ScriptedClient } from './test-kit.ts';
 
 /** Runs until the attempt's signal says stop, as a real client does. */
 const untilAborted =

@@ -5,32 +5,32 @@
  * handler is attached once, here; nothing new is begun after `quiet`.
  */
 import { UpstreamBreaker } from '@recloser/breaker/upstream-breaker';
-import type { CallReturnValue, Envelope } from '@recloser/calls/envelope';
-import { inDoubtKey, queueOptions, upstreamRoot } from '@recloser/calls/keys';
-import { noteLateAnswer } from '@recloser/calls/late-answers';
-import type { SignInJob, SignInJobResult } from '@recloser/calls/sign-in-queue';
-import { storeUnderLock } from '@recloser/calls/store-under-lock';
-import type { HealthCheck } from '@recloser/runtime/health';
-import type { Logger } from '@recloser/runtime/logger';
-import type { Redis } from '@recloser/runtime/redis';
-import type { ConfirmWritten } from '@recloser/runtime/redis-replicas';
-import { noTracing, type Tracing } from '@recloser/runtime/tracing';
-import type { UpstreamSettings } from '@recloser/upstreams/settings';
-import type { UpstreamClient, UpstreamDefinition } from '@recloser/upstreams/upstream';
+import type { CallReturnValue, Envelope } from '@recloser/calls/call/envelope';
+import { inDoubtKey, queueOptions, upstreamRoot } from '@recloser/calls/call/keys';
+import { storeUnderLock } from '@recloser/calls/queue/store-under-lock';
+import type { SignInJob, SignInJobResult } from '@recloser/calls/sign-in/queue';
+import { noteLateAnswer } from '@recloser/calls/write/late-answers';
+import type { Logger } from '@recloser/runtime/observe/logger';
+import { noTracing, type Tracing } from '@recloser/runtime/observe/tracing';
+import type { HealthCheck } from '@recloser/runtime/process/health';
+import type { Redis } from '@recloser/runtime/redis/connection';
+import type { ConfirmWritten } from '@recloser/runtime/redis/replicas';
+import type { UpstreamSettings } from '@recloser/upstreams/contract/settings';
+import type { UpstreamClient, UpstreamDefinition } from '@recloser/upstreams/contract/upstream';
 import { Queue } from 'bullmq';
-import { backoffMs } from './backoff.ts';
-import { CallWorker } from './call-worker.ts';
-import type { EndedJob } from './callback-worker.ts';
-import { keepEvidence } from './keep-evidence.ts';
-import { processCall } from './process-call.ts';
-import { Room } from './room.ts';
-import { SignInRecovery } from './sign-in-recovery.ts';
-import { createSignInWorker } from './sign-in-worker.ts';
-import type { StopSwitch } from './stop-switch.ts';
-import { defaultTimings, type Timings } from './timings.ts';
-import type { Sealer, WorkContext } from './work-context.ts';
-import { errorLog, watchWorker } from './worker-events.ts';
-import type { WorkerMetrics } from './worker-metrics.ts';
+import { backoffMs } from './call/backoff.ts';
+import { keepEvidence } from './call/keep-late-answer.ts';
+import { processCall } from './call/process-call.ts';
+import { Room } from './call/suspect-gate.ts';
+import type { Sealer, WorkContext } from './call/work-context.ts';
+import type { WorkerMetrics } from './call/worker-metrics.ts';
+import type { EndedJob } from './callback/worker.ts';
+import { CallWorker } from './queue/call-worker.ts';
+import type { StopSwitch } from './queue/stop-switch.ts';
+import { defaultTimings, type Timings } from './queue/timings.ts';
+import { errorLog, watchWorker } from './queue/worker-events.ts';
+import { SignInRecovery } from './sign-in/recovery.ts';
+import { createSignInWorker } from './sign-in/worker.ts';
 
 export type UpstreamWorkerOptions = {
   readonly definition: UpstreamDefinition;

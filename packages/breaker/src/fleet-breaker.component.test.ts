@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { clockLua, setClock } from '../test-kit/set-clock.ts';
 import { FleetBreaker } from './fleet-breaker.ts';
-import { clockLua, setClock } from './set-clock.ts';
 
 let redis: Redis;
 beforeAll(() => {

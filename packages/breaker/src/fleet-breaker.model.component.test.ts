@@ -6,9 +6,9 @@ import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { clockLua, setClock } from '../test-kit/set-clock.ts';
 import { FleetBreaker } from './fleet-breaker.ts';
 import type { FleetReply } from './record.ts';
-import { clockLua, setClock } from './set-clock.ts';
 
 let redis: Redis;
 beforeAll(() => {

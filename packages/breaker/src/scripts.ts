@@ -8,28 +8,16 @@ import { type FleetReply, parseReply } from './record.ts';
 
 export type RedisConnection = Redis | Cluster;
 
-const scriptNames = [
-  'abandon',
-  'admit',
-  'aside-until',
-  'begin-trial',
-  'come-back',
-  'end-probe',
-  'failure',
-  'heartbeat',
-  'hold',
-  'idle',
-  'leave',
-  'note-repair',
-  'read',
-  'release',
-  'report-rate',
-  'steer',
-  'success',
-  'unlimit',
-] as const;
+/** The scripts by the folder they lie in: one for each step. */
+const scriptFolders = {
+  attempt: ['abandon', 'admit', 'failure', 'report-rate', 'success'],
+  hold: ['hold', 'note-repair', 'release'],
+  trial: ['begin-trial', 'end-probe', 'idle', 'steer', 'unlimit'],
+  worker: ['aside-until', 'come-back', 'heartbeat', 'leave'],
+  '.': ['read'],
+} as const;
 
-export type ScriptName = (typeof scriptNames)[number];
+export type ScriptName = (typeof scriptFolders)[keyof typeof scriptFolders][number];
 
 export type Scripts = { run(name: ScriptName, ...args: (string | number)[]): Promise<FleetReply> };
 
@@ -48,11 +36,13 @@ const systemClock = (): string => {
 
 function define(redis: RedisConnection, clock: string): void {
   const prelude = `${clock}\n${lua('prelude')}`;
-  for (const name of scriptNames) {
-    redis.defineCommand(`breaker:${name}`, {
-      numberOfKeys: keySuffixes.length,
-      lua: `${prelude}\n${lua(name)}`,
-    });
+  for (const [folder, names] of Object.entries(scriptFolders)) {
+    for (const name of names) {
+      redis.defineCommand(`breaker:${name}`, {
+        numberOfKeys: keySuffixes.length,
+        lua: `${prelude}\n${lua(`${folder}/${name}`)}`,
+      });
+    }
   }
   definedWith.set(redis, clock);
 }

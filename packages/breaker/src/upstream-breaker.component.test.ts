@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { type Job, Queue, WaitingError, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, inject, test, vi } from 'vitest';
+import { clockLua, setClock } from '../test-kit/set-clock.ts';
 import { graceMs } from './holds.ts';
-import { clockLua, setClock } from './set-clock.ts';
 import type { ProbeResult } from './trial-runner.ts';
 import { UpstreamBreaker, type UpstreamBreakerOptions } from './upstream-breaker.ts';
 

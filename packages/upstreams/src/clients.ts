@@ -1,8 +1,9 @@
 /** Every upstream's client. Only the worker loads this. */
-import type { ClientOptions } from './client-options.ts';
+
+import type { UpstreamClient } from './contract/upstream.ts';
 import { createCrossmarkClient } from './crossmark/client.ts';
 import type { UpstreamName } from './definitions.ts';
-import type { UpstreamClient } from './upstream.ts';
+import type { ClientOptions } from './session/client-options.ts';
 import { createWalmartEdrClient } from './walmart-edr/client.ts';
 
 const factories = {

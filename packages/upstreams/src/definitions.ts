@@ -1,6 +1,7 @@
 /** Every upstream's light definition. Adding an upstream is one line here, in clients.ts and in simulations.ts. */
+
+import type { UpstreamDefinition } from './contract/upstream.ts';
 import { crossmark } from './crossmark/definition.ts';
-import type { UpstreamDefinition } from './upstream.ts';
 import { walmartEdr } from './walmart-edr/definition.ts';
 
 /** Name → definition. The names come from here. */

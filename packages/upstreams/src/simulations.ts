@@ -5,7 +5,7 @@
  */
 import { createCrossmarkSimulation } from './crossmark/simulate.ts';
 import type { UpstreamName } from './definitions.ts';
-import type { Simulation, SimulationOptions } from './simulation.ts';
+import type { Simulation, SimulationOptions } from './simulation/simulation.ts';
 import { createWalmartEdrSimulation } from './walmart-edr/simulate.ts';
 
 /** Makes a fresh simulation of each upstream; nothing is shared between two calls. */

@@ -5,10 +5,10 @@
  * that nothing was done.
  */
 import type { z } from 'zod';
-import type { Exchange } from '../http.ts';
-import { retryAfterMs } from '../retry-after.ts';
-import type { FailedOutcome } from '../session-store.ts';
-import type { Health } from '../upstream.ts';
+import type { Health } from '../contract/upstream.ts';
+import type { Exchange } from '../http/http.ts';
+import { retryAfterMs } from '../http/retry-after.ts';
+import type { FailedOutcome } from '../session/store.ts';
 
 /** The token is over: the client signs in and makes the same request again. */
 export type SignedOut = { readonly kind: 'signed_out' };

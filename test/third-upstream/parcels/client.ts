@@ -5,10 +5,10 @@
  * what Parcels or the network did.
  */
 import type { z } from 'zod';
-import type { ClientOptions } from '../client-options.ts';
-import { createHttp, type HttpRequest } from '../http.ts';
-import type { FailedOutcome } from '../session-store.ts';
-import type { AttemptContext, Outcome, UpstreamClient, Verification } from '../upstream.ts';
+import type { AttemptContext, Outcome, UpstreamClient, Verification } from '../contract/upstream.ts';
+import { createHttp, type HttpRequest } from '../http/http.ts';
+import type { ClientOptions } from '../session/client-options.ts';
+import type { FailedOutcome } from '../session/store.ts';
 import { classify, invalidInput, type Value } from './classify.ts';
 import { parcels } from './definition.ts';
 import { SignedIn } from './signed-in.ts';

@@ -1,6 +1,6 @@
 /** What the rest of Recloser knows of Parcels without loading its client: operations, limits, breaker. */
 import { z } from 'zod';
-import type { RetryPolicy, UpstreamDefinition } from '../upstream.ts';
+import type { RetryPolicy, UpstreamDefinition } from '../contract/upstream.ts';
 
 const retry: RetryPolicy = { maxAttempts: 8, baseMs: 1_000, factor: 2, capMs: 300_000 };
 

@@ -3,10 +3,11 @@
  *
  * Always true: a request is sent again only after a 401, which proves that nothing was done.
  */
-import type { ClientOptions } from '../client-options.ts';
-import { credentialsFingerprint } from '../credentials.ts';
-import type { Http } from '../http.ts';
-import type { FailedOutcome, Renewal, Session, SignInAnswer } from '../session-store.ts';
+
+import type { Http } from '../http/http.ts';
+import type { ClientOptions } from '../session/client-options.ts';
+import { credentialsFingerprint } from '../session/credentials.ts';
+import type { FailedOutcome, Renewal, Session, SignInAnswer } from '../session/store.ts';
 import { classify, failed, type SignedOut, signInHold } from './classify.ts';
 import { tokenAnswer } from './wire.ts';
 

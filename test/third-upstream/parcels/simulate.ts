@@ -13,7 +13,7 @@ import {
   type SimulatedRoute,
   type Simulation,
   type SimulationOptions,
-} from '../simulation.ts';
+} from '../simulation/simulation.ts';
 
 const defaults: CommonSettings = {
   password: 'simulator',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Answer, Exchange } from '../http.ts';
+import type { Answer, Exchange } from '../http/http.ts';
 import { classifyRead, classifyReissue, classifySchedule, classifyUnschedule } from './classify.ts';
 import { availableRepsAnswer, planningAnswer, qualifiedRepsAnswer } from './wire.ts';
 

@@ -8,10 +8,10 @@
  * - `not_sent`, 429 and signed-out answers prove that a write was not done.
  */
 import type { z } from 'zod';
-import type { Answer, Exchange, NoAnswer, NotSent } from '../http.ts';
-import { retryAfterMs } from '../retry-after.ts';
-import type { FailedOutcome } from '../session-store.ts';
-import type { Health, Outcome } from '../upstream.ts';
+import type { Health, Outcome } from '../contract/upstream.ts';
+import type { Answer, Exchange, NoAnswer, NotSent } from '../http/http.ts';
+import { retryAfterMs } from '../http/retry-after.ts';
+import type { FailedOutcome } from '../session/store.ts';
 import type { CrossmarkInput, CrossmarkResult } from './definition.ts';
 import {
   inDoubtOutcome,

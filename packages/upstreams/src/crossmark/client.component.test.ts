@@ -3,14 +3,14 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, describe, expect, inject, it, vi } from 'vitest';
-import { SessionStore } from '../session-store.ts';
-import { upstreamSettings } from '../settings.ts';
-import type { AttemptContext, UpstreamClient } from '../upstream.ts';
+import { upstreamSettings } from '../contract/settings.ts';
+import type { AttemptContext, UpstreamClient } from '../contract/upstream.ts';
+import { SessionStore } from '../session/store.ts';
 import { createCrossmarkClient } from './client.ts';
 import { crossmark } from './definition.ts';
 
 // The real one is slow on purpose, 40 ms for each client; `session-store.component.test.ts` tests it.
-vi.mock('../credentials.ts', () => ({
+vi.mock('../session/credentials.ts', () => ({
   credentialsFingerprint: (...credentials: string[]) => hash('sha256', JSON.stringify(credentials)),
 }));
 

@@ -6,10 +6,10 @@
  * or the network did.
  */
 import type { z } from 'zod';
-import type { ClientOptions } from '../client-options.ts';
-import { createHttp, type Exchange, type Http } from '../http.ts';
-import type { FailedOutcome } from '../session-store.ts';
-import type { AttemptContext, Outcome, UpstreamClient, Verification } from '../upstream.ts';
+import type { AttemptContext, Outcome, UpstreamClient, Verification } from '../contract/upstream.ts';
+import { createHttp, type Exchange, type Http } from '../http/http.ts';
+import type { ClientOptions } from '../session/client-options.ts';
+import type { FailedOutcome } from '../session/store.ts';
 import {
   classifyRead,
   classifyReissue,

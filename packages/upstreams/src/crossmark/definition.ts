@@ -5,7 +5,7 @@
  * the upstream notes, sections A2 and A4; timeouts from the latencies recorded there.
  */
 import { z } from 'zod';
-import type { RetryPolicy, UpstreamDefinition } from '../upstream.ts';
+import type { RetryPolicy, UpstreamDefinition } from '../contract/upstream.ts';
 
 const retry: RetryPolicy = { maxAttempts: 8, baseMs: 1_000, factor: 2, capMs: 300_000 };
 

@@ -1,5 +1,5 @@
 /** An input that works for each operation of Crossmark, for the contract suite. */
-import type { Examples } from '../examples.ts';
+import type { Examples } from '../contract/examples.ts';
 
 const place = (n: number) => ({ mPlanId: String(30_000_000 + n), locationId: String(150_000 + (n % 1_000)) });
 

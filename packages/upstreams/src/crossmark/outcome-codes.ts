@@ -2,8 +2,9 @@
  * Every code an attempt at Crossmark can end with, and what it says. The texts are fixed, so no name, address or
  * credential can get into a message.
  */
-import type { FailedOutcome } from '../session-store.ts';
-import type { Health } from '../upstream.ts';
+
+import type { Health } from '../contract/upstream.ts';
+import type { FailedOutcome } from '../session/store.ts';
 
 /** Code → the message shown with it. */
 export const outcomeMessages = {

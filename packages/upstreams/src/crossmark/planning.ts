@@ -3,8 +3,8 @@
  *
  * Always true: a list that is shorter than Crossmark announced is not returned as if it were whole.
  */
-import type { Exchange } from '../http.ts';
-import type { FailedOutcome } from '../session-store.ts';
+import type { Exchange } from '../http/http.ts';
+import type { FailedOutcome } from '../session/store.ts';
 import { classifyRead, type ReadValue, type SignedOut } from './classify.ts';
 import { retryOutcome } from './outcome-codes.ts';
 import { type Draft, type Place, type PlanningQuery, planningRequest } from './requests.ts';

@@ -5,7 +5,7 @@
  * carry no offset. Assumed, not proven: that the list shows a visit soon after it was booked (the worker waits and
  * reads again) and no longer shows one that was taken away.
  */
-import type { Verification } from '../upstream.ts';
+import type { Verification } from '../contract/upstream.ts';
 import type { CrossmarkInput, CrossmarkResult } from './definition.ts';
 import type { Place, PlanningQuery } from './requests.ts';
 import { fromScheduleDate, toDate, toWallClock } from './times.ts';

@@ -4,7 +4,7 @@
  * Always true: paths are put behind the base URL, which may have a path of its own; ids go out as they came in;
  * no field is sent that the browser did not send.
  */
-import type { HttpRequest } from '../http.ts';
+import type { HttpRequest } from '../http/http.ts';
 import type { CrossmarkInput } from './definition.ts';
 import { toOffsetTime, toSlashedTime } from './times.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Answer, type Exchange, newCookies } from '../http.ts';
+import { type Answer, type Exchange, newCookies } from '../http/http.ts';
 import { judgeSignIn } from './sign-in.ts';
 
 function answer(status: number, body: unknown = '', headers: Answer['headers'] = {}): Answer {

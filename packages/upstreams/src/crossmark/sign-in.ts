@@ -5,10 +5,10 @@
  * in doubt, because more tries could lock the account; only clear signs of an outage are `failed`.
  */
 import type { CookieJar } from 'tough-cookie';
-import { type Exchange, type Http, newCookies, serializeCookies } from '../http.ts';
-import { retryAfterMs } from '../retry-after.ts';
-import type { FailedOutcome, SignInAnswer } from '../session-store.ts';
-import type { UpstreamSettings } from '../settings.ts';
+import type { UpstreamSettings } from '../contract/settings.ts';
+import { type Exchange, type Http, newCookies, serializeCookies } from '../http/http.ts';
+import { retryAfterMs } from '../http/retry-after.ts';
+import type { FailedOutcome, SignInAnswer } from '../session/store.ts';
 import { outcomeMessages, rateLimitOutcome, retryOutcome, signInHoldOutcome } from './outcome-codes.ts';
 import { signInRequest } from './requests.ts';
 import { signInAnswer } from './wire.ts';

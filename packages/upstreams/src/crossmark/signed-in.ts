@@ -7,10 +7,10 @@
  */
 import type { CookieJar } from 'tough-cookie';
 import { z } from 'zod';
-import type { ClientOptions } from '../client-options.ts';
-import { credentialsFingerprint } from '../credentials.ts';
-import { cookieState, type Http, parseCookies, serializeCookies } from '../http.ts';
-import type { FailedOutcome, Renewal, Session } from '../session-store.ts';
+import { cookieState, type Http, parseCookies, serializeCookies } from '../http/http.ts';
+import type { ClientOptions } from '../session/client-options.ts';
+import { credentialsFingerprint } from '../session/credentials.ts';
+import type { FailedOutcome, Renewal, Session } from '../session/store.ts';
 import type { SignedOut } from './classify.ts';
 import { retryOutcome, signInHoldOutcome } from './outcome-codes.ts';
 import { type CrossmarkSession, signIn } from './sign-in.ts';

@@ -14,12 +14,12 @@ import {
   type SimulatedRoute,
   type Simulation,
   type SimulationOptions,
-} from '../simulation.ts';
-import { Plan } from './simulate-plan.ts';
-import { availableReps, locationCondition, planningList, qualifiedReps } from './simulate-reads.ts';
-import { crossmarkContentType, jsonReply, loginPage, notOk, pageReply } from './simulate-replies.ts';
-import { CrossmarkSessions, sessionId, simulatedUser } from './simulate-sessions.ts';
-import { reissueEvent, scheduleEvent, unscheduleEvent } from './simulate-writes.ts';
+} from '../simulation/simulation.ts';
+import { Plan } from './simulate/plan.ts';
+import { availableReps, locationCondition, planningList, qualifiedReps } from './simulate/reads.ts';
+import { crossmarkContentType, jsonReply, loginPage, notOk, pageReply } from './simulate/replies.ts';
+import { CrossmarkSessions, sessionId, simulatedUser } from './simulate/sessions.ts';
+import { reissueEvent, scheduleEvent, unscheduleEvent } from './simulate/writes.ts';
 
 type CrossmarkSettings = CommonSettings & {
   badPasswordStyle: 'html' | '401';

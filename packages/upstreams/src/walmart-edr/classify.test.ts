@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { Answer, Exchange } from '../http.ts';
+import { report } from '../../test-kit/walmart-edr-server.ts';
+import type { Answer, Exchange } from '../http/http.ts';
 import { classify, type Question } from './classify.ts';
-import { report } from './test-server.ts';
 
 const loginBaseUrl = 'http://127.0.0.1:3002/walmart-edr-login';
 const nowMs = Date.parse('2026-01-15T12:00:00Z');

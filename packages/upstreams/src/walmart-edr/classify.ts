@@ -5,9 +5,10 @@
  * Always true: being signed out or challenged is never a failure of the upstream; a 200 is believed only
  * after its body parsed as JSON and passed a schema; no body text ever reaches a message.
  */
-import type { Answer, Exchange } from '../http.ts';
-import { retryAfterMs } from '../retry-after.ts';
-import type { Failure, Health, Outcome } from '../upstream.ts';
+
+import type { Failure, Health, Outcome } from '../contract/upstream.ts';
+import type { Answer, Exchange } from '../http/http.ts';
+import { retryAfterMs } from '../http/retry-after.ts';
 import type { walmartEdr } from './definition.ts';
 import { browseData, edrReport, saysUnknownEvent } from './wire.ts';
 

@@ -12,15 +12,15 @@ import {
   onTestFinished,
   vi,
 } from 'vitest';
-import { SessionStore } from '../session-store.ts';
-import { upstreamSettings } from '../settings.ts';
-import type { AttemptContext, UpstreamClient } from '../upstream.ts';
+import { jwt, type Reply, TestWalmart } from '../../test-kit/walmart-edr-server.ts';
+import { upstreamSettings } from '../contract/settings.ts';
+import type { AttemptContext, UpstreamClient } from '../contract/upstream.ts';
+import { SessionStore } from '../session/store.ts';
 import { createWalmartEdrClient } from './client.ts';
 import { walmartEdr } from './definition.ts';
-import { jwt, type Reply, TestWalmart } from './test-server.ts';
 
 // The real one is slow on purpose, 40 ms for each client; `session-store.component.test.ts` tests it.
-vi.mock('../credentials.ts', () => ({
+vi.mock('../session/credentials.ts', () => ({
   credentialsFingerprint: (...credentials: string[]) => hash('sha256', JSON.stringify(credentials)),
 }));
 

@@ -5,13 +5,14 @@
  * to at most one look for a newer session and one renewal of the token, each followed by the same attempt
  * again; cookies of every reply are kept for everybody; being signed out is never held against the upstream.
  */
-import { abortCause } from '../abort.ts';
-import type { ClientLog, ClientOptions } from '../client-options.ts';
-import { credentialsFingerprint } from '../credentials.ts';
-import { createHttp, type Exchange, type Http } from '../http.ts';
-import type { Renewal, SessionStore, SignInAnswer } from '../session-store.ts';
-import type { UpstreamSettings } from '../settings.ts';
-import type { AttemptContext, Outcome, UpstreamClient } from '../upstream.ts';
+
+import type { UpstreamSettings } from '../contract/settings.ts';
+import type { AttemptContext, Outcome, UpstreamClient } from '../contract/upstream.ts';
+import { abortCause } from '../http/abort.ts';
+import { createHttp, type Exchange, type Http } from '../http/http.ts';
+import type { ClientLog, ClientOptions } from '../session/client-options.ts';
+import { credentialsFingerprint } from '../session/credentials.ts';
+import type { Renewal, SessionStore, SignInAnswer } from '../session/store.ts';
 import { classify, type Judgement, judgeFault, type WalmartOperation } from './classify.ts';
 import { walmartEdr } from './definition.ts';
 import {

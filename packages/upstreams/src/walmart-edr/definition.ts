@@ -5,7 +5,7 @@
  * read-back. Signing in needs a person, because Walmart texts a code to a phone.
  */
 import { z } from 'zod';
-import type { RetryPolicy, UpstreamDefinition } from '../upstream.ts';
+import type { RetryPolicy, UpstreamDefinition } from '../contract/upstream.ts';
 
 const retry: RetryPolicy = { maxAttempts: 8, baseMs: 1_000, factor: 2, capMs: 300_000 };
 

@@ -1,5 +1,5 @@
 /** An input that works for each operation of Walmart EDR, for the contract suite. */
-import type { Examples } from '../examples.ts';
+import type { Examples } from '../contract/examples.ts';
 
 /** Found by the suite under this name. */
 export const examples: Examples = {

@@ -3,7 +3,7 @@
  *
  * Always true: none of them counts as a failure of the upstream, except one that waited for it in vain.
  */
-import type { Failure, Health, Outcome, RequestedHold } from '../upstream.ts';
+import type { Failure, Health, Outcome, RequestedHold } from '../contract/upstream.ts';
 
 type Snooze = Failure<'snooze', 'up' | 'unknown'> & { readonly hold: RequestedHold };
 

@@ -6,8 +6,8 @@
  * cookies and requests never go anywhere an answer merely names.
  */
 import { type CookieJar, getPublicSuffix } from 'tough-cookie';
-import type { Answer, Exchange, Http } from '../http.ts';
-import type { UpstreamSettings } from '../settings.ts';
+import type { UpstreamSettings } from '../contract/settings.ts';
+import type { Answer, Exchange, Http } from '../http/http.ts';
 import { tokenFromCookies } from './session.ts';
 import type { AppToken } from './wire.ts';
 

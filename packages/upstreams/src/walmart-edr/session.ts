@@ -5,8 +5,8 @@
  */
 import type { CookieJar } from 'tough-cookie';
 import { z } from 'zod';
-import { type Answer, cookieState, parseCookies, serializeCookies } from '../http.ts';
-import type { FailedOutcome, Session } from '../session-store.ts';
+import { type Answer, cookieState, parseCookies, serializeCookies } from '../http/http.ts';
+import type { FailedOutcome, Session } from '../session/store.ts';
 import { parseJson } from './classify.ts';
 import { type AppToken, readTokenCookie, readTokenRecord } from './wire.ts';
 

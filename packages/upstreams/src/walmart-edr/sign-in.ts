@@ -8,6 +8,8 @@
 import { randomUUID } from 'node:crypto';
 import type { CookieJar } from 'tough-cookie';
 import { z } from 'zod';
+import type { UpstreamSettings } from '../contract/settings.ts';
+import type { SignInResult } from '../contract/upstream.ts';
 import {
   type Answer,
   type Exchange,
@@ -15,11 +17,9 @@ import {
   newCookies,
   parseCookies,
   serializeCookies,
-} from '../http.ts';
-import { retryAfterMs } from '../retry-after.ts';
-import type { SessionStore } from '../session-store.ts';
-import type { UpstreamSettings } from '../settings.ts';
-import type { SignInResult } from '../upstream.ts';
+} from '../http/http.ts';
+import { retryAfterMs } from '../http/retry-after.ts';
+import type { SessionStore } from '../session/store.ts';
 import { judgeFault, pageOf } from './classify.ts';
 import { addresses, appHeaders, visit } from './portal.ts';
 import { isExpired, newSessionData, tokenFrom } from './session.ts';

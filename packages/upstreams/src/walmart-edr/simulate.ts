@@ -13,10 +13,10 @@ import {
   type SimulatedRoute,
   type Simulation,
   type SimulationOptions,
-} from '../simulation.ts';
-import { browseData, edrReport } from './simulate-events.ts';
-import { walmartJsonType } from './simulate-replies.ts';
-import { type WalmartSettings, WalmartSignIn } from './simulate-sign-in.ts';
+} from '../simulation/simulation.ts';
+import { browseData, edrReport } from './simulate/events.ts';
+import { walmartJsonType } from './simulate/replies.ts';
+import { type WalmartSettings, WalmartSignIn } from './simulate/sign-in.ts';
 
 const defaults: WalmartSettings = {
   password: 'simulator',

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { jwt, report } from '../../test-kit/walmart-edr-server.ts';
 import { walmartEdr } from './definition.ts';
-import { jwt, report } from './test-server.ts';
 import { browseData, browseRequest, edrReport, readTokenCookie, readTokenRecord } from './wire.ts';
 
 const { 'get-report': getReport, 'browse-events': browseEvents } = walmartEdr.operations;

@@ -1,0 +1,198 @@
+/**
+ * What an operator may do to an upstream, as one table. Always true: each act needs a reason, is recorded
+ * before it happens, and goes through the holds or the fleet breaker, never straight to the queue.
+ */
+import type { Redis } from '@recloser/runtime/redis/connection';
+import { forgetRefusal } from '@recloser/upstreams/session/store';
+import type { Request, Response } from 'express';
+import { z } from 'zod';
+import type { AuditLog } from '../access/audit.ts';
+import { invalidBody, invalidFields } from '../page/field-errors.ts';
+import { type Problem, problemOf, problems, sendProblem } from '../page/problem.ts';
+import type { AdminUpstream } from '../upstream/admin-upstream.ts';
+import { defaultHoldMs } from '../upstream/operator-hold.ts';
+import { mayAct, type Role, type User } from '../user/accounts.ts';
+import { userOf } from '../user/sessions.ts';
+import { readView } from './upstream-view.ts';
+
+type Asked = {
+  readonly user: User;
+  readonly reason: string;
+  readonly untilMs: number | null;
+  readonly nowMs: number;
+  readonly redis: Redis;
+};
+
+type Action = {
+  readonly role: Role;
+  /** Whether `until` may or must be given. */
+  readonly until: 'refused' | 'optional' | 'required';
+  readonly act: (upstream: AdminUpstream, request: Asked) => Promise<unknown>;
+};
+
+const actions: Readonly<Record<string, Action>> = {
+  hold: {
+    role: 'operator',
+    until: 'optional',
+    act: ({ holds }, { user, reason, untilMs, nowMs }) =>
+      holds.set({
+        kind: 'operator',
+        owner: user.name,
+        reason,
+        forMs: untilMs === null ? defaultHoldMs(user.role) : untilMs - nowMs,
+      }),
+  },
+  release: {
+    role: 'operator',
+    until: 'refused',
+    act: releaseHolds,
+  },
+  open: {
+    role: 'operator',
+    until: 'required',
+    act: ({ breaker, holds }, { user, reason, untilMs, nowMs }) =>
+      breaker.forceOpen(user.name, reason, untilMs ?? nowMs).then(() => holds.apply()),
+  },
+  probe: {
+    role: 'operator',
+    until: 'refused',
+    act: ({ breaker, holds }, { user, reason }) =>
+      breaker.probeNow(user.name, reason).then(() => holds.apply()),
+  },
+  // Closing gently is trying now: a trial, then the ramp.
+  close: {
+    role: 'operator',
+    until: 'refused',
+    act: ({ breaker, holds }, { user, reason }) =>
+      breaker.probeNow(user.name, reason).then(() => holds.apply()),
+  },
+  'close-full': {
+    role: 'admin',
+    until: 'refused',
+    act: ({ breaker, holds }, { user, reason }) =>
+      breaker.closeFull(user.name, reason).then(() => holds.apply()),
+  },
+};
+
+/**
+ * The operator's hold, and a password's: who releases it says "try again", so the refusal is forgotten first. Where a
+ * code must be typed only a sign-in helps.
+ */
+async function releaseHolds(
+  { definition, holds, root }: AdminUpstream,
+  { user, reason, redis }: Asked,
+): Promise<void> {
+  const by = { owner: user.name, reason };
+  const held = await holds.list();
+  if (definition.signIn === 'password' && held.some(({ kind }) => kind === 'sign-in')) {
+    await forgetRefusal({ redis, root });
+    await holds.release('sign-in', by);
+  }
+  await holds.release('operator', by);
+}
+
+/** Names of all actions. */
+export function actionsOf(): readonly string[] {
+  return Object.keys(actions);
+}
+
+const maxUntilMs = 31 * 24 * 60 * 60 * 1000;
+
+const body = z.strictObject({
+  action: z.string(),
+  reason: z.string().trim().min(1, 'say why').max(500),
+  until: z.iso.datetime({ offset: true }).nullish(),
+});
+
+/** What the action handler needs. */
+export type ActionDeps = {
+  readonly redis: Redis;
+  readonly audit: AuditLog;
+  readonly upstreams: readonly AdminUpstream[];
+};
+
+/** `POST /api/upstreams/{name}/actions`: answers with the upstream as it stands afterwards. */
+export function actionHandler(deps: ActionDeps): (req: Request, res: Response) => Promise<void> {
+  return async (req, res) => {
+    const upstream = deps.upstreams.find(({ definition }) => definition.name === req.params.name);
+    if (upstream === undefined)
+      return sendProblem(res, problemOf(problems.notFound, 'There is no such upstream.'));
+    const user = userOf(res);
+    const [seconds] = await deps.redis.time();
+    const parsed = parseAction(req.body, Number(seconds) * 1000);
+    if ('problem' in parsed) return sendProblem(res, parsed.problem);
+    if (user === null || !mayAct(user.role, parsed.action.role)) {
+      return sendProblem(
+        res,
+        problemOf(problems.forbidden, `${parsed.name} needs the role ${parsed.action.role}.`),
+      );
+    }
+    const { name, reason, untilMs, nowMs } = parsed;
+    const wait = await tooSoon(deps.redis, upstream, name);
+    if (wait !== null) {
+      res.setHeader('Retry-After', String(Math.ceil(wait / 1000)));
+      const detail =
+        'It was tried by hand a moment ago. Wait a little: each try is a request to an upstream in trouble.';
+      return sendProblem(res, problemOf(problems.tooMany, detail));
+    }
+    const until = untilMs === null ? null : new Date(untilMs).toISOString();
+    const entry = {
+      user: user.name,
+      role: user.role,
+      action: name,
+      target: upstream.definition.name,
+      reason,
+      until,
+    };
+    await deps.audit.around(entry, () =>
+      parsed.action.act(upstream, { user, reason, untilMs, nowMs, redis: deps.redis }),
+    );
+    res.json((await readView(deps.redis, upstream)).view);
+  };
+}
+
+/** At most one try by hand per third of the reset time, or 10 s; ms to wait, null when it may go. */
+async function tooSoon(redis: Redis, upstream: AdminUpstream, action: string): Promise<number | null> {
+  if (action !== 'probe' && action !== 'close') return null;
+  const { state } = await upstream.breaker.read();
+  if (state !== 'open') return null;
+  const key = `${upstream.root}:probed-by-hand`;
+  const betweenMs = Math.ceil(Math.min(10_000, upstream.policy.resetMs / 3));
+  if ((await redis.set(key, '1', 'PX', betweenMs, 'NX')) !== null) return null;
+  return Math.max(1, await redis.pttl(key));
+}
+
+type Parsed =
+  | {
+      readonly name: string;
+      readonly action: Action;
+      readonly reason: string;
+      readonly untilMs: number | null;
+      readonly nowMs: number;
+    }
+  | { readonly problem: Problem };
+
+/** Checks a request's body; `nowMs` is Redis' clock, which ends holds. */
+export function parseAction(input: unknown, nowMs: number): Parsed {
+  const parsed = body.safeParse(input ?? {});
+  if (!parsed.success) {
+    return { problem: invalidBody(parsed.error.issues) };
+  }
+  const { action: name, reason, until } = parsed.data;
+  const action = Object.hasOwn(actions, name) ? actions[name] : undefined;
+  if (action === undefined) {
+    const detail = `Must be one of ${actionsOf().join(', ')}.`;
+    return { problem: invalidFields([{ pointer: '/action', detail }], { allowed: actionsOf() }) };
+  }
+  const untilMs = until == null ? null : Date.parse(until);
+  const detail = untilProblem(action, untilMs, nowMs);
+  if (detail !== null) return { problem: invalidFields([{ pointer: '/until', detail }]) };
+  return { name, action, reason, untilMs, nowMs };
+}
+
+function untilProblem(action: Action, untilMs: number | null, nowMs: number): string | null {
+  if (untilMs === null) return action.until === 'required' ? 'This action needs an end time.' : null;
+  if (action.until === 'refused') return 'This action has no end time.';
+  if (untilMs <= nowMs) return 'Must be in the future.';
+  return untilMs > nowMs + maxUntilMs ? 'Must be within 31 days.' : null;
+}

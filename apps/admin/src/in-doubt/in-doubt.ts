@@ -1,0 +1,180 @@
+/**
+ * `GET /api/in-doubt` and `POST /api/in-doubt/{id}`: calls of which nobody knows whether they were done, and a
+ * person's word on one. Always true: a settlement needs a reason and is recorded before it happens; of two people
+ * at once one is told 409.
+ */
+import { readUpstreamState } from '@recloser/breaker/upstream-state';
+import { upstreamOfCallId } from '@recloser/calls/call/id';
+import { sealValue } from '@recloser/calls/call/seal-input';
+import { type CallView, callView, readCall } from '@recloser/calls/read/view';
+import {
+  type InDoubtCall,
+  listInDoubt,
+  resend,
+  type Settlement,
+  settleAsDone,
+} from '@recloser/calls/write/in-doubt';
+import { type LateAnswer, readLateAnswers } from '@recloser/calls/write/late-answers';
+import type { Redis } from '@recloser/runtime/redis/connection';
+import type { Sealer } from '@recloser/runtime/secrets/seal';
+import type { OperationDefinition } from '@recloser/upstreams/contract/upstream';
+import type { Request, Response } from 'express';
+import { z } from 'zod';
+import type { AuditLog } from '../access/audit.ts';
+import { invalidBody, invalidFields } from '../page/field-errors.ts';
+import { problemOf, problems, sendProblem } from '../page/problem.ts';
+import { redactData } from '../page/redact.ts';
+import type { AdminUpstream } from '../upstream/admin-upstream.ts';
+import type { User } from '../user/accounts.ts';
+import { userOf } from '../user/sessions.ts';
+import { neededFields, resultFrom } from './in-doubt-result.ts';
+
+/** What the work list needs. */
+export type InDoubtDeps = {
+  readonly redis: Redis;
+  readonly upstreams: readonly AdminUpstream[];
+  readonly audit: AuditLog;
+  readonly sealer: Sealer;
+};
+
+/** One call of the work list: the call as applications see it, redacted, and what is needed to judge it. */
+export type InDoubtItem = Pick<
+  CallView,
+  'id' | 'upstream' | 'operation' | 'createdAt' | 'attempts' | 'history' | 'error'
+> & {
+  readonly since: string;
+  /** Personal and free text is hidden. */
+  readonly input: unknown;
+  /** What `result` must tell for `done`. */
+  readonly needed: readonly string[];
+  /** Answers that reached a worker which had lost the call: evidence, not proof of the state now. */
+  readonly lateAnswers: readonly LateAnswer[];
+};
+
+/** The work list, oldest first. `total` may be more than are listed. */
+export type InDoubtList = { readonly total: number; readonly calls: readonly InDoubtItem[] };
+
+const maxListed = 100;
+
+/** Reads the work list of all upstreams. Rejects when Redis fails. */
+export async function readInDoubt({
+  redis,
+  upstreams,
+}: Pick<InDoubtDeps, 'redis' | 'upstreams'>): Promise<InDoubtList> {
+  const lists = await Promise.all(
+    upstreams.map(async (upstream) => {
+      const { total, calls } = await listInDoubt({ redis, ...upstream }, maxListed);
+      const late = await readLateAnswers(redis, upstream.root, new Set(calls.map(({ id }) => id)));
+      return { total, calls: calls.map((one) => itemOf(upstream, one, late)) };
+    }),
+  );
+  const calls = lists.flatMap((list) => list.calls).sort((a, b) => (a.since < b.since ? -1 : 1));
+  return { total: lists.reduce((sum, { total }) => sum + total, 0), calls };
+}
+
+function itemOf(
+  { definition }: AdminUpstream,
+  { id, sinceMs, call }: InDoubtCall,
+  late: readonly LateAnswer[],
+): InDoubtItem {
+  const view = callView({ upstream: definition.name, call, holds: [], nowMs: Date.now() });
+  const { upstream, operation, createdAt, attempts, history, error } = view;
+  const shown = redactData(definition, call.job.data) as { readonly input?: unknown };
+  const known = (definition.operations as Readonly<Record<string, OperationDefinition>>)[operation];
+  return {
+    id,
+    upstream,
+    operation,
+    createdAt,
+    since: new Date(sinceMs).toISOString(),
+    attempts,
+    history,
+    error,
+    input: shown.input,
+    needed: known ? neededFields(known, view.input) : [],
+    lateAnswers: late.filter(({ callId }) => callId === id),
+  };
+}
+
+/** `GET /api/in-doubt`. */
+export function listCallsInDoubt(deps: InDoubtDeps) {
+  return async (_req: Request, res: Response): Promise<void> => {
+    res.json(await readInDoubt(deps));
+  };
+}
+
+const reason = z.string().trim().min(1, 'say why').max(500);
+const body = z.discriminatedUnion('action', [
+  z.strictObject({
+    action: z.literal('done'),
+    reason,
+    result: z.record(z.string(), z.unknown()).optional(),
+  }),
+  z.strictObject({ action: z.literal('resend'), reason }),
+]);
+type Asked = z.infer<typeof body>;
+
+/** `POST /api/in-doubt/{id}` `{action: "done"|"resend", reason, result?}`: answers with the call as it is then. */
+export function settleInDoubt(deps: InDoubtDeps) {
+  return async (req: Request, res: Response): Promise<void> => {
+    const user = userOf(res);
+    const id = String(req.params.id);
+    const names = deps.upstreams.map(({ definition }) => definition.name);
+    const name = upstreamOfCallId(id, names);
+    const upstream = deps.upstreams.find(({ definition }) => definition.name === name);
+    if (user === null) return sendProblem(res, problems.signedOut);
+    if (!upstream) return sendProblem(res, problemOf(problems.notFound, 'There is no such call.'));
+    const parsed = body.safeParse(req.body ?? {});
+    if (!parsed.success) return sendProblem(res, invalidBody(parsed.error.issues));
+    const settlement = await settle(deps, upstream, { id, asked: parsed.data, user });
+    if (typeof settlement !== 'string') return sendProblem(res, settlement);
+    if (settlement !== 'settled') return sendProblem(res, refusals[settlement]);
+    const call = await readCall({ redis: deps.redis, queue: upstream.queue, id });
+    const { holds, nowMs } = await readUpstreamState({ redis: deps.redis, root: upstream.root });
+    const view = call && callView({ upstream: upstream.definition.name, call, holds, nowMs });
+    res.json({ id, action: parsed.data.action, status: view?.status, attempts: view?.attempts });
+  };
+}
+
+async function settle(
+  { redis, audit, sealer }: InDoubtDeps,
+  upstream: AdminUpstream,
+  { id, asked, user }: { readonly id: string; readonly asked: Asked; readonly user: User },
+): Promise<Settlement | ReturnType<typeof invalidFields>> {
+  const target = { redis, ...upstream };
+  const decision = { by: user.name, reason: asked.reason, nowMs: Date.now() };
+  const entry = {
+    user: user.name,
+    role: user.role,
+    action: `in doubt: ${asked.action}`,
+    target: id,
+    reason: asked.reason,
+  };
+  const act = async (settling: () => Promise<Settlement>): Promise<Settlement> => {
+    const settlement = await audit.around(entry, settling);
+    if (settlement !== 'settled') await audit.record({ ...entry, outcome: 'failed' });
+    return settlement;
+  };
+  if (asked.action === 'resend') return act(() => resend(target, id, decision));
+  const job = await upstream.queue.getJob(id);
+  if (!job) return 'missing';
+  const { operation: called, input } = job.data as { operation?: unknown; input?: Record<string, unknown> };
+  const operation = upstream.definition.operations[String(called)];
+  if (!operation || !input) return 'unreadable';
+  const made = resultFrom(operation, input, asked.result ?? {});
+  if ('errors' in made) return invalidFields(made.errors, { needed: neededFields(operation, input) });
+  const result = operation.sealedResult ? sealValue(made.result, sealer) : made.result;
+  return act(() => settleAsDone(target, id, { ...decision, result }));
+}
+
+const faster = problemOf(
+  problems.conflict,
+  'This call is not in doubt (any more): somebody else may have settled it just now. Look at it again.',
+);
+const gone = problemOf(problems.notFound, 'There is no such call, or it is not kept any more.');
+const refusals: Readonly<Record<Exclude<Settlement, 'settled'>, Parameters<typeof sendProblem>[1]>> = {
+  changed: faster,
+  not_in_doubt: faster,
+  missing: gone,
+  unreadable: problemOf(problems.conflict, 'This release cannot read what is stored of this call.'),
+};

@@ -1,0 +1,200 @@
+/** The parts of a card that are lists, notices and meters. Each is rebuilt only when it says something else. */
+
+import { el, rebuild, setText } from '../dom.js';
+import { clock, duration, exact } from '../format.js';
+import * as say from './describe.js';
+
+/** State as shape and word. */
+export function badge() {
+  const word = el('span', { class: 'word' });
+  const element = el('span', { class: 'badge' }, el('span', { class: 'shape', 'aria-hidden': 'true' }), word);
+  return { element, show: (text) => setText(word, text) };
+}
+
+/** Details with a summary that can change. */
+export function fold(kind, title = '') {
+  const summary = el('summary', {}, title);
+  const list = el('ul', { class: `plain ${kind}` });
+  return { element: el('details', {}, summary, list), summary, list };
+}
+
+/** Rows are `[text, time?]`. */
+export function showRows(list, rows, empty) {
+  rebuild(list, rows, () =>
+    rows.length === 0
+      ? [el('li', { class: 'none' }, empty)]
+      : rows.map(([text, at]) =>
+          el(
+            'li',
+            {},
+            at ? el('time', { datetime: at, title: exact(at) }, clock(at)) : null,
+            at ? ' ' : null,
+            text,
+          ),
+        ),
+  );
+}
+
+/** What a person has to do: sign in, or settle calls in doubt. */
+export function showHint(element, upstream) {
+  const { name, signIn, holds, queue } = upstream;
+  const signOut = signIn === 'text-message' && holds.some((hold) => hold.kind === 'sign-in');
+  rebuild(element, [signOut, queue.inDoubt], () => [
+    signOut
+      ? el(
+          'p',
+          { class: 'notice sign-in-hint' },
+          el('a', { href: `/sign-in/${name}` }, 'A person has to sign in.'),
+        )
+      : null,
+    queue.inDoubt > 0
+      ? el(
+          'p',
+          { class: 'notice' },
+          el(
+            'a',
+            { href: '/in-doubt' },
+            `In doubt: ${queue.inDoubt.toLocaleString()}. A person has to settle that.`,
+          ),
+        )
+      : null,
+  ]);
+}
+
+/** Red: what disagrees, and what mends it. */
+export function showMismatches(element, { agreement }) {
+  rebuild(element, agreement.mismatches, () =>
+    agreement.mismatches.map(({ what, fix }) =>
+      el('p', { class: 'notice bad mismatch' }, el('strong', {}, what), ` ${fix}`),
+    ),
+  );
+}
+
+/** Failures against the threshold; while half-open, permits against the whole fleet. */
+export function showMeter(element, { breaker, evidence }) {
+  const isRamp = breaker.state === 'half_open' && !evidence.probing;
+  const [value, most] = isRamp
+    ? [breaker.permits, evidence.permitsTarget]
+    : [Math.min(breaker.consecutiveFailures, evidence.failMax), evidence.failMax];
+  rebuild(element, [breaker.state, isRamp, value, most], () => [
+    el(
+      'span',
+      { class: `meter ${isRamp ? 'ramp' : 'failures'}`, 'aria-hidden': 'true' },
+      Array.from({ length: Math.min(most, 40) }, (_, i) =>
+        el('i', { class: i < (value * Math.min(most, 40)) / most ? 'on' : null }),
+      ),
+    ),
+    el(
+      'span',
+      { class: 'meter-text' },
+      isRamp ? `${value} of ${most} calls at once` : failureText(breaker, evidence),
+    ),
+  ]);
+}
+
+function failureText({ state, consecutiveFailures: n }, { failMax }) {
+  return state === 'closed'
+    ? `${n} of ${failMax} failures in a row; opens at ${failMax}`
+    : `${n} of ${failMax} failures in a row`;
+}
+
+/** What is wrong although the breaker is closed: `mismatch`, `held`, or nothing. It colours the card's edge. */
+export function troubleOf(upstream) {
+  if (upstream.agreement.mismatches.length > 0) return 'mismatch';
+  return say.heldChips(upstream).length > 0 ? 'held' : '';
+}
+
+/** Which workers saw failures (with times that count), and the last ones (links, which must keep the focus). */
+export function showErrors(element, { evidence, breaker }, nowMs) {
+  const isTrouble = breaker.state !== 'closed' || evidence.failing.length > 0;
+  const failing = isTrouble ? evidence.failing.map((one) => say.failingText(one, nowMs)) : [];
+  const errors = isTrouble ? evidence.errors : [];
+  const [seenBy, last] = element.children;
+  rebuild(seenBy, failing, () => [
+    failing.length === 0 ? null : el('h3', {}, 'Seen failing by'),
+    failing.length === 0
+      ? null
+      : el(
+          'ul',
+          { class: 'plain failing' },
+          failing.map((text) => el('li', {}, text)),
+        ),
+  ]);
+  rebuild(last, errors, () => [
+    errors.length === 0 ? null : el('h3', {}, 'Last errors'),
+    errors.length === 0 ? null : el('ul', { class: 'plain errors' }, errors.map(errorRow)),
+  ]);
+}
+
+function errorRow({ at, call, operation, code, status, worker }) {
+  return el(
+    'li',
+    {},
+    el('time', { datetime: at, title: exact(at) }, clock(at)),
+    ' ',
+    el('a', { href: `/calls/${call}` }, operation),
+    ` ${code}${status === null || code.endsWith(String(status)) ? '' : ` (HTTP ${status})`} `,
+    el('small', {}, worker),
+  );
+}
+
+/** The newest incidents as links. */
+export function showIncidents(element, { incidents, name }) {
+  rebuild(element, incidents, () =>
+    incidents.length === 0
+      ? ['No incident on record.']
+      : [
+          'Incidents: ',
+          ...incidents.flatMap(({ id, openedAt, closedAt }, index) => [
+            index === 0 ? null : ', ',
+            el(
+              'a',
+              { href: `/incidents/${name}/${id}`, title: exact(openedAt) },
+              `${clock(openedAt)} (${closedAt === null ? 'still open' : duration(Date.parse(closedAt) - Date.parse(openedAt))})`,
+            ),
+          ]),
+        ],
+  );
+}
+
+/** Who says what: Redis, holds, queue, each worker. */
+export function showAgreement({ summary, list }, { agreement }) {
+  const isBad = agreement.mismatches.length > 0;
+  setText(summary, isBad ? 'Not all parts agree' : 'All parts agree');
+  summary.className = isBad ? 'bad' : '';
+  rebuild(list, agreement.rows, () =>
+    agreement.rows.map(({ who, says, agrees }) => {
+      const verdict = agrees === null ? 'not heard yet' : agrees ? 'agrees' : 'disagrees';
+      return el('li', { 'data-agrees': String(agrees) }, `${who}: ${says} `, el('small', {}, verdict));
+    }),
+  );
+}
+
+/** The workers, with those set aside marked. */
+export function showWorkers({ summary, list }, { fleet, workers }, nowMs) {
+  const aside = fleet.filter((worker) => worker.setAside).length;
+  setText(summary, `Workers: ${workers}${aside > 0 ? `, ${aside} set aside` : ''}`);
+  const rows = fleet.map((worker) => [worker.id, say.workerText(worker, nowMs), worker.setAside]);
+  rebuild(list, rows, () =>
+    rows.length === 0
+      ? [el('li', { class: 'none' }, 'none alive')]
+      : rows.map(([id, text, isAside]) =>
+          el(
+            'li',
+            {},
+            el('strong', {}, id),
+            isAside ? el('span', { class: 'tag half' }, 'set aside') : null,
+            ` ${text}`,
+          ),
+        ),
+  );
+}
+
+/** The newest entries of the stream. */
+export function showTimeline({ list }, { timeline }) {
+  showRows(
+    list,
+    timeline.slice(0, 12).map((entry) => [say.transitionText(entry), entry.at]),
+    'none yet',
+  );
+}

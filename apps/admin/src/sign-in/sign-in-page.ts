@@ -1,0 +1,40 @@
+/** The page /sign-in/{name}: has a code sent to a person's phone and takes it back. `sign-in.js` does the asking. */
+import type { Request, Response } from 'express';
+import { html } from '../page/html.ts';
+import { messagePage, type NavigationLink, page } from '../page/page.ts';
+import type { AdminUpstream } from '../upstream/admin-upstream.ts';
+import { mayAct } from '../user/accounts.ts';
+import { userOf } from '../user/sessions.ts';
+
+/** The page for every upstream that needs a person; 404 for the others. */
+export function signInPage(upstreams: readonly AdminUpstream[], links: readonly NavigationLink[]) {
+  return (req: Request, res: Response): void => {
+    const user = userOf(res);
+    const upstream = upstreams.find(({ definition }) => definition.name === req.params.name);
+    if (user === null || !upstream?.signInQueue) {
+      res
+        .status(404)
+        .send(messagePage('Not found', 'No upstream of this name needs a sign-in by a person.', user).text);
+      return;
+    }
+    const { name, title } = upstream.definition;
+    const path = `/sign-in/${name}`;
+    const disabled = mayAct(user.role, 'operator') ? null : html` disabled`;
+    const body = html`<section class="card sign-in" data-upstream="${name}">
+<h1>Sign in to ${title}</h1>
+<p id="state" class="as-of" role="status">Looking at the current state…</p>
+${disabled === null ? null : html`<p class="notice">Signing in needs the role operator; you are a ${user.role}.</p>`}
+<ol class="steps">
+<li><h2>Have a code sent</h2><p>It goes to the phone registered with the account, as a text message.</p>
+<button id="send-code"${disabled}>Send the code</button></li>
+<li><h2>Enter the code</h2>
+<form id="verify"><label>Code of six digits<input id="code" name="code" inputmode="numeric" autocomplete="one-time-code" pattern="[0-9]{6}" maxlength="6" required${disabled}></label>
+<button${disabled}>Sign in</button></form></li>
+</ol>
+<p id="answer" class="notice" role="alert" hidden></p>
+</section>`;
+    res.send(
+      page({ title: `Sign in to ${title}`, user, path, body, script: 'pages/sign-in.js' }, links).text,
+    );
+  };
+}

@@ -1,0 +1,35 @@
+/**
+ * What happened to one upstream, kept in memory and topped up from its stream, so that a picture every second
+ * does not read a day of history every time. Always true: newest first, nothing twice, and a Redis that was
+ * emptied or replaced is noticed.
+ */
+import { readTransitions, type Transition } from '@recloser/breaker/upstream-state';
+import type { Redis } from '@recloser/runtime/redis/connection';
+
+const all = 2_000;
+const step = 40;
+
+/** One upstream's transitions. */
+export class TransitionLog {
+  readonly #source: { readonly redis: Redis; readonly root: string };
+  #known: readonly Transition[] = [];
+
+  constructor(source: { readonly redis: Redis; readonly root: string }) {
+    this.#source = source;
+  }
+
+  /** All that the stream keeps. Rejects when Redis cannot be read. */
+  async read(): Promise<readonly Transition[]> {
+    const newest = await readTransitions({ ...this.#source, count: step });
+    const last = this.#known[0]?.id;
+    const overlap = last === undefined ? -1 : newest.findIndex(({ id }) => id === last);
+    if (overlap === 0 && newest.length === Math.min(step, this.#known.length)) return this.#known;
+    this.#known =
+      overlap > 0
+        ? [...newest.slice(0, overlap), ...this.#known].slice(0, all)
+        : newest.length < step
+          ? newest
+          : await readTransitions({ ...this.#source, count: all });
+    return this.#known;
+  }
+}

@@ -1,0 +1,41 @@
+import { expect, test } from 'vitest';
+import { gather } from './batch-per-turn.ts';
+
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+test('what is asked in one turn is asked together, and everybody gets his own answer', async () => {
+  const asked: (readonly string[])[] = [];
+  const ask = gather(async (keys: readonly string[]) => {
+    asked.push(keys);
+    return keys.map((key) => `${key}!`);
+  });
+  expect(await Promise.all([ask('a'), ask('b'), ask('a')])).toEqual(['a!', 'b!', 'a!']);
+  expect(await ask('c')).toBe('c!');
+  expect(asked).toEqual([['a', 'b', 'a'], ['c']]);
+});
+
+test('the next turn does not wait for an answer that is slow', async () => {
+  const asked: (readonly string[])[] = [];
+  const slow = Promise.withResolvers<readonly string[]>();
+  const ask = gather((keys: readonly string[]) => {
+    asked.push(keys);
+    return keys[0] === 'slow' ? slow.promise : Promise.resolve(keys);
+  });
+  const first = ask('slow');
+  await turn();
+  expect(await ask('quick')).toBe('quick');
+  slow.resolve(['at last']);
+  expect(await first).toBe('at last');
+  expect(asked).toEqual([['slow'], ['quick']]);
+});
+
+test('a failure is told to those who asked together, and to nobody else', async () => {
+  let fails = true;
+  const ask = gather((keys: readonly string[]) =>
+    fails ? Promise.reject(new Error('no Redis')) : Promise.resolve(keys),
+  );
+  const together = await Promise.allSettled([ask('a'), ask('b')]);
+  expect(together.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+  fails = false;
+  expect(await ask('a')).toBe('a');
+});

@@ -1,0 +1,41 @@
+/** Where a call stands right after it was stored, and what holds it: for the 202, without reading the call back. */
+import { type Placement, readPlacements } from '@recloser/calls/queue/placement';
+import type { Throughput } from '@recloser/calls/queue/throughput';
+import type { UpstreamStateView, WebDeps, WebUpstream } from '../http/web-deps.ts';
+import { gather } from './batch-per-turn.ts';
+
+export type Look = {
+  readonly state: UpstreamStateView;
+  readonly placement: Placement;
+  readonly throughput: Throughput | undefined;
+};
+
+/** Rejects when Redis cannot be read. */
+export type LookAtCall = (upstream: WebUpstream, id: string) => Promise<Look>;
+
+/** Calls of one upstream that are asked for together are looked at together. */
+export function createLookAtCall(
+  deps: Pick<WebDeps, 'redis' | 'readUpstreamState' | 'throughput'>,
+): LookAtCall {
+  const looks = new Map<WebUpstream, (id: string) => Promise<Look>>();
+
+  function lookAtAll(upstream: WebUpstream): (id: string) => Promise<Look> {
+    return gather(async (ids: readonly string[]) => {
+      const [state, placements, throughput] = await Promise.all([
+        deps.readUpstreamState(upstream),
+        readPlacements({ redis: deps.redis, queue: upstream.queue, ids }),
+        deps.throughput.read(upstream),
+      ]);
+      return placements.map((placement) => ({ state, placement, throughput }));
+    });
+  }
+
+  return (upstream, id) => {
+    let look = looks.get(upstream);
+    if (!look) {
+      look = lookAtAll(upstream);
+      looks.set(upstream, look);
+    }
+    return look(id);
+  };
+}

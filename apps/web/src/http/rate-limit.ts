@@ -1,0 +1,69 @@
+/**
+ * How many requests a key may make per minute, counted in Redis for all web processes together.
+ *
+ * Always true: when Redis cannot count, the request goes on: whether it can be kept is asked elsewhere.
+ */
+import type { RedisClient } from '@recloser/calls/call/keys';
+import { RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
+
+/** How a key stands. `headers` follow the IETF draft on RateLimit fields. */
+export type RateVerdict = {
+  readonly allowed: boolean;
+  readonly resetSeconds: number;
+  readonly headers: Readonly<Record<string, string>>;
+};
+
+export type RateLimit = {
+  /** Undefined when there is no limit. Never rejects. */
+  spend(client: string | undefined, requests: number): Promise<RateVerdict | undefined>;
+};
+
+const windowSeconds = 60;
+
+/** `perMinute` 0: no limit, and no command. */
+export function createRateLimit(options: {
+  readonly redis: RedisClient;
+  readonly prefix: string;
+  readonly perMinute: number;
+}): RateLimit {
+  const { redis, prefix, perMinute } = options;
+  if (perMinute === 0) return { spend: async () => undefined };
+  const limiter = new RateLimiterRedis({
+    storeClient: redis,
+    keyPrefix: `${prefix}:rate-limit`,
+    points: perMinute,
+    duration: windowSeconds,
+    rejectIfRedisNotReady: true,
+  });
+  return {
+    async spend(client, requests) {
+      try {
+        // A batch larger than the limit could never pass: it takes a whole minute's worth instead.
+        return verdict(
+          true,
+          await limiter.consume(client ?? 'open', Math.min(requests, perMinute)),
+          perMinute,
+        );
+      } catch (reason) {
+        return reason instanceof RateLimiterRes ? verdict(false, reason, perMinute) : undefined;
+      }
+    },
+  };
+}
+
+function verdict(
+  allowed: boolean,
+  { remainingPoints, msBeforeNext }: RateLimiterRes,
+  perMinute: number,
+): RateVerdict {
+  const resetSeconds = Math.max(1, Math.ceil(msBeforeNext / 1000));
+  const remaining = Math.max(0, remainingPoints);
+  return {
+    allowed,
+    resetSeconds,
+    headers: {
+      'RateLimit-Policy': `"requests";q=${perMinute};w=${windowSeconds}`,
+      RateLimit: `"requests";r=${remaining};t=${resetSeconds}`,
+    },
+  };
+}

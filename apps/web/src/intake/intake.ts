@@ -1,0 +1,150 @@
+/**
+ * What every way of handing over a call has in common: finding the operation, saying no in time, answering
+ * instead of storing while a breaker is not closed, and storing.
+ */
+import {
+  type EnqueueRequest,
+  type EnqueueResult,
+  enqueueCall,
+  type IdempotencyClaim,
+  isKnownRequest,
+} from '@recloser/calls/write/enqueue';
+import type { OperationDefinition } from '@recloser/upstreams/contract/upstream';
+import { problem, storageUnavailable, storageUnknown } from '../http/problem.ts';
+import type { ApiRequest, ApiResponse } from '../http/route.ts';
+import { endStoring, traceStoring } from '../http/trace.ts';
+import type { AnswerTimes, UpstreamStateView, WebDeps, WebUpstream } from '../http/web-deps.ts';
+import type { Submission } from './request-body.ts';
+import { staleAnswer } from './stale-answer.ts';
+
+const backlogRetrySeconds = 10;
+
+/** Together they leave time to answer within 2 s whatever Redis does. */
+export const answerTimes: AnswerTimes = { storeMs: 1_700, readBackMs: 250 };
+
+/** The operation a call is for. */
+export type Target = { readonly upstream: WebUpstream; readonly operation: OperationDefinition };
+
+/** A call that was checked and may be stored. */
+export type Prepared = {
+  readonly target: Target;
+  readonly submission: Submission;
+  readonly claim?: IdempotencyClaim;
+};
+
+/** The operation, or the problem with its name. */
+export function findTarget(upstreamName: string, operationName: string, deps: WebDeps): Target | ApiResponse {
+  const upstream = deps.upstreams.get(upstreamName);
+  if (!upstream) {
+    return problem('unknown_upstream', {
+      detail: 'GET /v1/upstreams lists the upstreams.',
+      more: { known: [...deps.upstreams.keys()] },
+    });
+  }
+  const known = Object.keys(upstream.operations);
+  const operation = known.includes(operationName) ? upstream.operations[operationName] : undefined;
+  if (!operation)
+    return problem('unknown_operation', { detail: `${upstreamName} has other operations.`, more: { known } });
+  return { upstream, operation };
+}
+
+/** True for a key of 1 to 255 visible ASCII characters. */
+export function isIdempotencyKey(key: string): boolean {
+  return /^[\x21-\x7e]{1,255}$/.test(key);
+}
+
+/** The problem when Redis is not fit to keep `count` more calls, or too many wait already. */
+export function refuseIntake(deps: WebDeps, upstream: WebUpstream, count = 1): ApiResponse | undefined {
+  const { reachable, safe, problems, memoryUsed } = deps.safety();
+  const full = memoryUsed !== null && memoryUsed >= deps.memoryLimitShare;
+  // Outside production an unsafe Redis is only reported: what is lost there is nobody's but the developer's.
+  if (reachable && !safe && (deps.production || full)) {
+    const detail = `Nothing was stored. ${problems.join('; ')}.`;
+    return problem('storage_unsafe', { detail, retryAfterSeconds: backlogRetrySeconds });
+  }
+  if (!deps.backlog.isFull(upstream, count)) return undefined;
+  const detail = `${upstream.maxBacklog} calls at most may wait for ${upstream.name}. Nothing was stored.`;
+  return problem('backlog_full', { detail, retryAfterSeconds: backlogRetrySeconds });
+}
+
+/**
+ * `ifOpen`: the answer to a call that is not stored because the breaker is not closed. Undefined: store it. A
+ * repeat of a call that was accepted before gets that call whatever the breaker does now.
+ */
+export async function answerIfOpen(
+  deps: WebDeps,
+  { target, submission, claim }: Prepared,
+): Promise<ApiResponse | undefined> {
+  const { ifOpen } = submission.options;
+  if (ifOpen === 'defer') return undefined;
+  const { upstream } = target;
+  const state = await deps.readUpstreamState(upstream);
+  if (ifOpen === 'stale') deps.noteWanted(upstream, target.operation.name);
+  if (state.breaker.state === 'closed') return undefined;
+  if (claim && (await isKnownRequest(deps.redis, deps.prefix, claim))) return undefined;
+  return ifOpen === 'stale' ? staleAnswer(deps, target, submission, state) : rejection(upstream, state);
+}
+
+function rejection(upstream: WebUpstream, { breaker, nowMs }: UpstreamStateView): ApiResponse {
+  return problem('breaker_open', {
+    detail: `The breaker of ${upstream.name} is ${breaker.state}. Nothing was stored.`,
+    retryAfterSeconds: breaker.retryAt === null ? 1 : (breaker.retryAt - nowMs) / 1000,
+    more: { error: 'External service temporarily unavailable', upstream: upstream.name },
+  });
+}
+
+/** Stores a call, or says why not. Failures of Redis are results. */
+export async function storeCall(
+  request: Pick<ApiRequest, 'client' | 'requestId' | 'trace'>,
+  deps: WebDeps,
+  { target: { upstream, operation }, submission, claim }: Prepared,
+  { onSending }: Pick<EnqueueRequest, 'onSending'> = {},
+): Promise<EnqueueResult> {
+  const span = traceStoring(deps, request.trace, upstream.name, operation.name);
+  const trace = span.headers;
+  const result = await enqueueCall({
+    redis: deps.redis,
+    queue: upstream.queue,
+    prefix: deps.prefix,
+    upstream: upstream.name,
+    operation,
+    input: submission.input,
+    options: submission.options,
+    sealer: deps.sealer,
+    requestId: request.requestId,
+    retention: deps.retention,
+    timeoutMs: deps.answerTimes.storeMs,
+    ...(onSending && { onSending }),
+    ...(deps.confirmWritten && { confirmWritten: deps.confirmWritten }),
+    ...(request.client !== undefined && { submittedBy: request.client }),
+    ...(trace && { trace }),
+    ...(claim && { idempotency: claim }),
+  });
+  endStoring(span, result);
+  return result;
+}
+
+/** The problem with a call that was not stored, or of which nobody can know. */
+export function storeProblem(
+  deps: Pick<WebDeps, 'log'>,
+  result: Exclude<EnqueueResult, { kind: 'stored' }>,
+): ApiResponse {
+  switch (result.kind) {
+    case 'key-reused':
+      return problem('idempotency_key_reused', {
+        detail: 'Use a new key for a new request; keys are remembered for 24 hours.',
+      });
+    case 'unresolved':
+      return problem('idempotency_unresolved', {
+        detail: 'Whether its call ran cannot be told. Check, then use a new key.',
+      });
+    case 'refused':
+      deps.log.warn({ err: result.error }, 'a call could not be stored');
+      return storageUnavailable();
+    case 'unknown':
+      deps.log.warn({ err: result.error, call: result.id }, 'whether a call was stored is not known');
+      return storageUnknown(result.id);
+    default:
+      return result satisfies never;
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * `POST /v1/calls:batch`: up to 1,000 calls in one request, one result each, in order.
+ *
+ * Always true: when any item is malformed nothing is stored; a well-formed batch is stored item by item, and each
+ * result says what became of its item, also when Redis fails half-way: 202 when all are kept, 207 otherwise.
+ */
+import { callView } from '@recloser/calls/read/view';
+import type { EnqueueResult } from '@recloser/calls/write/enqueue';
+import { rateLimited, storageUnavailable } from '../http/problem.ts';
+import type { ApiRequest, ApiResponse } from '../http/route.ts';
+import type { UpstreamStateView, WebDeps } from '../http/web-deps.ts';
+import { parseBatch } from './batch-body.ts';
+import { answerIfOpen, type Prepared, refuseIntake, storeCall, storeProblem } from './intake.ts';
+
+const atOnce = 50;
+/** For the whole batch; an item that Redis does not answer in time is `storage_unknown`. */
+const budgetMs = 20_000;
+
+type States = ReadonlyMap<string, UpstreamStateView>;
+
+/** Answers 202 or 207 with `results`, or a problem when the batch as a whole cannot be taken. */
+export async function submitBatch(request: ApiRequest, deps: WebDeps): Promise<ApiResponse> {
+  const parsed = parseBatch(request, deps);
+  if ('status' in parsed) return parsed;
+  const refusal = (await refuseRate(request, deps, parsed.length)) ?? refuseBatch(deps, parsed);
+  if (refusal) return refusal;
+  const states = await readStates(deps, parsed);
+  const results: object[] = [];
+  const deadlineMs = Date.now() + budgetMs;
+  let broken = false;
+  for (let first = 0; first < parsed.length; first += atOnce) {
+    const wave = parsed.slice(first, first + atOnce);
+    const answers = await Promise.all(
+      wave.map((item) =>
+        broken || Date.now() > deadlineMs
+          ? Promise.resolve(storageUnavailable())
+          : submitItem(request, deps, item, states),
+      ),
+    );
+    broken ||= answers.some(({ problem: code }) => code?.startsWith('storage_'));
+    for (const [index, answer] of answers.entries()) results.push(resultOf(first + index, answer));
+  }
+  const kept = results.every((result) => 'call' in result);
+  return { status: kept ? 202 : 207, body: { results } };
+}
+
+/** One request is counted already. */
+async function refuseRate(
+  request: ApiRequest,
+  deps: WebDeps,
+  count: number,
+): Promise<ApiResponse | undefined> {
+  const verdict = count > 1 ? await deps.rateLimit.spend(request.client, count - 1) : undefined;
+  return verdict?.allowed === false ? rateLimited(verdict.resetSeconds) : undefined;
+}
+
+function refuseBatch(deps: WebDeps, items: readonly Prepared[]): ApiResponse | undefined {
+  const counts = new Map<Prepared['target']['upstream'], number>();
+  for (const { target } of items) counts.set(target.upstream, (counts.get(target.upstream) ?? 0) + 1);
+  for (const [upstream, count] of counts) {
+    const refusal = refuseIntake(deps, upstream, count);
+    if (refusal) return refusal;
+  }
+  return undefined;
+}
+
+/** Once for all items of an upstream. Rejects when Redis cannot be read: nothing was stored then. */
+async function readStates(deps: WebDeps, items: readonly Prepared[]): Promise<States> {
+  const upstreams = [...new Set(items.map(({ target }) => target.upstream))];
+  return new Map(
+    await Promise.all(
+      upstreams.map(async (upstream) => [upstream.name, await deps.readUpstreamState(upstream)] as const),
+    ),
+  );
+}
+
+async function submitItem(
+  request: ApiRequest,
+  deps: WebDeps,
+  item: Prepared,
+  states: States,
+): Promise<ApiResponse> {
+  const { upstream, operation } = item.target;
+  try {
+    const instead = await answerIfOpen(deps, item);
+    if (instead) return instead;
+  } catch {
+    return storageUnavailable();
+  }
+  const result = await storeCall(request, deps, item);
+  if (result.kind !== 'stored') return storeProblem(deps, result);
+  deps.metrics.accepted(upstream.name, operation.name, result.replayed);
+  return accepted(deps, item, result, states);
+}
+
+/** Drawn without reading each call back: as it was stored, or by its address when it was stored before. */
+function accepted(
+  deps: WebDeps,
+  { target: { upstream } }: Prepared,
+  { id, added, replayed }: Extract<EnqueueResult, { kind: 'stored' }>,
+  states: States,
+): ApiResponse {
+  const links = { self: `/v1/calls/${id}`, upstream: `/v1/upstreams/${upstream.name}` };
+  if (!added || replayed) return { status: 202, body: { id, status: null, replayed, links } };
+  const delayMs = added.opts.delay ?? 0;
+  const dueMs = delayMs > 0 ? (added.opts.timestamp ?? 0) + delayMs : null;
+  const placement = { state: dueMs === null ? 'waiting' : 'delayed', dueMs, position: null } as const;
+  const { holds = [], nowMs = Date.now() } = states.get(upstream.name) ?? {};
+  const call = { job: added, placement };
+  const { status } = callView({ upstream: upstream.name, call, holds, nowMs, sealer: deps.sealer });
+  return { status: 202, body: { id, status, replayed, links } };
+}
+
+function resultOf(index: number, { status, body, problem: code }: ApiResponse): object {
+  if (code !== undefined) return { index, status, problem: body };
+  return status === 200 ? { index, status, stale: body } : { index, status, call: body };
+}

@@ -1,0 +1,89 @@
+/**
+ * `POST /v1/calls/{upstream}/{operation}`: validate, store once per key, answer 202.
+ *
+ * Always true: 202 is sent only after Redis has said that it stored the call; everything that can refuse a
+ * request is asked before, so a request is either refused with a problem or kept.
+ */
+import { type IdempotencyClaim, requestFingerprint } from '@recloser/calls/write/enqueue';
+import type { Look } from '../calls/look-at-call.ts';
+import { preferredWait } from '../http/prefer.ts';
+import { problem } from '../http/problem.ts';
+import type { ApiRequest, ApiResponse } from '../http/route.ts';
+import type { WebDeps } from '../http/web-deps.ts';
+import { acceptedAnswer } from './accepted-answer.ts';
+import {
+  answerIfOpen,
+  findTarget,
+  isIdempotencyKey,
+  type Prepared,
+  refuseIntake,
+  storeCall,
+  storeProblem,
+  type Target,
+} from './intake.ts';
+import { parseSubmission } from './request-body.ts';
+
+/** Answers 202 (200 when it waited and the call finished, or with a stale result), or a problem. */
+export async function submitCall(request: ApiRequest, deps: WebDeps): Promise<ApiResponse> {
+  const prepared = prepare(request, deps);
+  if ('status' in prepared) return prepared;
+  const { upstream, operation } = prepared.target;
+  const instead = refuseIntake(deps, upstream) ?? (await answerIfOpen(deps, prepared));
+  if (instead) return instead;
+  const wait = { seconds: preferredWait(request.header('Prefer')), signal: request.signal };
+  let look: Promise<Look> | undefined;
+  const result = await storeCall(request, deps, prepared, {
+    onSending(id) {
+      if (wait.seconds > 0) return;
+      look = deps.lookAtCall(upstream, id);
+      // Whoever waits for it learns of it; nobody does when the call could not be stored.
+      look.catch(() => undefined);
+    },
+  });
+  if (result.kind !== 'stored') return storeProblem(deps, result);
+  deps.metrics.accepted(upstream.name, operation.name, result.replayed);
+  return acceptedAnswer(deps, upstream, { ...result, ...(look && { look }) }, wait);
+}
+
+/** The problem with an address that leads to no operation. */
+export function checkTarget(params: ApiRequest['params'], deps: WebDeps): ApiResponse | undefined {
+  const target = targetOf(params, deps);
+  return 'status' in target ? target : undefined;
+}
+
+function targetOf(
+  { upstream = '', operation = '' }: ApiRequest['params'],
+  deps: WebDeps,
+): Target | ApiResponse {
+  return findTarget(upstream, operation, deps);
+}
+
+function prepare(request: ApiRequest, deps: WebDeps): Prepared | ApiResponse {
+  const target = targetOf(request.params, deps);
+  if ('status' in target) return target;
+  const { body } = request;
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    return problem('invalid_body', { detail: 'Send an object with "input" and, if you like, "options".' });
+  }
+  const key = request.header('Idempotency-Key');
+  if (key !== undefined && !isIdempotencyKey(key)) {
+    return problem('invalid_idempotency_key', {
+      detail: 'It has 1 to 255 visible ASCII characters, no spaces.',
+    });
+  }
+  const parsed = parseSubmission(body, target.operation, deps.callbackHosts);
+  if (!parsed.ok) {
+    return problem('validation_failed', {
+      detail: 'See errors, one entry per field.',
+      more: { errors: parsed.errors },
+    });
+  }
+  const submission = parsed.value;
+  return { target, submission, ...(key !== undefined && { claim: claimOf(request, target, key, body) }) };
+}
+
+/** Of a body that was checked: one nested without end would not survive being put in order. */
+function claimOf({ client }: ApiRequest, target: Target, key: string, body: object): IdempotencyClaim {
+  const fingerprint = requestFingerprint(target.upstream.name, target.operation.name, body);
+  return { scope: client ?? '', key, fingerprint };
+}

@@ -1,0 +1,27 @@
+/** How fast each upstream's calls finish, measured at most every two seconds: estimates need no more. */
+import type { RedisClient } from '@recloser/calls/call/keys';
+import { readThroughput, type Throughput } from '@recloser/calls/queue/throughput';
+import type { WebUpstream } from '../http/web-deps.ts';
+
+export type ThroughputGauge = {
+  /** Undefined when there is too little to measure, or Redis is away. Never rejects. */
+  read(upstream: Pick<WebUpstream, 'name' | 'queue'>): Promise<Throughput | undefined>;
+};
+
+type Reading = { readonly atMs: number; readonly measured: Promise<Throughput | undefined> };
+
+const freshMs = 2000;
+
+/** Measures nothing until somebody asks. */
+export function createThroughputGauge(redis: RedisClient): ThroughputGauge {
+  const readings = new Map<string, Reading>();
+  return {
+    read({ name, queue }) {
+      const last = readings.get(name);
+      if (last && Date.now() - last.atMs < freshMs) return last.measured;
+      const measured = readThroughput({ redis, queue }).catch(() => undefined);
+      readings.set(name, { atMs: Date.now(), measured });
+      return measured;
+    },
+  };
+}

@@ -1,0 +1,207 @@
+/** A web app over a real Redis for tests: its own key prefix, a real port, everything closed by `await using`. */
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { Holds } from '@recloser/breaker/holds';
+import { readUpstreamState } from '@recloser/breaker/upstream-state';
+import { upstreamRoot } from '@recloser/calls/call/keys';
+import type { CallView } from '@recloser/calls/read/view';
+import { LastGoodFinder } from '@recloser/calls/write/last-good';
+import { type SucceededRetention, succeededRetention } from '@recloser/calls/write/retention';
+import { createLogger } from '@recloser/runtime/observe/logger';
+import { createMetrics } from '@recloser/runtime/observe/metrics';
+import { listen } from '@recloser/runtime/process/http-server';
+import { connectRedis } from '@recloser/runtime/redis/connection';
+import { memoryLimitShare, watchRedisSafety } from '@recloser/runtime/redis/safety';
+import { writeOncePerTurn } from '@recloser/runtime/redis/write-once-per-turn';
+import { createSealer } from '@recloser/runtime/secrets/seal';
+import { definitions } from '@recloser/upstreams/definitions';
+import { type Processor, Worker } from 'bullmq';
+import { createApp } from '../src/app.ts';
+import { createLookAtCall } from '../src/calls/look-at-call.ts';
+import { type CallWaiter, createCallWaiter } from '../src/calls/wait-for-call.ts';
+import type { ApiKey } from '../src/http/api-keys.ts';
+import { createKeyRing, type KeyRing } from '../src/http/key-ring.ts';
+import { createRateLimit } from '../src/http/rate-limit.ts';
+import type { WebDeps, WebUpstream } from '../src/http/web-deps.ts';
+import { createWebMetrics } from '../src/http/web-metrics.ts';
+import { createBacklogGauge } from '../src/intake/backlog.ts';
+import { answerTimes } from '../src/intake/intake.ts';
+import { createWantedNotes } from '../src/intake/wanted-results.ts';
+import { openQueue } from '../src/upstreams/open-queue.ts';
+import { createThroughputGauge } from '../src/upstreams/throughput-gauge.ts';
+
+type Options = {
+  redisUrl: string;
+  apiKeys?: readonly ApiKey[];
+  production?: boolean;
+  maxBacklog?: number;
+  prefix?: string;
+  keys?: KeyRing;
+  perMinute?: number;
+  retention?: SucceededRetention;
+  staleTtlSeconds?: number;
+  /** What Redis may take, as in production: for a Redis that does not answer. Others wait for a slow machine. */
+  productionTimes?: boolean;
+};
+
+/** Longer than a test may take. */
+const slowMs = 120_000;
+
+/** Input that `crossmark/schedule-event` takes. */
+export const visit = {
+  repId: '152345',
+  mPlanId: '31880821',
+  locationId: '512345',
+  start: '2026-01-05T09:00:00-05:00',
+  end: '2026-01-05T15:30:00-05:00',
+};
+
+/** A problem as tests look at it. */
+export type ProblemBody = {
+  status: number;
+  code: string;
+  type: string;
+  errors: { pointer: string }[];
+  error: string;
+  id: string;
+};
+
+/** The call in an answer. */
+export async function callOf(response: Response | Promise<Response>): Promise<CallView> {
+  return (await (await response).json()) as CallView;
+}
+
+/** The problem in an answer. */
+export async function problemOf(response: Response | Promise<Response>): Promise<ProblemBody> {
+  return (await (await response).json()) as ProblemBody;
+}
+
+/** Everything the app needs, over a Redis and with a key prefix of its own. */
+async function openDeps(options: Options) {
+  const lines: string[] = [];
+  const destination = { write: (line: string) => void lines.push(line) };
+  const log = createLogger({ name: 'web', level: 'debug', destination });
+  const prefix = options.prefix ?? `test-${randomUUID()}`;
+  const redis = connectRedis(options.redisUrl, { role: 'fast', name: 'web', log });
+  if (!options.productionTimes)
+    Object.assign(redis.options, { commandTimeout: slowMs, socketTimeout: slowMs });
+  writeOncePerTurn(redis);
+  const events = connectRedis(options.redisUrl, { role: 'worker', name: 'web-events', log });
+  if (redis.status !== 'ready') await once(redis, 'ready');
+  const watch = watchRedisSafety({ redis, log, intervalMs: 200 });
+  const now = async () => Number((await redis.time())[0]) * 1000;
+  const upstreams = Object.values(definitions).map(({ name, operations }): WebUpstream => {
+    const queue = openQueue({ redis, prefix, upstream: name });
+    const maxBacklog = options.maxBacklog ?? 50_000;
+    const root = upstreamRoot(prefix, name);
+    const lastGood = new LastGoodFinder({ redis, root, queue });
+    return { name, operations, maxBacklog, root, queue, lastGood };
+  });
+  const waiting = { count: 0 };
+  const waiter = counted(createCallWaiter({ redis: events, now, log }), waiting);
+  const readers = {
+    redis,
+    throughput: createThroughputGauge(redis),
+    readUpstreamState: ({ root }: WebUpstream) => readUpstreamState({ redis, root }),
+  };
+  const deps: WebDeps = {
+    ...readers,
+    lookAtCall: createLookAtCall(readers),
+    production: options.production ?? false,
+    prefix,
+    upstreams: new Map(upstreams.map((upstream) => [upstream.name, upstream])),
+    keys: options.keys ?? createKeyRing({ keys: options.apiKeys ?? [], log }),
+    rateLimit: createRateLimit({ redis, prefix, perMinute: options.perMinute ?? 0 }),
+    retention: options.retention ?? succeededRetention,
+    staleTtlSeconds: options.staleTtlSeconds ?? 3600,
+    answerTimes: options.productionTimes ? answerTimes : { storeMs: slowMs, readBackMs: slowMs },
+    noteWanted: createWantedNotes(redis),
+    sealer: createSealer(Buffer.alloc(32, 7)),
+    waiter,
+    backlog: createBacklogGauge(redis),
+    memoryLimitShare,
+    safety: watch.current,
+    checkSafety: watch.check,
+    metrics: createWebMetrics(createMetrics('web')),
+    log,
+  };
+  return { deps, events, watch, lines, waiting };
+}
+
+/** A waiter that notes how many wait: those whose first look found the call unfinished. */
+function counted(waiter: CallWaiter, waiting: { count: number }): CallWaiter {
+  return {
+    ...waiter,
+    async wait({ look, ...options }) {
+      let looks = 0;
+      try {
+        return await waiter.wait({
+          ...options,
+          async look() {
+            const seen = await look();
+            looks += 1;
+            if (looks === 1) waiting.count += 1;
+            return seen;
+          },
+        });
+      } finally {
+        if (looks > 0) waiting.count -= 1;
+      }
+    },
+  };
+}
+
+/** The app, listening. */
+export async function startWeb(options: Options) {
+  const { deps, events, watch, lines, waiting } = await openDeps(options);
+  const { redis, waiter, upstreams } = deps;
+  const server = await listen(createApp(deps), { host: '127.0.0.1', port: 0 });
+  const workers: Worker[] = [];
+
+  function upstream(name = 'crossmark'): WebUpstream {
+    const found = upstreams.get(name);
+    if (!found) throw new Error(`no upstream ${name}`);
+    return found;
+  }
+
+  return {
+    ...deps,
+    url: server.url,
+    lines,
+    watch,
+    upstream,
+    /** How many requests wait for the end of their call. */
+    waiting: () => waiting.count,
+    holds: (name = 'crossmark') =>
+      new Holds({ redis, root: upstream(name).root, queue: upstream(name).queue }),
+    /** Stands in for the worker app; a failed attempt is repeated after a minute. */
+    work(processor: Processor, name = 'crossmark'): void {
+      const settings = { backoffStrategy: () => 60_000 };
+      const worker = new Worker(name, processor, {
+        connection: events,
+        prefix: upstream(name).root,
+        settings,
+      });
+      worker.on('error', () => undefined);
+      workers.push(worker);
+    },
+    get: (path: string, headers: Record<string, string> = {}) => fetch(server.url + path, { headers }),
+    post: (path: string, body: unknown, headers: Record<string, string> = {}) =>
+      fetch(server.url + path, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', ...headers },
+        body: typeof body === 'string' ? body : JSON.stringify(body),
+      }),
+    delete: (path: string, headers: Record<string, string> = {}) =>
+      fetch(server.url + path, { method: 'DELETE', headers }),
+    async [Symbol.asyncDispose]() {
+      await server.close(0);
+      await waiter.stop();
+      await Promise.all(workers.map((worker) => worker.close(true)));
+      watch.stop();
+      await Promise.allSettled([...upstreams.values()].map(({ queue }) => queue.close()));
+      redis.disconnect();
+      events.disconnect();
+    },
+  };
+}

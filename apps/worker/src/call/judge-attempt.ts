@@ -1,0 +1,148 @@
+/**
+ * What a first-hand attempt means for its call: the rules of design section 4 and 5, without any I/O.
+ *
+ * Always true: only a definite outcome clears the sending mark; what was ambiguous is read back or handed to a
+ * person, never repeated.
+ */
+import type { Envelope } from '@recloser/calls/call/envelope';
+import type { Outcome } from '@recloser/upstreams/contract/upstream';
+import { jittered, type Timings } from '../queue/timings.ts';
+import type { Exchanged } from './attempt-call.ts';
+import { historyEntry, remember, unmarked } from './envelope-changes.ts';
+import { isRedisTrouble } from './redis-trouble.ts';
+import type { Call, Judgement, Permit, WorkContext } from './work-context.ts';
+
+type JudgeContext = Pick<WorkContext, 'workerId' | 'client' | 'timings'>;
+
+/** Judges an attempt made under `permit`. */
+export function judgeAttempt(
+  context: JudgeContext,
+  call: Call,
+  permit: Permit,
+  exchanged: Exchanged<Outcome>,
+): Judgement {
+  const { envelope } = exchanged;
+  if (exchanged.kind === 'cut') return { kind: 'give-back', envelope, when: 'now', why: 'shutdown' };
+  if (exchanged.kind === 'broken') return judgeBroken(context, call, exchanged);
+  const { answer } = exchanged;
+  const entry = historyEntry(context, exchanged, { ...answer, outcome: answer.kind });
+  const known = remember(envelope, entry);
+  switch (answer.kind) {
+    case 'done':
+      return { kind: 'succeeded', result: answer.result, entry };
+    case 'retry':
+      return judgeRetry(context, permit, answer, unmarked(known));
+    case 'snooze':
+      return snooze(context, unmarked(known), answer.hold);
+    case 'reject':
+      return rejected(unmarked(known), answer);
+    case 'in_doubt':
+      return doubt(context, call, known, answer);
+    default:
+      throw answer satisfies never;
+  }
+}
+
+/** Our own code failed: a doubt if something may have left, otherwise as if the attempt had gone wrong. */
+function judgeBroken(
+  context: JudgeContext,
+  call: Call,
+  exchanged: Extract<Exchanged<Outcome>, { kind: 'broken' }>,
+): Judgement {
+  const { envelope } = exchanged;
+  const reason = { code: 'worker_error', message: 'The worker failed while making the attempt.' };
+  // Refused before the client began, by the breaker's limit on parallel attempts.
+  if (!exchanged.begun) return { kind: 'give-back', envelope, when: 'held', why: 'not_run' };
+  // Redis failed, not the upstream and not the call.
+  if (!envelope.sending && isRedisTrouble(exchanged.error)) {
+    return { kind: 'give-back', envelope, when: jittered(context.timings.stepAsideMs), why: 'fault' };
+  }
+  const outcome = envelope.sending ? 'in_doubt' : 'retry';
+  const known = remember(envelope, historyEntry(context, exchanged, { ...reason, outcome }));
+  return envelope.sending
+    ? doubt(context, call, known, reason)
+    : { kind: 'charge', envelope: unmarked(known), reason };
+}
+
+function judgeRetry(
+  { timings }: JudgeContext,
+  permit: Permit,
+  answer: Extract<Outcome, { kind: 'retry' }>,
+  envelope: Envelope,
+): Judgement {
+  const free = permit.trial && !permit.proven && answer.health === 'down';
+  if (!free || envelope.trials >= timings.freeTrials) return { kind: 'charge', envelope, reason: answer };
+  // A trial was the breaker's wish, not the call's. Behind the others, so that it cannot block every trial.
+  const trials = envelope.trials + 1;
+  const behind = jittered(timings.stepAsideMs * 2 ** trials);
+  return { kind: 'give-back', envelope: { ...envelope, trials }, when: behind, why: 'trial' };
+}
+
+/** The pause an answer asked for, and the call back unspent. */
+export function snooze(
+  { timings }: { readonly timings: Timings },
+  envelope: Envelope,
+  requested: Extract<Outcome, { kind: 'snooze' }>['hold'],
+): Judgement {
+  const { kind, reason } = requested;
+  const forMs =
+    requested.kind === 'rate-limit' ? rateLimitMs(timings, requested.delayMs) : (requested.forMs ?? null);
+  const session = requested.kind === 'sign-in' ? requested.session : undefined;
+  const hold = { kind, reason, forMs, ...(session !== undefined && { session }) };
+  return { kind: 'give-back', envelope, when: 'held', why: 'hold', hold };
+}
+
+/** Clamped, then lengthened a little at random, so that a fleet's upstreams do not all wake at once. */
+function rateLimitMs(timings: Timings, askedMs: number): number {
+  // Not a number: an upstream's header is not to be trusted.
+  const asked = Number.isFinite(askedMs) ? askedMs : timings.rateLimitMinMs;
+  const clamped = Math.min(timings.rateLimitMaxMs, Math.max(timings.rateLimitMinMs, asked));
+  return Math.round(clamped * (1 + Math.random() * timings.rateLimitJitter));
+}
+
+function rejected(envelope: Envelope, answer: Extract<Outcome, { kind: 'reject' }>): Judgement {
+  const { code, message, status: httpStatus } = answer;
+  const settled = {
+    status: 'failed',
+    code,
+    message,
+    ...(httpStatus !== undefined && { httpStatus }),
+  } as const;
+  return { kind: 'final', envelope, settled };
+}
+
+function doubt(
+  context: JudgeContext,
+  call: Call,
+  known: Envelope,
+  why: { readonly code: string; readonly message: string; readonly status?: number },
+): Judgement {
+  const provable = context.client.canVerify(call.operation.name);
+  if (!provable && call.operation.effect !== 'unsafe') {
+    // Nothing can be done twice: repeating it is the proof.
+    return { kind: 'charge', envelope: unmarked(known), reason: why };
+  }
+  const now = new Date().toISOString();
+  // An idempotent operation carries no mark of its own; from here on it needs one.
+  const sending = known.sending ?? { at: now, worker: context.workerId };
+  const envelope = { ...known, sending };
+  if (!provable) return inDoubt(envelope, why);
+  const readBack = { reads: 0, firstAt: now, failures: 0, code: why.code, message: why.message };
+  const firstWait = context.timings.readBackWaitsMs[0] ?? 0;
+  return { kind: 'give-back', envelope: { ...envelope, readBack }, when: firstWait, why: 'read_back' };
+}
+
+/** Nobody but a person can tell whether it was done. */
+export function inDoubt(
+  envelope: Envelope,
+  why: { readonly code: string; readonly message: string; readonly status?: number },
+): Judgement {
+  const { code, message, status: httpStatus } = why;
+  const settled = {
+    status: 'in_doubt',
+    code,
+    message,
+    ...(httpStatus !== undefined && { httpStatus }),
+  } as const;
+  return { kind: 'final', envelope, settled };
+}

@@ -1,0 +1,282 @@
+import { sealInput } from '@recloser/calls/call/seal-input';
+import { createSealer } from '@recloser/runtime/secrets/seal';
+import { describe, expect, test } from 'vitest';
+import { createKit, done, outcome, ScriptedClient } from '../../test-kit/kit.ts';
+import { defaultTimings } from '../queue/timings.ts';
+import { snooze } from './judge-attempt.ts';
+import type { Call } from './work-context.ts';
+
+describe('what each outcome does to a call', () => {
+  test('done: succeeded with its result, one attempt', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    await kit.worker(client);
+    const id = await kit.post('read', {}, { a: '1' });
+    const call = await kit.until(id, 'succeeded');
+    expect(call.result).toEqual({ ok: true });
+    expect(call.attempts).toEqual({ made: 1, max: 3, deferrals: 0, stalls: 0 });
+    expect(call.history).toMatchObject([{ outcome: 'done', status: 200, worker: 'w1' }]);
+    expect(client.inputs).toEqual([{ a: '1' }]);
+  });
+
+  test('a personal input and result are sealed in Redis and open for the client and the reader', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    client.onRun = async () => ({ kind: 'done', health: 'up', result: { name: 'Ada Private' } });
+    await kit.worker(client);
+    const id = await kit.post('secret', {}, { note: 'call Ada Private' });
+    const call = await kit.until(id, 'succeeded');
+    expect(call.result).toEqual({ name: 'Ada Private' });
+    expect(client.inputs).toEqual([{ note: 'call Ada Private' }]);
+    const stored = JSON.stringify(await kit.redis.hgetall(kit.queue.toKey(id)));
+    expect(stored).not.toContain('Ada');
+    expect(kit.lines.join('')).not.toContain('Ada');
+  });
+
+  test('an input sealed with a key that is gone: failed with what to do, and made once the key is back', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    await kit.queue.pause();
+    const id = await kit.post('secret', {}, { note: 'call Ada Private' });
+    const job = await kit.queue.getJob(id);
+    if (!job) throw new Error('no job');
+    const { input } = job.data;
+    const elsewhere = createSealer(Buffer.alloc(32, 8));
+    await job.updateData({ ...job.data, input: sealInput({ note: 'x' }, ['note'], elsewhere) });
+    await kit.queue.resume();
+    await kit.worker(client);
+    const call = await kit.until(id, 'failed');
+    expect(call.error?.code).toBe('input_unreadable');
+    expect(call.error?.message).toContain('SESSION_KEY');
+    expect(client.asked).toEqual([]);
+    const failed = await kit.queue.getJob(id);
+    await failed?.updateData({ ...failed.data, input });
+    await failed?.retry('failed');
+    await kit.until(id, 'succeeded');
+    expect(client.inputs).toEqual([{ note: 'call Ada Private' }]);
+  });
+
+  test('retry: charged, made again after the backoff, the history says both', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    client.onRun = async () => (client.asked.length < 2 ? outcome('retry', { status: 500 }) : done);
+    await kit.worker(client);
+    const call = await kit.until(await kit.post('read'), 'succeeded');
+    expect(call.attempts.made).toBe(2);
+    expect(call.history.map((entry) => entry.outcome)).toEqual(['retry', 'done']);
+  });
+
+  test('retry to the last attempt: failed, with the last reason', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    client.onRun = async () => outcome('retry', { status: 503 });
+    await kit.worker(client);
+    const call = await kit.until(await kit.post('read'), 'failed');
+    expect(call.attempts.made).toBe(3);
+    expect(client.asked).toHaveLength(3);
+    expect(call.error).toEqual({ code: 'retry_code', message: 'It said retry.', status: 503 });
+    expect(call.history).toHaveLength(3);
+  });
+
+  test('reject: failed at once', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    client.onRun = async () => outcome('reject', { status: 400 });
+    await kit.worker(client);
+    const call = await kit.until(await kit.post('read'), 'failed');
+    expect(call.attempts.made).toBe(1);
+    expect(call.error).toMatchObject({ code: 'reject_code', status: 400 });
+  });
+
+  test('snooze for a rate limit: hold set, nothing charged, goes on when it ends', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    client.onRun = async () =>
+      client.asked.length > 1
+        ? done
+        : {
+            kind: 'snooze',
+            health: 'up',
+            code: 'rate_limited',
+            message: 'Too many requests.',
+            status: 429,
+            hold: { kind: 'rate-limit', delayMs: 60_000, reason: 'asked to wait' },
+          };
+    await kit.worker(client);
+    const id = await kit.post('read');
+    const held = await kit.until(id, 'deferred');
+    expect(held.holds).toMatchObject([{ kind: 'rate-limit', owner: 'w1', reason: 'asked to wait' }]);
+    await kit.holds.release('rate-limit', { owner: 'test', reason: 'its end' });
+    const call = await kit.until(id, 'succeeded');
+    expect(call.attempts).toMatchObject({ made: 1, deferrals: 1 });
+    expect(call.history.map((entry) => entry.outcome)).toEqual(['snooze', 'done']);
+  });
+
+  test.each([
+    [1, 1_000, 1_100],
+    [9e9, 600_000, 660_000],
+    [Number.NaN, 1_000, 1_100],
+  ])('a rate limit of %d ms is clamped', (delayMs, least, most) => {
+    const requested = { kind: 'rate-limit', delayMs, reason: 'asked to wait' } as const;
+    const judgement = snooze({ timings: defaultTimings }, {} as Call['envelope'], requested);
+    const forMs = judgement.kind === 'give-back' ? judgement.hold?.forMs : undefined;
+    expect(forMs).toBeGreaterThanOrEqual(least);
+    expect(forMs).toBeLessThanOrEqual(most);
+  });
+
+  test('snooze for a sign-in that has taken place meanwhile: not held, made again', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    client.currentSession = async () => 'new';
+    client.onRun = async () =>
+      client.asked.length > 1
+        ? done
+        : {
+            kind: 'snooze',
+            health: 'unknown',
+            code: 'signed_out',
+            message: 'A person must sign in.',
+            hold: { kind: 'sign-in', reason: 'signed out', session: 'old' },
+          };
+    await kit.worker(client);
+    const call = await kit.until(await kit.post('read'), 'succeeded');
+    expect(call.attempts).toMatchObject({ made: 1, deferrals: 1 });
+    expect(await kit.holds.list()).toEqual([]);
+  });
+
+  test.each([
+    ['the same session', 'old', 'old'],
+    ['no session', 'old', null],
+    ['none before and none now', undefined, null],
+  ])('snooze for a sign-in with %s: held', async (_what, session, current) => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    const asked = Promise.withResolvers<void>();
+    client.currentSession = async () => {
+      asked.resolve();
+      return current;
+    };
+    client.onRun = async () => ({
+      kind: 'snooze',
+      health: 'unknown',
+      code: 'signed_out',
+      message: 'A person must sign in.',
+      hold: { kind: 'sign-in', reason: 'signed out', session },
+    });
+    await kit.worker(client);
+    const id = await kit.post('read');
+    await asked.promise;
+    const call = await kit.until(id, 'deferred');
+    expect(call.attempts).toMatchObject({ made: 0, deferrals: 1 });
+    expect(call.holds).toMatchObject([{ kind: 'sign-in', until: null }]);
+    expect(client.asked).toHaveLength(1);
+  });
+
+  test('snooze for a sign-in: held without an end, nothing charged', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    client.onRun = async () => ({
+      kind: 'snooze',
+      health: 'unknown',
+      code: 'signed_out',
+      message: 'A person must sign in.',
+      hold: { kind: 'sign-in', reason: 'signed out' },
+    });
+    await kit.worker(client);
+    const id = await kit.post('read');
+    const call = await kit.until(id, 'deferred');
+    expect(call.holds).toMatchObject([{ kind: 'sign-in', until: null }]);
+    expect(call.attempts.made).toBe(0);
+    expect(await kit.queue.isPaused()).toBe(true);
+  });
+});
+
+describe('a call that is not made', () => {
+  test('past expiresAt: expired without an attempt', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    const id = await kit.post('read', { expiresAt: new Date(Date.now() - 1_000).toISOString() });
+    await kit.worker(client);
+    const call = await kit.until(id, 'expired');
+    expect(client.asked).toEqual([]);
+    expect(call.attempts.made).toBe(0);
+    expect(call.error?.code).toBe('expired');
+  });
+
+  test('of an unknown operation, or unreadable: failed with a code, nothing charged', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    const id = await kit.post('read');
+    const job = await kit.queue.getJob(id);
+    await job?.updateData({ ...job.data, operation: 'gone' });
+    const broken = await kit.queue.add('read', { nonsense: true }, { jobId: 'testing-broken' });
+    await kit.worker(client);
+    const call = await kit.until(id, 'failed');
+    expect(call.error?.code).toBe('operation_unknown');
+    expect(call.attempts.made).toBe(0);
+    await expect
+      .poll(async () => (await kit.queue.getJob(broken.id ?? ''))?.data)
+      .toMatchObject({
+        nonsense: true,
+        settled: { status: 'failed', code: 'envelope_invalid' },
+      });
+    expect(client.asked).toEqual([]);
+  });
+
+  test('an exception of the client that is no answer: charged as a fault of ours', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    client.onRun = async () => {
+      throw new Error('secret detail');
+    };
+    await kit.worker(client);
+    const call = await kit.until(await kit.post('read'), 'failed');
+    expect(call.error?.code).toBe('worker_error');
+    expect(call.attempts.made).toBe(3);
+    expect(JSON.stringify(call)).not.toContain('secret detail');
+  });
+
+  test('Redis failing under the client costs no attempt', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    client.onRun = async () => {
+      if (client.asked.length > 5) return done;
+      throw new Error('Command timed out');
+    };
+    await kit.worker(client);
+    const call = await kit.until(await kit.post('read'), 'succeeded');
+    expect(call.attempts).toMatchObject({ made: 1, deferrals: 5 });
+  });
+});
+
+describe('a retry that a person asks for', () => {
+  test('runs a failed call again', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    client.onRun = async () => (client.asked.length > 1 ? done : outcome('reject'));
+    await kit.worker(client);
+    const id = await kit.post('read');
+    await kit.until(id, 'failed');
+    await (await kit.queue.getJob(id))?.retry('failed', { resetAttemptsMade: true });
+    const call = await kit.until(id, 'succeeded');
+    expect(call.attempts.made).toBe(1);
+    expect(call.error).toBeNull();
+  });
+
+  test('does not send again what is in doubt', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    client.onRun = async (_operation, _input, context) => {
+      await context.onSending();
+      return outcome('in_doubt');
+    };
+    await kit.worker(client);
+    const id = await kit.post('notify');
+    await kit.until(id, 'in_doubt');
+    await (await kit.queue.getJob(id))?.retry('failed');
+    await expect.poll(async () => (await kit.queue.getJob(id))?.attemptsStarted).toBe(2);
+    await kit.until(id, 'in_doubt');
+    expect(client.asked).toEqual(['notify']);
+    expect(await kit.redis.zscore(`${kit.root}:in-doubt`, id)).not.toBeNull();
+  });
+});

@@ -1,0 +1,76 @@
+/**
+ * The spans of a call in the worker: one per turn of its job, one per exchange with the upstream.
+ *
+ * Always true: a turn soon after the call was accepted, that nothing has held up, is part of the request's own trace. Any
+ * other is a trace of its own, linked to the request: a trace that stays open through an outage of hours would be of
+ * use to nobody. Without tracing the request's trace headers go on to the upstream as they came.
+ */
+import type { Span, Tracing } from '@recloser/runtime/observe/tracing';
+import type { Call, CallJob, Permit } from './work-context.ts';
+
+const soonMs = 60_000;
+
+/** Begins the span of a turn. To be ended by whoever began it. */
+export function traceTurn(
+  { tracing, upstream, workerId }: { tracing: Tracing; upstream: string; workerId: string },
+  job: CallJob,
+): Span {
+  const { trace, deferrals = 0, operation } = job.data ?? {};
+  const isPart = deferrals === 0 && Date.now() - job.timestamp < soonMs;
+  return tracing.span({
+    name: `process ${upstream}`,
+    kind: 'consumer',
+    ...(isPart ? { parent: trace } : { link: trace }),
+    attributes: {
+      'messaging.system': 'bullmq',
+      'messaging.operation.type': 'process',
+      'messaging.operation.name': 'process',
+      'messaging.destination.name': upstream,
+      'messaging.message.id': job.id,
+      'messaging.client.id': workerId,
+      'recloser.operation': operation,
+      'recloser.attempts_made': job.attemptsMade,
+      'recloser.deferrals': deferrals,
+    },
+  });
+}
+
+/** Begins the span of an exchange: the call itself and, where needed, the sign-in before it. */
+export function traceExchange(
+  { tracing, upstream }: { tracing: Tracing; upstream: string },
+  call: Pick<Call, 'job' | 'operation' | 'turn'>,
+  { permit, label }: { readonly permit: Permit; readonly label: string },
+): Span {
+  return tracing.span({
+    name: `${label}${call.operation.name}`,
+    kind: 'client',
+    parent: call.turn.headers,
+    attributes: {
+      'recloser.upstream': upstream,
+      'recloser.operation': call.operation.name,
+      'recloser.breaker.generation': permit.generation,
+      'recloser.trial': permit.trial,
+      'http.request.resend_count': call.job.attemptsMade || undefined,
+    },
+  });
+}
+
+/** Ends the span of an exchange with what it showed. */
+export function endExchange(
+  span: Span,
+  shown: {
+    readonly outcome: string;
+    readonly health: string;
+    readonly code?: string | undefined;
+    readonly status?: number | undefined;
+  },
+): void {
+  const { outcome, health, code, status } = shown;
+  span.set({
+    'recloser.outcome': outcome,
+    'recloser.health': health,
+    'http.response.status_code': status,
+  });
+  if (code !== undefined) span.fail(code);
+  span.end();
+}

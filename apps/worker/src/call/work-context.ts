@@ -1,0 +1,136 @@
+/**
+ * What processing a call needs, handed in by `create-workers`. Faces, not classes: a test can put a scripted
+ * client in, and the straight line sees only what it uses.
+ */
+import type { CallReturnValue, Envelope, HistoryEntry } from '@recloser/calls/call/envelope';
+import type { LateAnswer } from '@recloser/calls/write/late-answers';
+import type { Logger } from '@recloser/runtime/observe/logger';
+import type { Span, Tracing } from '@recloser/runtime/observe/tracing';
+import type { Health, OperationDefinition, UpstreamClient } from '@recloser/upstreams/contract/upstream';
+import type { Job } from 'bullmq';
+import type { StopSwitch } from '../queue/stop-switch.ts';
+import type { Timings } from '../queue/timings.ts';
+import type { Room } from './suspect-gate.ts';
+import type { WorkerMetrics } from './worker-metrics.ts';
+
+/** A call as BullMQ hands it over. Its data is not trusted before `processCall` parsed it. */
+export type CallJob = Job<Envelope, CallReturnValue>;
+
+/** Leave to make one attempt, as the breaker gives it. */
+export type Permit = { readonly generation: number; readonly trial: boolean; readonly proven: boolean };
+
+/** What the breaker says to a call. */
+export type Admission<P extends Permit = Permit> =
+  | { readonly kind: 'go'; readonly permit: P }
+  | { readonly kind: 'wait'; readonly reason: string };
+
+/** What this app needs of `UpstreamBreaker`. */
+export type Breaker<P extends Permit = Permit> = {
+  /** `timeoutMs`: the attempt's own time limit. */
+  admit(callId: string, timeoutMs: number): Promise<Admission<P>>;
+  /** Runs one attempt under its permit; the attempt's `health` feeds the breaker. */
+  run<T extends { readonly health: Health; readonly code?: string }>(
+    permit: P,
+    attempt: () => Promise<T>,
+  ): Promise<T>;
+  readonly holds: {
+    set(hold: {
+      kind: 'rate-limit' | 'sign-in';
+      owner: string;
+      reason: string;
+      forMs?: number | null;
+    }): Promise<unknown>;
+    release(kind: 'sign-in', by: { owner: string; reason: string }): Promise<unknown>;
+  };
+};
+
+/** What this app needs of a `Sealer`: encrypts personal data that is kept in Redis. */
+export type Sealer = { seal(plain: string): string; open(sealed: string): string };
+
+export type WorkContext<P extends Permit = Permit> = {
+  readonly upstream: string;
+  readonly workerId: string;
+  /** The definition's operations with this installation's settings applied. */
+  readonly operations: Readonly<Record<string, OperationDefinition>>;
+  readonly client: UpstreamClient;
+  readonly breaker: Breaker<P>;
+  readonly sealer: Sealer;
+  /** Whether the queue is paused now, as BullMQ sees it. */
+  readonly isQueuePaused: () => Promise<boolean>;
+  /** The work list of calls that a person must settle. */
+  readonly inDoubt: {
+    add(callId: string, atMs: number): Promise<unknown>;
+    remove(callId: string): Promise<unknown>;
+  };
+  /** Stores a job's data and extends its lock; false when another worker has it. */
+  readonly storeUnderLock: (job: CallJob, token: string, data: Envelope) => Promise<boolean>;
+  /** Whether enough replicas have the job's data with this text in it. Never rejects. */
+  readonly confirmWritten: (callId: string, includes: string) => Promise<boolean>;
+  /** Keeps what was learned of a call that this worker had lost meanwhile, as evidence for a person. */
+  readonly noteLateAnswer: (answer: LateAnswer) => Promise<unknown>;
+  readonly metrics: WorkerMetrics;
+  readonly tracing: Tracing;
+  readonly log: Logger;
+  readonly stop: StopSwitch;
+  readonly room: Room;
+  readonly timings: Timings;
+};
+
+/** A call that was read and understood and can be worked on. */
+export type Call = {
+  readonly job: CallJob;
+  readonly id: string;
+  /** Proves that this worker holds the call's lock. */
+  readonly token: string;
+  readonly envelope: Envelope;
+  readonly operation: OperationDefinition;
+  /** Workers lost in a row while they had it, with nothing learned in between. */
+  readonly lostWorkers: number;
+  /** The operation's input with its sealed fields opened. Never logged, never stored. */
+  readonly input: unknown;
+  /** Aborted when the lock is lost: another worker has the call, or will. */
+  readonly signal: AbortSignal;
+  /** The span of this turn. */
+  readonly turn: Span;
+};
+
+/**
+ * What shall become of a call now. `settle-call` carries it out.
+ * - `succeeded`: finished with this result; `entry` is the exchange that showed it.
+ * - `charge`: the exchange cost one attempt; again after the backoff, or failed if it was the last.
+ * - `give-back`: nothing is charged. `held`: next in line once the queue runs again. `now`: somebody else may
+ *   take it at once. A number: milliseconds from now, behind those that wait.
+ * - `final`: finished without success.
+ */
+export type Judgement =
+  | { readonly kind: 'succeeded'; readonly result: unknown; readonly entry: HistoryEntry }
+  | { readonly kind: 'charge'; readonly envelope: Envelope; readonly reason: Reason }
+  | {
+      readonly kind: 'give-back';
+      readonly envelope: Envelope;
+      readonly when: 'held' | 'now' | number;
+      /** Short and from a fixed set: it is a metric's label. */
+      readonly why: GiveBackReason;
+      readonly hold?: {
+        readonly kind: 'rate-limit' | 'sign-in';
+        readonly reason: string;
+        readonly forMs: number | null;
+        /** Of a `sign-in` hold: the session that was found to be over. */
+        readonly session?: string;
+      };
+    }
+  | { readonly kind: 'final'; readonly envelope: Envelope; readonly settled: Settled };
+
+export type GiveBackReason =
+  | 'hold'
+  | 'no_permit'
+  | 'trial'
+  | 'read_back'
+  | 'shutdown'
+  | 'not_run'
+  | 'suspect'
+  | 'fault';
+
+export type Reason = { readonly code: string; readonly message: string; readonly status?: number };
+
+export type Settled = NonNullable<Envelope['settled']>;

@@ -1,0 +1,85 @@
+import { createLogger } from '@recloser/runtime/observe/logger';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { SignInRecovery } from './recovery.ts';
+
+type Hold = { kind: string; since: number; until: number | null };
+type Answer = 'signed-in' | 'no' | 'later';
+
+const forPassword: Hold = { kind: 'sign-in', since: 5, until: null };
+
+/** Starts one with these holds; `answers` are given to its tries in turn. */
+function start(holds: Hold[], answers: Answer[]) {
+  const asked: string[] = [];
+  const released: string[] = [];
+  let looks = 0;
+  const recovery = new SignInRecovery({
+    signInAnew: async (when) => {
+      asked.push(when);
+      return answers.shift() ?? 'no';
+    },
+    holds: {
+      list: async () => {
+        looks += 1;
+        return [...holds];
+      },
+      release: async (kind) => {
+        released.push(kind);
+        holds.length = 0;
+      },
+    },
+    workerId: 'w1',
+    everyMs: 5,
+    timeoutMs: 1_000,
+    log: createLogger({ name: 'test', level: 'silent' }),
+  });
+  recovery.start();
+  onTestFinished(() => recovery.stop());
+  const moreLooks = async () => {
+    const before = looks;
+    await expect.poll(() => looks).toBeGreaterThan(before + 3);
+  };
+  return { asked, released, moreLooks };
+}
+
+describe('a sign-in hold', () => {
+  test('that stands at the start is tried once, and released once signed in', async () => {
+    const { asked, released, moreLooks } = start([forPassword], ['signed-in']);
+    await moreLooks();
+    expect(asked).toEqual(['always']);
+    expect(released).toEqual(['sign-in']);
+  });
+
+  test('is left standing when the credentials are refused, and not tried again', async () => {
+    const { asked, released, moreLooks } = start([forPassword], ['no', 'signed-in']);
+    await moreLooks();
+    expect(asked).toEqual(['always']);
+    expect(released).toEqual([]);
+  });
+
+  test('is tried again when the upstream could not be asked', async () => {
+    const { asked, released, moreLooks } = start([forPassword], ['later', 'later', 'signed-in']);
+    await moreLooks();
+    expect(asked).toEqual(['always', 'always', 'always']);
+    expect(released).toEqual(['sign-in']);
+  });
+
+  test('that comes later is tried only if others were refused; a later one anew', async () => {
+    const holds: Hold[] = [];
+    const { asked, moreLooks } = start(holds, ['no', 'no']);
+    await moreLooks();
+    holds.push(forPassword);
+    await moreLooks();
+    holds[0] = { ...forPassword, since: 6 };
+    await moreLooks();
+    expect(asked).toEqual(['others', 'others']);
+  });
+
+  test.each([
+    ['with an end', { ...forPassword, until: 9 }],
+    ['of another kind', { ...forPassword, kind: 'operator' }],
+  ])('%s is left alone', async (_what, hold) => {
+    const { asked, moreLooks } = start([hold], ['signed-in']);
+    await moreLooks();
+    expect(asked).toEqual([]);
+  });
+});

@@ -1,0 +1,65 @@
+import { type EnqueueRequest, enqueueCall } from '@recloser/calls/write/enqueue';
+import { LastGoodFinder, resultKeyOf, wantLastGood } from '@recloser/calls/write/last-good';
+import { callOptions } from '@recloser/calls/write/options';
+import { expect, test, vi } from 'vitest';
+import { createKit, until } from '../../test-kit/kit.ts';
+import { Housekeeper } from './upkeep.ts';
+
+type Kit = Awaited<ReturnType<typeof createKit>>;
+
+function housekeeper({ redis, root, queue, log }: Kit) {
+  const finished = vi.fn();
+  const keeper = new Housekeeper({ redis, staleTtlSeconds: 60, intervalMs: 20, log });
+  keeper.watch({ root, queue, metrics: { finished } });
+  return { keeper, finished };
+}
+
+test('expires what waits too long behind a hold, by itself', async () => {
+  await using kit = await createKit({ concurrency: 1 });
+  await kit.queue.pause();
+  const request: EnqueueRequest = {
+    redis: kit.redis,
+    queue: kit.queue,
+    prefix: kit.root.slice(0, kit.root.lastIndexOf(':{')),
+    upstream: kit.root.slice(kit.root.lastIndexOf('{') + 1, -1),
+    operation: { name: 'read', retry: { maxAttempts: 3 } },
+    input: {},
+    options: callOptions(0).parse({ expiresAt: new Date(Date.now() + 50).toISOString() }),
+    sealer: kit.sealer,
+    requestId: 'r',
+  };
+  const stored = await enqueueCall(request);
+  const { keeper, finished } = housekeeper(kit);
+  keeper.start();
+  if (stored.kind !== 'stored') throw new Error(stored.kind);
+  await kit.until(stored.id, 'expired');
+  await until(() => expect(finished).toHaveBeenCalledWith('read', 'expired'));
+  await keeper.stop();
+  await keeper.stop();
+});
+
+test('keeps a result only of operations that are asked for, sealed as it is', async () => {
+  await using kit = await createKit({ concurrency: 1 });
+  const { keeper } = housekeeper(kit);
+  const key = resultKeyOf('read', { a: 1 });
+  const done = {
+    id: 'call-1',
+    data: { operation: 'read', resultKey: key },
+    returnvalue: { result: { sealed: 's1.x' } },
+    finishedOn: Date.now(),
+  };
+  const finder = new LastGoodFinder(kit);
+  await keeper.tidy();
+  keeper.ended(kit.root, done);
+  await wantLastGood(kit, 'read');
+  const next = housekeeper(kit).keeper;
+  await next.tidy();
+  expect(await finder.find(key, 60_000)).toBeUndefined();
+  next.ended(kit.root, { ...done, data: { operation: 'other', resultKey: key } });
+  next.ended(kit.root, { ...done, finishedOn: undefined });
+  next.ended(kit.root, done);
+  await until(async () =>
+    expect(await finder.find(key, 60_000)).toMatchObject({ id: 'call-1', result: { sealed: 's1.x' } }),
+  );
+  expect(await finder.find(key, -1)).toBeUndefined();
+});

@@ -1,0 +1,251 @@
+/**
+ * For this app's tests: one upstream with a scripted client, real Redis, the real breaker and real workers.
+ * Every kit has its own key prefix and ends with `await using`.
+ */
+import { randomUUID } from 'node:crypto';
+import { type CallView, callView, readCall } from '@recloser/calls/read/view';
+import { enqueueCall } from '@recloser/calls/write/enqueue';
+import { type CallOptions, callOptions } from '@recloser/calls/write/options';
+import { createLogger } from '@recloser/runtime/observe/logger';
+import { createMetrics } from '@recloser/runtime/observe/metrics';
+import { connectRedis, type Redis } from '@recloser/runtime/redis/connection';
+import { createSealer } from '@recloser/runtime/secrets/seal';
+import type {
+  AttemptContext,
+  OperationDefinition,
+  Outcome,
+  SignInResult,
+  SignInStep,
+  UpstreamClient,
+  UpstreamDefinition,
+  Verification,
+} from '@recloser/upstreams/contract/upstream';
+import type { Queue } from 'bullmq';
+import { inject, vi } from 'vitest';
+import { z } from 'zod';
+import { createWorkerMetrics } from '../src/call/worker-metrics.ts';
+import { stopWorkers } from '../src/create-workers.ts';
+import { StopSwitch } from '../src/queue/stop-switch.ts';
+import type { Timings } from '../src/queue/timings.ts';
+import { UpstreamWorker } from '../src/upstream-worker.ts';
+
+const retry = { maxAttempts: 3, baseMs: 10, factor: 2, capMs: 50 };
+const base = { summary: '', input: z.any(), result: z.any(), timeoutMs: 60_000, retry };
+
+const operations = {
+  read: { ...base, name: 'read', effect: 'read' },
+  write: { ...base, name: 'write', effect: 'unsafe' },
+  remove: { ...base, name: 'remove', effect: 'idempotent' },
+  notify: { ...base, name: 'notify', effect: 'unsafe' },
+  secret: { ...base, name: 'secret', effect: 'read', sealedInput: ['note'], sealedResult: true },
+} as const satisfies Record<string, OperationDefinition>;
+
+export const testUpstream: UpstreamDefinition = {
+  name: 'testing',
+  title: 'Testing',
+  envPrefix: 'TESTING',
+  breaker: { failMax: 1_000, resetMs: 60_000, failPercent: 50 },
+  signIn: 'text-message',
+  operations,
+};
+
+/**
+ * Short waits, so that tests are quick. The lock is long: a slow machine loses no call. A test that needs a lost one
+ * takes the lock away.
+ */
+export const testTimings: Partial<Timings> = {
+  readBackWaitsMs: [20, 40, 60],
+  stepAsideMs: 20,
+  putOffMs: 10,
+  hostBusyMs: 10,
+  lockMs: 60_000,
+  stalledCheckMs: 100,
+  blockMs: 1_000,
+};
+
+type Run = (operation: string, input: unknown, context: AttemptContext) => Promise<Outcome>;
+type Verify = (operation: string, input: unknown, context: AttemptContext) => Promise<Verification>;
+
+/** A client that does what the test says and remembers what it was asked. */
+export class ScriptedClient implements UpstreamClient {
+  onRun: Run = async () => done;
+  onVerify: Verify = async () => ({ kind: 'absent', health: 'up' });
+  currentSession: () => Promise<string | null> = async () => null;
+  onSignIn: (step: SignInStep) => Promise<SignInResult> = async () => ({ kind: 'code-sent' });
+  readonly asked: string[] = [];
+  readonly inputs: unknown[] = [];
+  readonly steps: SignInStep[] = [];
+
+  async run(operation: string, input: unknown, context: AttemptContext): Promise<Outcome> {
+    this.asked.push(operation);
+    this.inputs.push(input);
+    return this.onRun(operation, input, context);
+  }
+
+  async verify(operation: string, input: unknown, context: AttemptContext): Promise<Verification> {
+    this.asked.push(`verify ${operation}`);
+    return this.onVerify(operation, input, context);
+  }
+
+  canVerify(operation: string): boolean {
+    return operation === 'write';
+  }
+
+  async signInStep(step: SignInStep): Promise<SignInResult> {
+    this.steps.push(step);
+    return this.onSignIn(step);
+  }
+
+  async close(): Promise<void> {}
+}
+
+export const done: Outcome = { kind: 'done', health: 'up', result: { ok: true }, status: 200 };
+
+/** An outcome that is not `done`. */
+export function outcome<Kind extends 'retry' | 'reject' | 'in_doubt'>(
+  kind: Kind,
+  extra: { health?: 'up' | 'unknown'; status?: number; code?: string } = {},
+) {
+  return { kind, health: 'up' as const, code: `${kind}_code`, message: `It said ${kind}.`, ...extra };
+}
+
+/** Waits until `look` does not throw, and gives back what it found; `timeout` is about the test's own time limit. */
+export function until<T>(look: () => T | Promise<T>, timeout = 55_000): Promise<T> {
+  return vi.waitFor(look, { timeout, interval: 10 });
+}
+
+type KitOptions = {
+  readonly timings?: Partial<Timings>;
+  readonly breaker?: { failMax: number; resetMs: number };
+  readonly concurrency?: number;
+};
+
+type Connections = { readonly worker: Redis; readonly fast: Redis; readonly subscriber: Redis };
+
+/** One Redis prefix with a sealer and queues; workers are added with `worker()`. */
+export class Kit {
+  readonly prefix = `test-${randomUUID()}`;
+  readonly lines: string[] = [];
+  readonly log = createLogger({
+    name: 'test',
+    level: 'debug',
+    destination: { write: (line) => void this.lines.push(line) },
+  });
+  readonly sealer = createSealer(Buffer.alloc(32, 7));
+  readonly #connections: Redis[] = [];
+  readonly redis = this.connect('worker');
+  readonly #options: KitOptions;
+  readonly #running: { worker: UpstreamWorker; stop: StopSwitch }[] = [];
+  /** Never started: its queue and holds are the test's own hands. */
+  readonly #idle: UpstreamWorker;
+
+  constructor(options: KitOptions) {
+    this.#options = options;
+    this.#idle = this.#make(new ScriptedClient()).worker;
+  }
+
+  get queue(): Queue {
+    return this.#idle.queue;
+  }
+
+  get root(): string {
+    return this.#idle.root;
+  }
+
+  get holds(): UpstreamWorker['breaker']['holds'] {
+    return this.#idle.breaker.holds;
+  }
+
+  /** A connection that ends with the kit. */
+  connect(role: keyof Connections): Redis {
+    const redis = connectRedis(inject('redisUrl'), { role, name: 'test', log: this.log });
+    this.#connections.push(redis);
+    return redis;
+  }
+
+  /** Makes a worker and, unless told otherwise, starts it. The first one is called `w1`. */
+  async worker(client: UpstreamClient, { start = true }: { start?: boolean } = {}) {
+    const made = this.#make(client);
+    if (start) await made.worker.start();
+    return { ...made, breaker: made.worker.breaker };
+  }
+
+  /** Enqueues a call as web does and returns its id. */
+  async post(
+    operation: keyof typeof operations,
+    options: Partial<CallOptions> = {},
+    input: Record<string, unknown> = {},
+  ): Promise<string> {
+    const stored = await enqueueCall({
+      redis: this.redis,
+      queue: this.queue,
+      prefix: this.prefix,
+      upstream: 'testing',
+      operation: operations[operation],
+      input,
+      options: { ...callOptions(Date.now()).parse({}), ...options },
+      sealer: this.sealer,
+      requestId: 'request-1',
+    });
+    if (stored.kind !== 'stored') throw new Error(`not stored: ${stored.kind}`);
+    return stored.id;
+  }
+
+  /** The call as the API shows it. */
+  async view(id: string): Promise<CallView> {
+    const call = await readCall({ redis: this.redis, queue: this.queue, id });
+    if (!call) throw new Error(`no such call: ${id}`);
+    const holds = await this.holds.list();
+    return callView({ upstream: 'testing', call, holds, nowMs: Date.now(), sealer: this.sealer });
+  }
+
+  /** Waits until the call has this status. */
+  until(id: string, status: CallView['status']): Promise<CallView> {
+    return until(async () => {
+      const seen = await this.view(id);
+      if (seen.status !== status) throw new Error(`${seen.status}: ${JSON.stringify(seen)}`);
+      return seen;
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { worker, stop } of this.#running.reverse()) {
+      await stopWorkers([worker], { stop, deadlineMs: 0, log: this.log });
+    }
+    for (const connection of this.#connections) connection.disconnect();
+  }
+
+  #make(client: UpstreamClient): { worker: UpstreamWorker; stop: StopSwitch } {
+    const { breaker = testUpstream.breaker, concurrency = 5, timings } = this.#options;
+    const stop = new StopSwitch();
+    const connections: Connections = {
+      worker: this.connect('worker'),
+      // Patient, as the other: on a slow machine a command takes longer than the fast ones may.
+      fast: this.connect('worker'),
+      subscriber: this.connect('subscriber'),
+    };
+    const worker = new UpstreamWorker({
+      definition: testUpstream,
+      settings: { operations, breaker: { failPercent: 50, ...breaker } },
+      client,
+      prefix: this.prefix,
+      connections,
+      worker: { id: `w${this.#running.length}`, host: 'test', pid: this.#running.length },
+      concurrency,
+      sealer: this.sealer,
+      metrics: createWorkerMetrics(createMetrics('test'))('testing'),
+      log: this.log,
+      stop,
+      timings: { ...testTimings, ...timings },
+    });
+    this.#running.push({ worker, stop });
+    return { worker, stop };
+  }
+}
+
+/** A kit whose connections stand. */
+export async function createKit(options: KitOptions = {}): Promise<Kit> {
+  const kit = new Kit(options);
+  await Promise.all([kit.queue.waitUntilReady(), kit.redis.ping()]);
+  return kit;
+}

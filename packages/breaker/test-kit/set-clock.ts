@@ -1,0 +1,10 @@
+/** For tests: a clock in Redis that a test sets, in place of the real one. */
+import type { RedisConnection } from '../src/scripts.ts';
+
+/** Goes in place of `lua/clock.lua`. */
+export const clockLua = `local function now() return tonumber(redis.call('GET', KEYS[1] .. ':clock') or '1000000') end`;
+
+/** Sets the time that the scripts of this upstream see, in ms. */
+export async function setClock(redis: RedisConnection, root: string, ms: number): Promise<void> {
+  await redis.set(`${root}:breaker:clock`, ms);
+}

@@ -1,0 +1,80 @@
+/**
+ * Where calls stand in their queue, read in one atomic script: the state, the time it is due when delayed,
+ * and its place in the line when waiting.
+ */
+import type { Queue } from 'bullmq';
+import type { RedisClient } from '../call/keys.ts';
+
+/** Where BullMQ keeps the job. */
+export type Placement = {
+  readonly state: 'waiting' | 'delayed' | 'active' | 'completed' | 'failed' | 'missing';
+  /** Delayed calls: when they are due, ms since 1970. */
+  readonly dueMs: number | null;
+  /** Waiting calls: 1 is next. Null when the line is too long to look through. */
+  readonly position: number | null;
+};
+
+// Plain `wait` is served from its right end, and before the prioritized set.
+const script = `
+local wait, prioritized, delayed, active, completed, failed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local function place(id, job)
+  local rank = redis.call('ZRANK', prioritized, id)
+  if rank then return {'waiting', '', tostring(redis.call('LLEN', wait) + rank + 1)} end
+  if redis.call('ZSCORE', completed, id) then return {'completed', '', ''} end
+  if redis.call('ZSCORE', failed, id) then return {'failed', '', ''} end
+  local due = redis.call('ZSCORE', delayed, id)
+  if due then return {'delayed', due, ''} end
+  if redis.call('LPOS', active, id) then return {'active', '', ''} end
+  local index = redis.call('LPOS', wait, id, 'RANK', -1, 'MAXLEN', 1000)
+  if index then return {'waiting', '', tostring(redis.call('LLEN', wait) - index)} end
+  if redis.call('EXISTS', job) == 1 then return {'waiting', '', ''} end
+  return {'missing', '', ''}
+end
+local places = {}
+for i, id in ipairs(ARGV) do places[i] = place(id, KEYS[6 + i]) end
+return places
+`;
+
+/** When a delayed job is due, in ms since 1970, by its score: BullMQ keeps 12 bits of sequence below the time. */
+export function dueMsOf(score: string | number): number {
+  return Math.floor(Number(score) / 0x1000);
+}
+
+/** Reads where the calls with these ids stand, all at one moment; in the order of the ids. */
+export async function readPlacements(options: {
+  redis: RedisClient;
+  queue: Pick<Queue, 'toKey'>;
+  ids: readonly string[];
+}): Promise<readonly Placement[]> {
+  const { redis, queue, ids } = options;
+  const parts = ['wait', 'prioritized', 'delayed', 'active', 'completed', 'failed', ...ids];
+  const keys = parts.map((part) => queue.toKey(part));
+  const places = await commandOf(redis)(keys.length, ...keys, ...ids);
+  return places.map(([state, due, position]) => ({
+    state,
+    dueMs: due === '' ? null : dueMsOf(due),
+    position: position === '' ? null : Number(position),
+  }));
+}
+
+/** Reads where the call `id` stands. */
+export async function readPlacement(options: {
+  redis: RedisClient;
+  queue: Pick<Queue, 'toKey'>;
+  id: string;
+}): Promise<Placement> {
+  const { id, ...where } = options;
+  const [placement] = await readPlacements({ ...where, ids: [id] });
+  return placement as Placement;
+}
+
+type Command = (...args: (string | number)[]) => Promise<[Placement['state'], string, string][]>;
+
+/** Defined once per connection: Redis then knows the script by its digest. */
+function commandOf(redis: RedisClient): Command {
+  const commands = redis as unknown as Record<string, Command | undefined>;
+  if (!commands[commandName]) redis.defineCommand(commandName, { lua: script });
+  return (commands[commandName] as Command).bind(redis);
+}
+
+const commandName = 'calls:placements';

@@ -1,0 +1,51 @@
+/**
+ * Stores what a worker learned of its call, in one round trip: extending BullMQ's lock and writing the job's data are
+ * one script, so that nothing is written for a call that is another worker's by then.
+ */
+import type { Queue } from 'bullmq';
+import type { RedisClient } from '../call/keys.ts';
+
+// As BullMQ's own extendLock and updateData, one after the other.
+const script = `
+local lock, stalled, job = KEYS[1], KEYS[2], KEYS[3]
+if redis.call('GET', lock) ~= ARGV[1] then return 0 end
+redis.call('SET', lock, ARGV[1], 'PX', ARGV[2])
+redis.call('SREM', stalled, ARGV[3])
+if redis.call('EXISTS', job) == 0 then return -1 end
+redis.call('HSET', job, 'data', ARGV[4])
+return 1
+`;
+
+const commandName = 'calls:storeUnderLock';
+
+type Command = (...args: (string | number)[]) => Promise<number>;
+
+/**
+ * Extends the lock by `lockMs` and stores `data`. False when `token` does not hold the call any more: then nothing was
+ * written. Rejects when Redis fails or the call was removed.
+ */
+export async function storeUnderLock(options: {
+  readonly redis: RedisClient;
+  readonly queue: Pick<Queue, 'toKey'>;
+  readonly id: string;
+  readonly token: string;
+  readonly lockMs: number;
+  readonly data: unknown;
+}): Promise<boolean> {
+  const { redis, queue, id, token, lockMs, data } = options;
+  const commands = redis as unknown as Record<string, Command | undefined>;
+  if (!commands[commandName]) redis.defineCommand(commandName, { numberOfKeys: 3, lua: script });
+  const run = (commands[commandName] as Command).bind(redis);
+  const job = queue.toKey(id);
+  const stored = await run(
+    `${job}:lock`,
+    queue.toKey('stalled'),
+    job,
+    token,
+    lockMs,
+    id,
+    JSON.stringify(data),
+  );
+  if (stored === -1) throw new Error(`the call ${id} was removed`);
+  return stored === 1;
+}

@@ -1,0 +1,38 @@
+/** How fast an upstream's calls have been finishing lately, from the times BullMQ keeps of completed jobs. */
+import type { Queue } from 'bullmq';
+import type { RedisClient } from '../call/keys.ts';
+
+/** Calls per second: `fast` in the busiest stretch of the sample, `slow` in an ordinary one. */
+export type Throughput = { readonly fast: number; readonly slow: number };
+
+const sampleSize = 200;
+const stretch = 10;
+/** Below so many there is nothing to measure. */
+const least = 5;
+/** Work comes in spells; a quiet spell says nothing about how fast a full queue would drain. */
+const slowestShare = 1 / 4;
+
+/** Measures over the last completed calls; undefined when there are too few. */
+export async function readThroughput(options: {
+  redis: RedisClient;
+  queue: Pick<Queue, 'toKey'>;
+}): Promise<Throughput | undefined> {
+  const { redis, queue } = options;
+  const reply = await redis.zrevrange(queue.toKey('completed'), 0, sampleSize - 1, 'WITHSCORES');
+  return throughputOf(reply.filter((_, index) => index % 2 === 1).map(Number));
+}
+
+/** The same over given times of completion, ms since 1970, latest first. */
+export function throughputOf(times: readonly number[]): Throughput | undefined {
+  if (times.length < least) return undefined;
+  const length = Math.min(stretch, times.length);
+  const rates: number[] = [];
+  for (let first = 0; first + length <= times.length; first += 1) {
+    const spanMs = (times[first] as number) - (times[first + length - 1] as number);
+    rates.push(((length - 1) * 1000) / Math.max(50, spanMs));
+  }
+  rates.sort((a, b) => a - b);
+  const fast = rates.at(-1) as number;
+  const median = rates[Math.floor(rates.length / 2)] as number;
+  return { fast, slow: Math.max(median, fast * slowestShare) };
+}

@@ -1,0 +1,194 @@
+/** The call as `GET /v1/calls/{id}` shows it. Every field is always there; what is not known is null. */
+import type { Job, Queue } from 'bullmq';
+import { type Envelope, type HistoryEntry, parseEnvelope, returnValueSchema } from '../call/envelope.ts';
+import type { RedisClient } from '../call/keys.ts';
+import { isSealed, maskInput, openValue, type Sealer } from '../call/seal-input.ts';
+import { type Placement, readPlacement } from '../queue/placement.ts';
+import type { Throughput } from '../queue/throughput.ts';
+import { type Estimate, estimateOf } from './estimate.ts';
+import { type ActiveHold, type CallStatus, callStatus, isFinished, nextAttemptMs } from './status.ts';
+
+/** A hold as the API shows it. */
+export type HoldView = {
+  readonly kind: string;
+  readonly owner: string;
+  readonly reason: string;
+  readonly since: string;
+  readonly until: string | null;
+};
+
+export type CallView = {
+  readonly id: string;
+  readonly upstream: string;
+  readonly operation: string;
+  readonly status: CallStatus;
+  readonly input: Readonly<Record<string, unknown>>;
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly createdAt: string;
+  readonly startedAt: string | null;
+  readonly finishedAt: string | null;
+  readonly attempts: { made: number; max: number; deferrals: number; stalls: number };
+  readonly history: readonly HistoryEntry[];
+  readonly nextAttemptAt: string | null;
+  readonly holds: readonly HoldView[];
+  readonly position: number | null;
+  /** Null unless it waits. */
+  readonly estimate: Estimate | null;
+  readonly result: unknown;
+  readonly error: { code: string; message: string; status: number | null } | null;
+  readonly links: { readonly self: string; readonly upstream: string };
+};
+
+/** What the view needs of a BullMQ job. */
+export type StoredJob = Pick<
+  Job,
+  | 'id'
+  | 'name'
+  | 'data'
+  | 'opts'
+  | 'attemptsMade'
+  | 'stalledCounter'
+  | 'processedOn'
+  | 'finishedOn'
+  | 'returnvalue'
+>;
+
+/** A job and where it stood when it was read. */
+export type StoredCall = { readonly job: StoredJob; readonly placement: Placement };
+
+const readsUntilSettled = 3;
+
+/** Reads a stored call; undefined when there is none (any more). */
+export async function readCall(options: {
+  redis: RedisClient;
+  queue: Pick<Queue, 'getJob' | 'toKey'>;
+  id: string;
+}): Promise<StoredCall | undefined> {
+  for (let read = 1; ; read += 1) {
+    const [placement, job] = await Promise.all([readPlacement(options), options.queue.getJob(options.id)]);
+    if (!job) return undefined;
+    const ended = placement.state === 'completed' || placement.state === 'failed';
+    // Two commands: a call that finished between them is read again, so that the picture is of one moment.
+    const agrees = ended === (job.finishedOn !== undefined);
+    if (agrees || read === readsUntilSettled) return { job, placement };
+  }
+}
+
+/** Draws the call. `sealer` opens a personal result; without one it shows as `[sealed]`. */
+export function callView(options: {
+  upstream: string;
+  call: StoredCall;
+  holds: readonly ActiveHold[];
+  nowMs: number;
+  sealer?: Sealer;
+  /** Without it the estimate has no times. */
+  throughput?: Throughput;
+}): CallView {
+  const { upstream, call, nowMs, sealer } = options;
+  const { job, placement } = call;
+  const id = job.id ?? '';
+  const envelope = envelopeOf(job);
+  const facts = { envelope, placement, attemptsMade: job.attemptsMade, holds: options.holds, nowMs };
+  const status = callStatus(facts);
+  const success = status === 'succeeded' ? returnValueSchema.safeParse(job.returnvalue).data : undefined;
+  const history = success ? [...envelope.history, success.attempt] : envelope.history;
+  // A list does not read the only attempt of a call that went through at once. A waiting call may have been taken and
+  // given back without an attempt.
+  const begun = placement.state === 'active' || status === 'succeeded';
+  const waiting = placement.state === 'waiting' || placement.state === 'delayed';
+  const nextMs = nextAttemptMs(facts);
+  const position = placement.state === 'waiting' ? placement.position : null;
+  return {
+    id,
+    upstream,
+    operation: envelope.operation,
+    status,
+    input: maskInput(envelope.input),
+    options: envelope.options,
+    createdAt: envelope.createdAt,
+    startedAt: history[0]?.at ?? (begun ? isoTime(job.processedOn) : null),
+    finishedAt: isFinished(status) ? isoTime(job.finishedOn) : null,
+    attempts: {
+      made: attemptsCharged(envelope, job.attemptsMade, status),
+      max: job.opts.attempts ?? envelope.options.maxAttempts,
+      deferrals: envelope.deferrals,
+      stalls: job.stalledCounter ?? 0,
+    },
+    history: history.map(publicEntry),
+    nextAttemptAt: isoTime(nextMs),
+    holds: waiting ? options.holds.map(holdView) : [],
+    position,
+    estimate: estimateOf({
+      status,
+      holds: options.holds,
+      position,
+      nextAttemptMs: nextMs,
+      nowMs,
+      ...(envelope.handedBack && { handedBack: envelope.handedBack.reason }),
+      ...(options.throughput && { throughput: options.throughput }),
+    }),
+    result: success ? resultOf(success.result, sealer) : null,
+    error: errorOf(envelope, status),
+    links: { self: `/v1/calls/${id}`, upstream: `/v1/upstreams/${upstream}` },
+  };
+}
+
+/** A hold with ISO times. */
+export function holdView(hold: ActiveHold): HoldView {
+  const { kind, owner, reason, since, until } = hold;
+  return { kind, owner, reason, since: new Date(since).toISOString(), until: isoTime(until) };
+}
+
+/** BullMQ counts ending a job as an attempt, whether or not one was made. */
+function attemptsCharged(envelope: Envelope, attemptsMade: number, status: CallStatus): number {
+  const endedBySettling = envelope.settled !== undefined && isFinished(status) && status !== 'succeeded';
+  if (!endedBySettling) return attemptsMade;
+  const charged = envelope.settled?.charged ?? (status === 'failed' || status === 'in_doubt');
+  return charged ? attemptsMade : Math.max(0, attemptsMade - 1);
+}
+
+function errorOf(envelope: Envelope, status: CallStatus): CallView['error'] {
+  if (!isFinished(status) || status === 'succeeded') return null;
+  if (envelope.settled) {
+    const { code, message, httpStatus } = envelope.settled;
+    return { code, message, status: httpStatus ?? null };
+  }
+  return status === 'in_doubt'
+    ? {
+        code: 'sent_without_answer',
+        message: 'It was sent and its worker was lost before the answer.',
+        status: null,
+      }
+    : { code: 'worker_failed', message: 'The worker could not finish the call.', status: null };
+}
+
+function resultOf(stored: unknown, sealer: Sealer | undefined): unknown {
+  if (!isSealed(stored)) return stored ?? null;
+  return sealer ? openValue(stored, sealer) : '[sealed]';
+}
+
+function publicEntry(entry: HistoryEntry): HistoryEntry {
+  const { at, durationMs, outcome, status, code, message, worker } = entry;
+  return { at, durationMs, outcome, status, code, message, worker };
+}
+
+/** A job that cannot be read is still shown, with what BullMQ itself knows of it. */
+function envelopeOf(job: StoredJob): Envelope {
+  const parsed = parseEnvelope(job.data);
+  if (parsed.ok) return parsed.envelope;
+  return {
+    v: 1,
+    operation: job.name,
+    input: {},
+    options: { ifOpen: 'defer', priority: 0, maxAttempts: job.opts.attempts ?? 0 },
+    createdAt: new Date(job.opts.timestamp ?? 0).toISOString(),
+    requestId: '',
+    deferrals: 0,
+    trials: 0,
+    history: [],
+  };
+}
+
+function isoTime(ms: number | null | undefined): string | null {
+  return ms === null || ms === undefined ? null : new Date(ms).toISOString();
+}

@@ -1,0 +1,158 @@
+/**
+ * The last good result of a read with the same input, for `ifOpen: "stale"`.
+ *
+ * A successful call costs nothing extra while nobody asks for stale results: web finds them among the completed
+ * jobs, where they are kept anyway, by a key that is stored in the job's envelope. Who asks marks the operation
+ * as wanted for a week; workers learn that within seconds and from then on also keep each result under its own
+ * key, so that it outlives the job. Always true: what is sealed in the job is sealed here.
+ */
+import { createHash } from 'node:crypto';
+import type { Queue } from 'bullmq';
+import { z } from 'zod';
+import { canonicalJson } from '../call/canonical-json.ts';
+import { returnValueSchema } from '../call/envelope.ts';
+import type { RedisClient } from '../call/keys.ts';
+
+/** How long a result may be served unless configured otherwise. */
+export const staleTtlDefaultSeconds = 24 * 60 * 60;
+
+const wantedForMs = 7 * 24 * 60 * 60 * 1000;
+const sliceSize = 250;
+
+/** A result as it is stored: `result` sealed if personal. `id` is the call that got it, at `finishedMs`. */
+export type LastGood = { readonly id: string; readonly finishedMs: number; readonly result: unknown };
+
+type Reading = { readonly redis: RedisClient; readonly root: string };
+
+const keptSchema = z.looseObject({ id: z.string(), finishedMs: z.number(), result: z.unknown() });
+
+/** Names one question to an upstream: same operation and input → same text. Input in clear. */
+export function resultKeyOf(operation: string, input: unknown): string {
+  return createHash('sha256')
+    .update(canonicalJson([operation, input]))
+    .digest('hex');
+}
+
+/** Tells the workers that results of this operation are asked for. */
+export async function wantLastGood({ redis, root }: Reading, operation: string): Promise<void> {
+  await redis.zadd(wantedKey(root), Date.now(), operation);
+}
+
+/** The operations whose results somebody asked for within the last week. */
+export async function wantedLastGood({ redis, root }: Reading): Promise<ReadonlySet<string>> {
+  return new Set(await redis.zrangebyscore(wantedKey(root), Date.now() - wantedForMs, '+inf'));
+}
+
+/** Keeps a result for `ttlSeconds`. */
+export async function keepLastGood(
+  { redis, root }: Reading,
+  resultKey: string,
+  good: LastGood,
+  ttlSeconds: number,
+): Promise<void> {
+  await redis.set(lastGoodKey(root, resultKey), JSON.stringify(good), 'EX', ttlSeconds);
+}
+
+/** Finds last good results. One per upstream and process: it remembers which completed jobs it has seen. */
+export class LastGoodFinder {
+  readonly #redis: RedisClient;
+  readonly #root: string;
+  readonly #queue: Pick<Queue, 'toKey'>;
+  readonly #jobs = new Map<string, string>();
+  #seenMs = 0;
+  #looking: Promise<void> | undefined;
+
+  constructor({ redis, root, queue }: Reading & { queue: Pick<Queue, 'toKey'> }) {
+    this.#redis = redis;
+    this.#root = root;
+    this.#queue = queue;
+  }
+
+  /** The newest good result that is no older than `maxAgeMs`. Rejects when Redis cannot be read. */
+  async find(resultKey: string, maxAgeMs: number): Promise<LastGood | undefined> {
+    const [kept, job] = await Promise.all([this.#kept(resultKey), this.#ofJob(resultKey)]);
+    const newest = [kept, job]
+      .filter((good) => good !== undefined)
+      .sort((a, b) => b.finishedMs - a.finishedMs)[0];
+    return newest && Date.now() - newest.finishedMs <= maxAgeMs ? newest : undefined;
+  }
+
+  async #kept(resultKey: string): Promise<LastGood | undefined> {
+    const text = await this.#redis.get(lastGoodKey(this.#root, resultKey));
+    return text === null ? undefined : keptSchema.safeParse(JSON.parse(text)).data;
+  }
+
+  async #ofJob(resultKey: string): Promise<LastGood | undefined> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined;
+    });
+    await this.#looking;
+    const id = this.#jobs.get(resultKey);
+    if (id === undefined) return undefined;
+    const [text, at] = await this.#redis.hmget(this.#queue.toKey(id), 'returnvalue', 'finishedOn');
+    const value = returnValueSchema.safeParse(text ? JSON.parse(text) : undefined).data;
+    return value && at ? { id, finishedMs: Number(at), result: value.result } : undefined;
+  }
+
+  /** Takes in what was completed since the last look; small steps, so that Redis serves others in between. */
+  async #look(): Promise<void> {
+    const completed = this.#queue.toKey('completed');
+    for (let from = this.#seenMs; ; ) {
+      const reply = (await this.#redis.eval(
+        findScript,
+        1,
+        completed,
+        this.#queue.toKey(''),
+        from,
+        sliceSize,
+      )) as [string[], string, number];
+      const [pairs, lastMs, count] = reply;
+      for (let i = 0; i + 1 < pairs.length; i += 2)
+        this.#jobs.set(pairs[i] as string, pairs[i + 1] as string);
+      if (count > 0) this.#seenMs = Number(lastMs);
+      if (count < sliceSize) break;
+      from = Number(lastMs);
+    }
+    await this.#forgetTrimmed(completed);
+  }
+
+  /** What was trimmed is of no use any more: begin anew before the map outgrows what is kept. */
+  async #forgetTrimmed(completed: string): Promise<void> {
+    if (this.#jobs.size <= 1000 || this.#jobs.size <= 2 * (await this.#redis.zcard(completed))) return;
+    this.#jobs.clear();
+    this.#seenMs = 0;
+  }
+}
+
+// Jobs of one millisecond are never torn apart: the slice goes on to the end of its last millisecond.
+const findScript = `
+local ids = redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[2], '+inf', 'LIMIT', 0, tonumber(ARGV[3]))
+local last = ARGV[2]
+if #ids == tonumber(ARGV[3]) then
+  last = redis.call('ZSCORE', KEYS[1], ids[#ids])
+  if last == ARGV[2] then ids = redis.call('ZRANGEBYSCORE', KEYS[1], last, last)
+    last = string.format('%.0f', tonumber(last) + 1) end
+elseif #ids > 0 then
+  last = redis.call('ZSCORE', KEYS[1], ids[#ids])
+end
+local pairs = {}
+for _, id in ipairs(ids) do
+  local data = redis.call('HGET', ARGV[1] .. id, 'data')
+  if data and string.find(data, '"resultKey":', 1, true) then
+    local ok, envelope = pcall(cjson.decode, data)
+    if ok and type(envelope.resultKey) == 'string' then
+      pairs[#pairs + 1] = envelope.resultKey
+      pairs[#pairs + 1] = id
+    end
+  end
+end
+return {pairs, last, #ids}
+`;
+
+function wantedKey(root: string): string {
+  return `${root}:last-good-wanted`;
+}
+
+function lastGoodKey(root: string, resultKey: string): string {
+  return `${root}:last-good:${resultKey}`;
+}

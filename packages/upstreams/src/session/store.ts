@@ -1,0 +1,296 @@
+/**
+ * One signed-in session per upstream for the whole fleet, kept sealed in Redis, with one sign-in at a time.
+ *
+ * Always true:
+ * - reading the cached session costs no Redis command; a stale cache is found out by the upstream's
+ *   signed-out answer, and `renew` then hands over whatever newer session the fleet has;
+ * - at most one sign-in runs in the fleet (a leased lock with a fencing number); a holder that died delays the
+ *   next one by at most the lease and loses nothing of the session, and one that wakes up after its lease, or
+ *   after a person has signed in, changes nothing;
+ * - credentials that were refused are not tried again by anyone until they change or a person says so: too
+ *   many wrong tries lock accounts;
+ * - only the sealed form of session data ever reaches Redis, and of credentials only a fingerprint.
+ */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Outcome } from '../contract/upstream.ts';
+import { unlessAborted } from '../http/abort.ts';
+import { PendingSignIn } from './pending-sign-in.ts';
+import {
+  claimScript,
+  clearScript,
+  completeScript,
+  failScript,
+  refuseScript,
+  rotateScript,
+  runScript,
+  type Script,
+  type SessionRedis,
+  storeScript,
+} from './scripts.ts';
+import { openJson, type SessionSealer, sealJson } from './sealed-json.ts';
+
+/** A signed-in session. `data` is what the upstream's client keeps: cookies, tokens. JSON values only. */
+export type Session = {
+  readonly id: string;
+  /** Goes up with each `rotate`; same id = same sign-in. */
+  readonly revision: number;
+  /** Milliseconds since 1970, by the clock of the worker that signed in. */
+  readonly signedInAt: number;
+  readonly data: unknown;
+};
+
+/** An outcome of an attempt that got nowhere. */
+export type FailedOutcome = Exclude<Outcome, { kind: 'done' }>;
+
+/** What one try to sign in came to. `refused`: the credentials are wrong. `failed`: the upstream or network. */
+export type SignInAnswer =
+  | { readonly kind: 'signed-in'; readonly data: unknown }
+  | { readonly kind: 'refused'; readonly code: string; readonly message: string }
+  | { readonly kind: 'failed'; readonly outcome: FailedOutcome };
+
+/**
+ * What `renew` came to. `fresh`: the session was signed in during this call, by us or by the one we waited for;
+ * else it was there already and may be stale itself. `remembered`: nobody tried now, the same credentials were
+ * refused before.
+ */
+export type Renewal =
+  | { readonly kind: 'session'; readonly session: Session; readonly fresh: boolean }
+  | {
+      readonly kind: 'refused';
+      readonly code: string;
+      readonly message: string;
+      readonly remembered: boolean;
+    }
+  | { readonly kind: 'failed'; readonly outcome: FailedOutcome };
+
+export type SessionStoreOptions = {
+  readonly redis: SessionRedis;
+  /** `<prefix>:{<upstream>}`: every key starts with it. */
+  readonly root: string;
+  readonly sealer: SessionSealer;
+  /** Id of this worker, kept in session ids so that an operator can see who signed in. */
+  readonly worker: string;
+  /** Longest time one sign-in may take; its abort signal fires a little earlier. Default 15 s. */
+  readonly leaseMs?: number;
+  /** How often a waiter looks for the leader's session. Default 100 ms. */
+  readonly pollMs?: number;
+  /** Told when this process has signed in and the session stands. Must not throw. */
+  readonly onSignedIn?: () => void;
+};
+
+type Known = Pick<Session, 'id' | 'revision'>;
+type Flight = { readonly number: string; readonly staleId: string; readonly fingerprint: string };
+
+const NOBODY: Known = { id: '', revision: 0 };
+const FAILURE_KEPT_MS = 60_000;
+
+export class SessionStore {
+  /** What lies between two steps of an interactive sign-in. */
+  readonly pending: PendingSignIn;
+  readonly #options: SessionStoreOptions & Required<Pick<SessionStoreOptions, 'leaseMs' | 'pollMs'>>;
+  #cached: Session | null = null;
+  /** Sign-ins this process leads or waits for, by what they replace. */
+  readonly #flights = new Map<string, Promise<Renewal>>();
+
+  constructor(options: SessionStoreOptions) {
+    this.#options = { leaseMs: 15_000, pollMs: 100, ...options };
+    const { redis, sealer } = options;
+    this.pending = new PendingSignIn({ redis, sealer, key: this.#key() });
+  }
+
+  /** The fleet's session as this process knows it; asks Redis only while it knows none. */
+  async load(): Promise<Session | null> {
+    return this.#cached ?? this.refresh();
+  }
+
+  /** Reads the fleet's session from Redis anew. Null: none, or one sealed with another key. */
+  async refresh(): Promise<Session | null> {
+    const fields = await this.#options.redis.hmget(this.#key(), 'id', 'revision', 'sealed', 'signedInAt');
+    this.#cached = this.#open(fields);
+    return this.#cached;
+  }
+
+  /**
+   * A session other than `stale` (the session just found signed out, null: there is none), by a sign-in only if the
+   * fleet has none. `fingerprint` is of the credentials (`credentialsFingerprint`). `signIn` must end soon
+   * after its signal aborts. It is shared: `signal`, the caller's own, ends only the caller's waiting, which
+   * then rejects with the signal's reason. Rejects also when `signIn` throws or Redis fails.
+   */
+  async renew(
+    stale: Known | null,
+    fingerprint: string,
+    signIn: (signal: AbortSignal) => Promise<SignInAnswer>,
+    signal?: AbortSignal,
+  ): Promise<Renewal> {
+    signal?.throwIfAborted();
+    const known = stale ?? NOBODY;
+    const cached = this.#cached;
+    if (cached && (cached.id !== known.id || cached.revision !== known.revision)) {
+      return { kind: 'session', session: cached, fresh: false };
+    }
+    this.#cached = null;
+    const key = `${known.id} ${known.revision} ${fingerprint}`;
+    let flight = this.#flights.get(key);
+    if (!flight) {
+      flight = this.#fly(known, fingerprint, signIn).finally(() => this.#flights.delete(key));
+      this.#flights.set(key, flight);
+    }
+    return signal ? unlessAborted(flight, signal) : flight;
+  }
+
+  /** Saves changed data of session `id`. False: it has ended or is being renewed, and nothing was saved. */
+  async rotate(id: string, data: unknown): Promise<boolean> {
+    const revision = Number(await this.#run(rotateScript, ['', ':lock'], [id, this.#seal(data)]));
+    if (revision === 0) {
+      if (this.#cached?.id === id) this.#cached = null;
+      return false;
+    }
+    if (this.#cached?.id === id) this.#cached = { ...this.#cached, revision, data };
+    return true;
+  }
+
+  /** Puts in place a session that a person has signed in; refusals, pending steps and renewals under way are over. */
+  async store(data: unknown): Promise<Session> {
+    const session = this.#newSession(data);
+    const args = [session.id, this.#seal(data), session.signedInAt];
+    await this.#run(storeScript, ['', ':refusal', ':pending', ':lock'], args);
+    this.#cached = session;
+    return session;
+  }
+
+  /** Forgets the session everywhere; with an id only if that one is still current. */
+  async clear(id = ''): Promise<void> {
+    if (id === '' || this.#cached?.id === id) this.#cached = null;
+    await this.#run(clearScript, [''], [id]);
+  }
+
+  /** The remembered refusal of credentials; null when there is none. For display. */
+  async refusal(): Promise<{ code: string; message: string; at: number } | null> {
+    const [code, message, at] = await this.#options.redis.hmget(
+      this.#key(':refusal'),
+      'code',
+      'message',
+      'at',
+    );
+    return code ? { code, message: message ?? '', at: Number(at) } : null;
+  }
+
+  /** True when credentials were refused, and they were others than these. */
+  async refusedOthers(fingerprint: string): Promise<boolean> {
+    const refused = await this.#options.redis.hget(this.#key(':refusal'), 'fingerprint');
+    return refused !== null && refused !== fingerprint;
+  }
+
+  /** Lets refused credentials be tried once more: the account was unlocked, say. */
+  async forgetRefusal(): Promise<void> {
+    await forgetRefusal(this.#options);
+  }
+
+  async #fly(
+    stale: Known,
+    fingerprint: string,
+    signIn: (signal: AbortSignal) => Promise<SignInAnswer>,
+  ): Promise<Renewal> {
+    let known = stale;
+    let waitedFor = '';
+    for (;;) {
+      const args = [known.id, known.revision, fingerprint, this.#options.leaseMs, waitedFor];
+      const keys = ['', ':lock', ':flight', ':refusal', ':failure'];
+      const [verdict, ...rest] = (await this.#run(claimScript, keys, args)) as [string, ...string[]];
+      if (verdict === 'session') {
+        const session = this.#open(rest);
+        // Sealed with a key we do not have: of no use to us, so it is as good as stale.
+        if (!session) known = { id: rest[0] ?? '', revision: Number(rest[1]) };
+        else {
+          this.#cached = session;
+          return { kind: 'session', session, fresh: waitedFor !== '' };
+        }
+      } else if (verdict === 'refused') {
+        return { kind: 'refused', code: rest[0] ?? '', message: rest[1] ?? '', remembered: true };
+      } else if (verdict === 'failed') {
+        return { kind: 'failed', outcome: JSON.parse(rest[0] ?? '') as FailedOutcome };
+      } else if (verdict === 'lead') {
+        const flight = { number: rest[0] ?? '', staleId: stale.id, fingerprint };
+        const renewal = await this.#lead(flight, signIn);
+        if (renewal) return renewal;
+      } else {
+        waitedFor ||= rest[0] ?? '';
+        await pause(this.#options.pollMs * (0.75 + Math.random() / 2));
+      }
+    }
+  }
+
+  /** Signs in as the fleet's only one. Null: the lease ran out or a person signed in, so another's result counts. */
+  async #lead(
+    { number: flight, staleId, fingerprint }: Flight,
+    signIn: (signal: AbortSignal) => Promise<SignInAnswer>,
+  ): Promise<Renewal | null> {
+    let answer: SignInAnswer;
+    try {
+      answer = await signIn(AbortSignal.timeout(Math.ceil(this.#options.leaseMs * 0.9)));
+    } catch (error) {
+      await this.#fail(flight, signInBroke);
+      throw error;
+    }
+    if (answer.kind === 'failed') return (await this.#fail(flight, answer.outcome)) ? answer : null;
+    if (answer.kind === 'refused') {
+      const args = [flight, fingerprint, answer.code, answer.message, Date.now(), staleId];
+      const ours = await this.#run(refuseScript, ['', ':lock', ':refusal'], args);
+      return ours === 1 ? { ...answer, remembered: false } : null;
+    }
+    const session = this.#newSession(answer.data);
+    const args = [flight, session.id, this.#seal(session.data), session.signedInAt];
+    if ((await this.#run(completeScript, ['', ':lock', ':refusal'], args)) !== 1) return null;
+    this.#cached = session;
+    this.#options.onSignedIn?.();
+    return { kind: 'session', session, fresh: true };
+  }
+
+  async #fail(flight: string, outcome: FailedOutcome): Promise<boolean> {
+    const args = [flight, JSON.stringify(outcome), FAILURE_KEPT_MS];
+    return (await this.#run(failScript, [':lock', ':failure'], args)) === 1;
+  }
+
+  #newSession(data: unknown): Session {
+    return { id: `${this.#options.worker}-${randomUUID()}`, revision: 1, signedInAt: Date.now(), data };
+  }
+
+  #open([id, revision, sealed, signedInAt]: readonly (string | null | undefined)[]): Session | null {
+    if (!id || !sealed) return null;
+    const data = openJson(this.#options.sealer, sealed);
+    return data === null ? null : { id, revision: Number(revision), signedInAt: Number(signedInAt), data };
+  }
+
+  #seal(data: unknown): string {
+    return sealJson(this.#options.sealer, data);
+  }
+
+  #key(suffix = ''): string {
+    return `${this.#options.root}:session${suffix}`;
+  }
+
+  #run(script: Script, suffixes: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+    return runScript(
+      this.#options.redis,
+      script,
+      suffixes.map((suffix) => this.#key(suffix)),
+      args,
+    );
+  }
+}
+
+/** Lets refused credentials be tried once more; for who has no session to keep. `root` as in the store's options. */
+export async function forgetRefusal({
+  redis,
+  root,
+}: Pick<SessionStoreOptions, 'redis' | 'root'>): Promise<void> {
+  await redis.del(`${root}:session:refusal`);
+}
+
+const signInBroke: FailedOutcome = {
+  kind: 'retry',
+  health: 'unknown',
+  code: 'sign_in_error',
+  message: 'The sign-in stopped on an error of our own.',
+};
