@@ -6,7 +6,7 @@ import { LastGoodFinder } from '@recloser/calls/write/last-good';
 import type { Env } from '@recloser/runtime/env/env';
 import { createLogger, type Logger } from '@recloser/runtime/observe/logger';
 import { createMetrics } from '@recloser/runtime/observe/metrics';
-import { startTracing } from '@recloser/runtime/observe/tracing';
+import { startTracing } from '@recloser/runtime/observe/start-tracing';
 import { listen } from '@recloser/runtime/process/http-server';
 import { runUntilSignal } from '@recloser/runtime/process/shutdown';
 import { connectRedis, type Redis, type RedisRole } from '@recloser/runtime/redis/connection';

@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { ConfigError } from '@recloser/runtime/env/env';
 import { createLogger, type Logger } from '@recloser/runtime/observe/logger';
 import { createMetrics } from '@recloser/runtime/observe/metrics';
-import { startTracing } from '@recloser/runtime/observe/tracing';
+import { startTracing } from '@recloser/runtime/observe/start-tracing';
 import type { HealthCheck } from '@recloser/runtime/process/health';
 import { ListenError, listen } from '@recloser/runtime/process/http-server';
 import { runUntilSignal } from '@recloser/runtime/process/shutdown';

@@ -1,17 +1,7 @@
 /** Where a call stands right after it was stored, and what holds it: for the 202, without reading the call back. */
-import { type Placement, readPlacements } from '@recloser/calls/queue/placement';
-import type { Throughput } from '@recloser/calls/queue/throughput';
-import type { UpstreamStateView, WebDeps, WebUpstream } from '../http/web-deps.ts';
+import { readPlacements } from '@recloser/calls/queue/placement';
+import type { Look, LookAtCall, WebDeps, WebUpstream } from '../http/web-deps.ts';
 import { gather } from './batch-per-turn.ts';
-
-export type Look = {
-  readonly state: UpstreamStateView;
-  readonly placement: Placement;
-  readonly throughput: Throughput | undefined;
-};
-
-/** Rejects when Redis cannot be read. */
-export type LookAtCall = (upstream: WebUpstream, id: string) => Promise<Look>;
 
 /** Calls of one upstream that are asked for together are looked at together. */
 export function createLookAtCall(

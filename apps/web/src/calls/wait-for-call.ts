@@ -8,36 +8,7 @@
 import { EventEmitter } from 'node:events';
 import type { RedisClient } from '@recloser/calls/call/keys';
 import { QueueEvents } from 'bullmq';
-
-/** Where the events of one upstream are. */
-export type EventSource = { readonly name: string; readonly root: string };
-
-export type CallWaiter = {
-  /**
-   * Runs `look` until it says the call is finished, the time is up, the client has gone or the process stops;
-   * returns what `look` saw last.
-   */
-  wait<Seen>(options: {
-    source: EventSource;
-    id: string;
-    timeoutMs: number;
-    signal: AbortSignal;
-    look: () => Promise<{ readonly finished: boolean; readonly seen: Seen }>;
-  }): Promise<Seen>;
-  /**
-   * Runs `look` now, after each event of the call and every `everyMs`, until it says the call is finished, the
-   * client has gone or the process stops. Rejects when `look` does.
-   */
-  follow(options: {
-    source: EventSource;
-    id: string;
-    everyMs: number;
-    signal: AbortSignal;
-    look: () => Promise<{ readonly finished: boolean }>;
-  }): Promise<void>;
-  /** Ends every wait now and closes the connections. Safe to call twice. */
-  stop(): Promise<void>;
-};
+import type { CallWaiter, EventSource } from '../http/web-deps.ts';
 
 type Log = Record<'warn', (object: object, message: string) => void>;
 

@@ -1,7 +1,7 @@
 /** What a route is: a handler takes a plain request and returns a plain answer, and knows no framework. */
 import type { TraceHeaders } from '@recloser/runtime/observe/tracing';
 import type { Scope } from './api-keys.ts';
-import type { ProblemCode } from './problem.ts';
+import type { ProblemCode } from './problem-codes.ts';
 
 export type ApiRequest = {
   readonly params: Readonly<Record<string, string>>;

@@ -3,6 +3,8 @@ import type { BreakerRecord, Hold } from '@recloser/breaker/record';
 import type { RedisClient } from '@recloser/calls/call/keys';
 import type { Sealer } from '@recloser/calls/call/seal-input';
 import type { CallbackHosts } from '@recloser/calls/callback/hosts';
+import type { Placement } from '@recloser/calls/queue/placement';
+import type { Throughput } from '@recloser/calls/queue/throughput';
 import type { LastGoodFinder } from '@recloser/calls/write/last-good';
 import type { SucceededRetention } from '@recloser/calls/write/retention';
 import type { Logger } from '@recloser/runtime/observe/logger';
@@ -11,10 +13,6 @@ import type { ConfirmWritten } from '@recloser/runtime/redis/replicas';
 import type { RedisSafety } from '@recloser/runtime/redis/safety';
 import type { OperationDefinition } from '@recloser/upstreams/contract/upstream';
 import type { Queue } from 'bullmq';
-import type { LookAtCall } from '../calls/look-at-call.ts';
-import type { CallWaiter } from '../calls/wait-for-call.ts';
-import type { BacklogGauge } from '../intake/backlog.ts';
-import type { ThroughputGauge } from '../upstreams/throughput-gauge.ts';
 import type { KeyRing } from './key-ring.ts';
 import type { RateLimit } from './rate-limit.ts';
 import type { WebMetrics } from './web-metrics.ts';
@@ -76,4 +74,53 @@ export type WebDeps = {
   readonly metrics: WebMetrics;
   readonly tracing?: Tracing;
   readonly log: Logger;
+};
+
+export type BacklogGauge = {
+  /** True when the upstream has no room for `count` more waiting calls. */
+  isFull(upstream: WebUpstream, count?: number): boolean;
+};
+
+export type ThroughputGauge = {
+  /** Undefined when there is too little to measure, or Redis is away. Never rejects. */
+  read(upstream: Pick<WebUpstream, 'name' | 'queue'>): Promise<Throughput | undefined>;
+};
+
+export type Look = {
+  readonly state: UpstreamStateView;
+  readonly placement: Placement;
+  readonly throughput: Throughput | undefined;
+};
+
+/** Rejects when Redis cannot be read. */
+export type LookAtCall = (upstream: WebUpstream, id: string) => Promise<Look>;
+
+/** Where the events of one upstream are. */
+export type EventSource = { readonly name: string; readonly root: string };
+
+export type CallWaiter = {
+  /**
+   * Runs `look` until it says the call is finished, the time is up, the client has gone or the process stops;
+   * returns what `look` saw last.
+   */
+  wait<Seen>(options: {
+    source: EventSource;
+    id: string;
+    timeoutMs: number;
+    signal: AbortSignal;
+    look: () => Promise<{ readonly finished: boolean; readonly seen: Seen }>;
+  }): Promise<Seen>;
+  /**
+   * Runs `look` now, after each event of the call and every `everyMs`, until it says the call is finished, the
+   * client has gone or the process stops. Rejects when `look` does.
+   */
+  follow(options: {
+    source: EventSource;
+    id: string;
+    everyMs: number;
+    signal: AbortSignal;
+    look: () => Promise<{ readonly finished: boolean }>;
+  }): Promise<void>;
+  /** Ends every wait now and closes the connections. Safe to call twice. */
+  stop(): Promise<void>;
 };

@@ -5,10 +5,9 @@
 import { type CallView, callView } from '@recloser/calls/read/view';
 import type { EnqueueResult } from '@recloser/calls/write/enqueue';
 import { awaitCall, type FoundCall, missingCall } from '../calls/find-call.ts';
-import type { Look } from '../calls/look-at-call.ts';
 import { storageUnknown } from '../http/problem.ts';
 import type { ApiResponse } from '../http/route.ts';
-import type { WebDeps, WebUpstream } from '../http/web-deps.ts';
+import type { Look, WebDeps, WebUpstream } from '../http/web-deps.ts';
 
 /** `look`: where the call stood when Redis had stored it. */
 type Stored = Extract<EnqueueResult, { kind: 'stored' }> & { readonly look?: Promise<Look> };

@@ -5,12 +5,7 @@
 
 import type { RedisClient } from '@recloser/calls/call/keys';
 import { readQueueDepth } from '@recloser/calls/queue/depth';
-import type { WebUpstream } from '../http/web-deps.ts';
-
-export type BacklogGauge = {
-  /** True when the upstream has no room for `count` more waiting calls. */
-  isFull(upstream: WebUpstream, count?: number): boolean;
-};
+import type { BacklogGauge, WebUpstream } from '../http/web-deps.ts';
 
 type Reading = { backlog: number; readAtMs: number };
 

@@ -4,7 +4,8 @@ import { z } from 'zod';
 import { type FieldError, problem } from '../http/problem.ts';
 import type { ApiRequest, ApiResponse } from '../http/route.ts';
 import type { WebDeps } from '../http/web-deps.ts';
-import { findTarget, isIdempotencyKey, type Prepared } from './intake.ts';
+import { findTarget } from './find-target.ts';
+import { isIdempotencyKey, type Prepared } from './intake.ts';
 import { fieldErrors, parseSubmission } from './request-body.ts';
 
 /** Calls in one batch at most. */

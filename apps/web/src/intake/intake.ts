@@ -9,11 +9,11 @@ import {
   type IdempotencyClaim,
   isKnownRequest,
 } from '@recloser/calls/write/enqueue';
-import type { OperationDefinition } from '@recloser/upstreams/contract/upstream';
 import { problem, storageUnavailable, storageUnknown } from '../http/problem.ts';
 import type { ApiRequest, ApiResponse } from '../http/route.ts';
 import { endStoring, traceStoring } from '../http/trace.ts';
 import type { AnswerTimes, UpstreamStateView, WebDeps, WebUpstream } from '../http/web-deps.ts';
+import type { Target } from './find-target.ts';
 import type { Submission } from './request-body.ts';
 import { staleAnswer } from './stale-answer.ts';
 
@@ -22,31 +22,12 @@ const backlogRetrySeconds = 10;
 /** Together they leave time to answer within 2 s whatever Redis does. */
 export const answerTimes: AnswerTimes = { storeMs: 1_700, readBackMs: 250 };
 
-/** The operation a call is for. */
-export type Target = { readonly upstream: WebUpstream; readonly operation: OperationDefinition };
-
 /** A call that was checked and may be stored. */
 export type Prepared = {
   readonly target: Target;
   readonly submission: Submission;
   readonly claim?: IdempotencyClaim;
 };
-
-/** The operation, or the problem with its name. */
-export function findTarget(upstreamName: string, operationName: string, deps: WebDeps): Target | ApiResponse {
-  const upstream = deps.upstreams.get(upstreamName);
-  if (!upstream) {
-    return problem('unknown_upstream', {
-      detail: 'GET /v1/upstreams lists the upstreams.',
-      more: { known: [...deps.upstreams.keys()] },
-    });
-  }
-  const known = Object.keys(upstream.operations);
-  const operation = known.includes(operationName) ? upstream.operations[operationName] : undefined;
-  if (!operation)
-    return problem('unknown_operation', { detail: `${upstreamName} has other operations.`, more: { known } });
-  return { upstream, operation };
-}
 
 /** True for a key of 1 to 255 visible ASCII characters. */
 export function isIdempotencyKey(key: string): boolean {

@@ -5,7 +5,7 @@ import { holdView } from '@recloser/calls/read/view';
 import { type LastGood, resultKeyOf } from '@recloser/calls/write/last-good';
 import type { ApiResponse } from '../http/route.ts';
 import type { UpstreamStateView, WebDeps } from '../http/web-deps.ts';
-import type { Target } from './intake.ts';
+import type { Target } from './find-target.ts';
 import type { Submission } from './request-body.ts';
 
 /** 200 with the result and its age in seconds, or undefined when there is none that is young enough. */

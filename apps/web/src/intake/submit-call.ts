@@ -5,21 +5,19 @@
  * request is asked before, so a request is either refused with a problem or kept.
  */
 import { type IdempotencyClaim, requestFingerprint } from '@recloser/calls/write/enqueue';
-import type { Look } from '../calls/look-at-call.ts';
 import { preferredWait } from '../http/prefer.ts';
 import { problem } from '../http/problem.ts';
 import type { ApiRequest, ApiResponse } from '../http/route.ts';
-import type { WebDeps } from '../http/web-deps.ts';
+import type { Look, WebDeps } from '../http/web-deps.ts';
 import { acceptedAnswer } from './accepted-answer.ts';
+import { findTarget, type Target } from './find-target.ts';
 import {
   answerIfOpen,
-  findTarget,
   isIdempotencyKey,
   type Prepared,
   refuseIntake,
   storeCall,
   storeProblem,
-  type Target,
 } from './intake.ts';
 import { parseSubmission } from './request-body.ts';
 

@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { callOptionsSchema } from '@recloser/calls/write/options';
 import type { OperationDefinition } from '@recloser/upstreams/contract/upstream';
 import { z } from 'zod';
-import { problems } from '../http/problem.ts';
+import { problems } from '../http/problem-codes.ts';
 import { batchItemsMost, batchSchema } from '../intake/batch-body.ts';
 import { callPaths } from './calls.ts';
 import { infoPaths } from './info.ts';

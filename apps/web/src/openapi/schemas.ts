@@ -9,7 +9,7 @@ import { callStatuses } from '@recloser/calls/read/status';
 import type { CallView, HoldView } from '@recloser/calls/read/view';
 import { z } from 'zod';
 import type { ListedCall } from '../calls/list-calls.ts';
-import { type ProblemCode, problems } from '../http/problem.ts';
+import { type ProblemCode, problems } from '../http/problem-codes.ts';
 import type { UpstreamView } from '../upstreams/get-upstreams.ts';
 
 const time = z.iso.datetime({ offset: true });

@@ -1,12 +1,7 @@
 /** How fast each upstream's calls finish, measured at most every two seconds: estimates need no more. */
 import type { RedisClient } from '@recloser/calls/call/keys';
 import { readThroughput, type Throughput } from '@recloser/calls/queue/throughput';
-import type { WebUpstream } from '../http/web-deps.ts';
-
-export type ThroughputGauge = {
-  /** Undefined when there is too little to measure, or Redis is away. Never rejects. */
-  read(upstream: Pick<WebUpstream, 'name' | 'queue'>): Promise<Throughput | undefined>;
-};
+import type { ThroughputGauge } from '../http/web-deps.ts';
 
 type Reading = { readonly atMs: number; readonly measured: Promise<Throughput | undefined> };
 

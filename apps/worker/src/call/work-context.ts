@@ -11,7 +11,7 @@ import type { Job } from 'bullmq';
 import type { StopSwitch } from '../queue/stop-switch.ts';
 import type { Timings } from '../queue/timings.ts';
 import type { Room } from './suspect-gate.ts';
-import type { WorkerMetrics } from './worker-metrics.ts';
+import type { GiveBackReason, WorkerMetrics } from './worker-metrics.ts';
 
 /** A call as BullMQ hands it over. Its data is not trusted before `processCall` parsed it. */
 export type CallJob = Job<Envelope, CallReturnValue>;
@@ -120,16 +120,6 @@ export type Judgement =
       };
     }
   | { readonly kind: 'final'; readonly envelope: Envelope; readonly settled: Settled };
-
-export type GiveBackReason =
-  | 'hold'
-  | 'no_permit'
-  | 'trial'
-  | 'read_back'
-  | 'shutdown'
-  | 'not_run'
-  | 'suspect'
-  | 'fault';
 
 export type Reason = { readonly code: string; readonly message: string; readonly status?: number };
 

@@ -2,7 +2,6 @@
  * What a worker counts. Labels are few and bounded: upstream, operation, outcome; never an id.
  */
 import type { Metrics } from '@recloser/runtime/observe/metrics';
-import type { GiveBackReason } from './work-context.ts';
 
 /** The counters of one upstream. */
 export type WorkerMetrics = {
@@ -55,3 +54,13 @@ export function createWorkerMetrics(metrics: Metrics): (upstream: string) => Wor
     stalled: () => stalled.inc({ upstream }),
   });
 }
+
+export type GiveBackReason =
+  | 'hold'
+  | 'no_permit'
+  | 'trial'
+  | 'read_back'
+  | 'shutdown'
+  | 'not_run'
+  | 'suspect'
+  | 'fault';

@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createLogger } from './logger.ts';
-import { noTracing, startTracing } from './tracing.ts';
+import { startTracing } from './start-tracing.ts';
+import { noTracing } from './tracing.ts';
 import { createTracing } from './tracing-otlp.ts';
 
 const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
@@ -28,7 +29,7 @@ describe('without an endpoint', () => {
       import { registerHooks } from 'node:module';
       const loaded = [];
       registerHooks({ resolve: (name, context, next) => (loaded.push(name), next(name, context)) });
-      const { startTracing } = await import(${JSON.stringify(new URL('./tracing.ts', import.meta.url).href)});
+      const { startTracing } = await import(${JSON.stringify(new URL('./start-tracing.ts', import.meta.url).href)});
       await startTracing({ OTEL_TRACES_SAMPLER_ARG: 1 }, { service: 'test' });
       console.log(loaded.length > 0, loaded.filter((name) => name.includes('opentelemetry')).length);`;
     const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {

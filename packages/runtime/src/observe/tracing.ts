@@ -5,7 +5,6 @@
  * Always true: without an endpoint nothing is traced, nothing of OpenTelemetry is loaded, and the headers that came in
  * go out as they were; what is set on a span is names, numbers and ids, never input, paths, hosts of others or people.
  */
-import type { Logger } from './logger.ts';
 
 /** `traceparent` and perhaps `tracestate`. */
 export type TraceHeaders = Readonly<Record<string, string>>;
@@ -58,16 +57,3 @@ export const noTracing: Tracing = {
   }),
   stop: async () => {},
 };
-
-/** Traces to the endpoint that is configured, or not at all. `service` is the process: `recloser-web`. */
-export async function startTracing(
-  config: TracingConfig,
-  { service, log }: { readonly service: string; readonly log: Logger },
-): Promise<Tracing> {
-  const { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_TRACES_SAMPLER_ARG: ratio } = config;
-  if (endpoint === undefined) return noTracing;
-  // Loaded only when wanted: it costs a process 45 MB, and its start up to a second.
-  const { createTracing } = await import('./tracing-otlp.ts');
-  log.info({ ratio }, 'traces are sent');
-  return createTracing({ endpoint, ratio, service, log });
-}
