@@ -30,7 +30,7 @@ const blows = [
 ] as const;
 type Blow = (typeof blows)[number];
 
-const CONCURRENCY = 6;
+const concurrency = 6;
 const root = 'recloser:{crossmark}';
 
 /** Redis of our own behind a proxy that can be cut. */
@@ -170,7 +170,7 @@ test.each(storms)('%i workers, seed %i', async (workers, seed) => {
     workers,
     env: {
       REDIS_URL: redis.url,
-      WORKER_CONCURRENCY: String(CONCURRENCY),
+      WORKER_CONCURRENCY: String(concurrency),
       CROSSMARK_MAX_ATTEMPTS: '30',
       CROSSMARK_BREAKER_RESET_MS: '800',
     },
@@ -209,7 +209,7 @@ test.each(storms)('%i workers, seed %i', async (workers, seed) => {
     if (move.to !== 'open') continue;
     const end = moves[i + 1]?.at ?? Number.POSITIVE_INFINITY;
     const during = requests.filter(({ at }) => at > move.at && at < end);
-    expect(during.length, `${story}; open at ${move.at}`).toBeLessThanOrEqual(workers * CONCURRENCY);
+    expect(during.length, `${story}; open at ${move.at}`).toBeLessThanOrEqual(workers * concurrency);
   }
   // And it is whole again by itself.
   await until(async () =>

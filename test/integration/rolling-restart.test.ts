@@ -60,12 +60,12 @@ class Poster {
   }
 }
 
-const SESSION_KEY = Buffer.alloc(32, 3).toString('base64');
+const sessionKey = Buffer.alloc(32, 3).toString('base64');
 
 let running: TestStack;
 beforeAll(async () => {
   // Requests held at the gate must not run into the time limit on a slow machine.
-  running = await startTestStack({ workers: 0, env: { SESSION_KEY, CROSSMARK_TIMEOUT_MS: '60000' } });
+  running = await startTestStack({ workers: 0, env: { sessionKey, CROSSMARK_TIMEOUT_MS: '60000' } });
 });
 afterAll(() => running[Symbol.asyncDispose]());
 beforeEach(() => running.api.faults([]));
@@ -106,7 +106,7 @@ async function startWeb(port: number): Promise<ChildHandle> {
     env: {
       ...process.env,
       NODE_ENV: 'development',
-      SESSION_KEY,
+      sessionKey,
       REDIS_URL: running.stack.redisUrl,
       HOST: '127.0.0.1',
       WEB_PORT: String(port),

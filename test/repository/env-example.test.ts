@@ -68,7 +68,7 @@ describe('.env.example', () => {
 
   test.each(configFiles)('tells the defaults of %s', async (path) => {
     const exported = (await import(path)) as Record<string, unknown>;
-    const [, parse] = Object.entries(exported).find(([name]) => /^(parse|read|load)Config$/.test(name)) ?? [];
+    const parse = exported.parseConfig;
     if (typeof parse !== 'function') throw new Error(`${path} exports no parseConfig`);
     expect(parse(example)).toEqual(parse({}));
   });

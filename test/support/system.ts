@@ -14,7 +14,7 @@ import { startWeb } from '@recloser/web/test-kit/web-under-test';
 import { parseConfig } from '@recloser/worker/config';
 import { createWorkers, stopWorkers } from '@recloser/worker/create-workers';
 import { StopSwitch } from '@recloser/worker/queue/stop-switch';
-import { Housekeeper } from '@recloser/worker/upkeep/upkeep';
+import { Upkeep } from '@recloser/worker/upkeep/upkeep';
 import { startSimulator, type TestSimulator } from './simulator.ts';
 import { quick } from './stack.ts';
 
@@ -87,7 +87,7 @@ async function startWorker(web: Web, env: Env, n: number): Promise<() => Promise
   for (const redis of [connections.worker, connections.fast]) writeOncePerTurn(redis);
   const stop = new StopSwitch();
   const staleTtlSeconds = config.STALE_TTL_SECONDS;
-  const housekeeper = new Housekeeper({ redis: connections.fast, staleTtlSeconds, log });
+  const upkeep = new Upkeep({ redis: connections.fast, staleTtlSeconds, log });
   const workers = createWorkers({
     config,
     connections,
@@ -96,13 +96,13 @@ async function startWorker(web: Web, env: Env, n: number): Promise<() => Promise
     metrics: createMetrics('worker'),
     log,
     stop,
-    housekeeper,
+    upkeep,
   });
   await Promise.all(workers.map((worker) => worker.start()));
-  housekeeper.start();
+  upkeep.start();
   return async () => {
     await stopWorkers(workers, { stop, deadlineMs: 1_000, log });
-    await housekeeper.stop();
+    await upkeep.stop();
     for (const redis of Object.values(connections)) redis.disconnect();
   };
 }

@@ -6,10 +6,10 @@
 import { envFields, parseEnv, portField } from '@recloser/runtime/env/env';
 
 /** What `main.ts` needs to start. */
-export type SimulatorConfig = ReturnType<typeof readConfig>;
+export type SimulatorConfig = ReturnType<typeof parseConfig>;
 
 /** Reads SIMULATOR_PORT (3002), HOST and LOG_LEVEL. Throws ConfigError. */
-export function readConfig(env: Readonly<Record<string, string | undefined>>) {
+export function parseConfig(env: Readonly<Record<string, string | undefined>>) {
   const { NODE_ENV, HOST, LOG_LEVEL, LOG_PRETTY } = envFields;
   return parseEnv({ NODE_ENV, HOST, LOG_LEVEL, LOG_PRETTY, SIMULATOR_PORT: portField(3002) }, env);
 }

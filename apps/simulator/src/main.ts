@@ -6,7 +6,7 @@ import { createLogger } from '@recloser/runtime/observe/logger';
 import { ListenError, listen } from '@recloser/runtime/process/http-server';
 import { runUntilSignal } from '@recloser/runtime/process/shutdown';
 import { createSimulator } from './app.ts';
-import { readConfig } from './config.ts';
+import { parseConfig } from './config.ts';
 
 try {
   await main();
@@ -17,7 +17,7 @@ try {
 }
 
 async function main(): Promise<void> {
-  const config = readConfig(process.env);
+  const config = parseConfig(process.env);
   const log = createLogger({
     name: 'simulator',
     level: config.LOG_LEVEL,

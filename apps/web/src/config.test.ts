@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { loadConfig } from './config.ts';
+import { parseConfig } from './config.ts';
 import { authenticate, parseApiKeys } from './http/api-keys.ts';
 import { hostName, isLoopback } from './http/loopback.ts';
 import { preferredWait, queryWait } from './http/prefer.ts';
@@ -8,21 +8,21 @@ import { traceHeaders } from './http/trace.ts';
 // SHA-256 of "key".
 const digest = '2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683';
 
-describe('loadConfig', () => {
+describe('parseConfig', () => {
   it('is open on loopback in development', () => {
-    expect(loadConfig({})).toMatchObject({ WEB_PORT: 3000, HOST: '127.0.0.1', apiKeys: [] });
-    expect(loadConfig({ HOST: 'localhost', API_KEYS: ' ' }).apiKeys).toEqual([]);
-    expect(Object.isFrozen(loadConfig({}))).toBe(true);
+    expect(parseConfig({})).toMatchObject({ WEB_PORT: 3000, HOST: '127.0.0.1', apiKeys: [] });
+    expect(parseConfig({ HOST: 'localhost', API_KEYS: ' ' }).apiKeys).toEqual([]);
+    expect(Object.isFrozen(parseConfig({}))).toBe(true);
   });
 
   it('refuses to be open anywhere else', () => {
-    expect(() => loadConfig({ NODE_ENV: 'production' })).toThrow(/API_KEYS/);
-    expect(() => loadConfig({ HOST: '0.0.0.0' })).toThrow(/API_KEYS.*HOST/);
-    expect(loadConfig({ HOST: '0.0.0.0', API_KEYS: `app:${digest}` }).apiKeys).toHaveLength(1);
+    expect(() => parseConfig({ NODE_ENV: 'production' })).toThrow(/API_KEYS/);
+    expect(() => parseConfig({ HOST: '0.0.0.0' })).toThrow(/API_KEYS.*HOST/);
+    expect(parseConfig({ HOST: '0.0.0.0', API_KEYS: `app:${digest}` }).apiKeys).toHaveLength(1);
   });
 
   it('does not repeat a bad key', () => {
-    expect(() => loadConfig({ API_KEYS: 'app:hunter2' })).toThrow(expect.not.stringContaining('hunter2'));
+    expect(() => parseConfig({ API_KEYS: 'app:hunter2' })).toThrow(expect.not.stringContaining('hunter2'));
   });
 });
 

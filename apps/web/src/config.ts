@@ -36,7 +36,7 @@ export type WebConfig = Readonly<
 >;
 
 /** Parses the environment. Throws `ConfigError`, which names what to do and repeats no value. */
-export function loadConfig(env: Env): WebConfig {
+export function parseConfig(env: Env): WebConfig {
   const { API_KEYS, CALLBACK_HOSTS, ...rest } = parseEnv(shape, env);
   const parsed = parseApiKeys(API_KEYS ?? '');
   if (!parsed.ok) throw new ConfigError(`The configuration is not valid:\n  API_KEYS: ${parsed.problem}`);

@@ -20,14 +20,14 @@ import { definitions } from '@recloser/upstreams/definitions';
 import { createApp } from './app.ts';
 import { createLookAtCall } from './calls/look-at-call.ts';
 import { createCallWaiter } from './calls/wait-for-call.ts';
-import { loadConfig, type WebConfig } from './config.ts';
+import { parseConfig, type WebConfig } from './config.ts';
 import { createKeyRing } from './http/key-ring.ts';
 import { createRateLimit } from './http/rate-limit.ts';
 import type { WebUpstream } from './http/web-deps.ts';
 import { createWebMetrics } from './http/web-metrics.ts';
 import { createBacklogGauge } from './intake/backlog.ts';
 import { answerTimes } from './intake/intake.ts';
-import { createWantedNotes } from './intake/wanted-results.ts';
+import { createNoteWanted } from './intake/wanted-results.ts';
 import { createFleetMetrics, type FleetSource } from './upstreams/fleet-metrics.ts';
 import { openQueue } from './upstreams/open-queue.ts';
 import { createThroughputGauge } from './upstreams/throughput-gauge.ts';
@@ -68,7 +68,7 @@ async function start(config: WebConfig): Promise<void> {
     retention: config.retention,
     staleTtlSeconds: config.STALE_TTL_SECONDS,
     answerTimes,
-    noteWanted: createWantedNotes(redis),
+    noteWanted: createNoteWanted(redis),
     memoryLimitShare,
     safety: watch.current,
     checkSafety: watch.check,
@@ -151,7 +151,7 @@ function openMetrics(redis: Redis, upstreams: readonly WebUpstream[], safety: Fl
 const expected = new Set<unknown>(['config_invalid', 'listen_failed']);
 
 try {
-  await start(loadConfig(process.env));
+  await start(parseConfig(process.env));
 } catch (error) {
   const known = error instanceof Error && 'code' in error && expected.has(error.code);
   const reason = error instanceof Error ? (known ? error.message : error.stack) : String(error);

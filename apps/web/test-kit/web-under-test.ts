@@ -26,7 +26,7 @@ import type { CallWaiter, WebDeps, WebUpstream } from '../src/http/web-deps.ts';
 import { createWebMetrics } from '../src/http/web-metrics.ts';
 import { createBacklogGauge } from '../src/intake/backlog.ts';
 import { answerTimes } from '../src/intake/intake.ts';
-import { createWantedNotes } from '../src/intake/wanted-results.ts';
+import { createNoteWanted } from '../src/intake/wanted-results.ts';
 import { openQueue } from '../src/upstreams/open-queue.ts';
 import { createThroughputGauge } from '../src/upstreams/throughput-gauge.ts';
 
@@ -115,7 +115,7 @@ async function openDeps(options: Options) {
     retention: options.retention ?? succeededRetention,
     staleTtlSeconds: options.staleTtlSeconds ?? 3600,
     answerTimes: options.productionTimes ? answerTimes : { storeMs: slowMs, readBackMs: slowMs },
-    noteWanted: createWantedNotes(redis),
+    noteWanted: createNoteWanted(redis),
     sealer: createSealer(Buffer.alloc(32, 7)),
     waiter,
     backlog: createBacklogGauge(redis),

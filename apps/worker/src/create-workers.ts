@@ -18,7 +18,7 @@ import { createWorkerMetrics } from './call/worker-metrics.ts';
 import type { CallbackWorker } from './callback/worker.ts';
 import type { WorkerConfig } from './config.ts';
 import type { StopSwitch } from './queue/stop-switch.ts';
-import type { Housekeeper } from './upkeep/upkeep.ts';
+import type { Upkeep } from './upkeep/upkeep.ts';
 import { UpstreamWorker, type UpstreamWorkerOptions } from './upstream-worker.ts';
 
 export type WorkersOptions = {
@@ -33,7 +33,7 @@ export type WorkersOptions = {
   readonly stop: StopSwitch;
   readonly confirmWritten?: UpstreamWorkerOptions['confirmWritten'];
   readonly callbacks?: Pick<CallbackWorker, 'announce'> | undefined;
-  readonly housekeeper?: Pick<Housekeeper, 'watch' | 'ended'>;
+  readonly upkeep?: Pick<Upkeep, 'watch' | 'ended'>;
 };
 
 /** Makes, but does not start, one worker per configured upstream. */
@@ -68,10 +68,10 @@ export function createWorkers(options: WorkersOptions): readonly UpstreamWorker[
       timings: config.READ_BACK_WAITS_MS ? { readBackWaitsMs: config.READ_BACK_WAITS_MS } : {},
       onEnded: (job) => {
         options.callbacks?.announce(name, job);
-        options.housekeeper?.ended(root, job);
+        options.upkeep?.ended(root, job);
       },
     });
-    options.housekeeper?.watch({ root, queue: made.queue, metrics });
+    options.upkeep?.watch({ root, queue: made.queue, metrics });
     return made;
   });
 }

@@ -20,10 +20,10 @@ import { createWorkers, stopWorkers } from './create-workers.ts';
 import { breakerCheck, redisCheck } from './health-checks.ts';
 import { createHealthApp } from './health-server.ts';
 import { StopSwitch } from './queue/stop-switch.ts';
-import { Janitor } from './upkeep/failed-trimmer.ts';
-import { Housekeeper } from './upkeep/upkeep.ts';
+import { FailedTrimmer } from './upkeep/failed-trimmer.ts';
+import { Upkeep } from './upkeep/upkeep.ts';
 
-const janitorIntervalMs = 3_600_000;
+const trimIntervalMs = 3_600_000;
 /** On top of the calls' own deadline: giving back, closing, leaving the fleet. */
 const stopMarginMs = 10_000;
 
@@ -39,14 +39,14 @@ async function start(config: WorkerConfig): Promise<void> {
   const tracing = await startTracing(config, { service: 'recloser-worker', log });
   const callbacks = createCallbacks({ config, connections, workerId: worker.id, sealer, metrics, log, stop });
   const { STALE_TTL_SECONDS: staleTtlSeconds, WORKER_STOP_MS: deadlineMs } = config;
-  const housekeeper = new Housekeeper({ redis: connections.fast, staleTtlSeconds, log });
+  const upkeep = new Upkeep({ redis: connections.fast, staleTtlSeconds, log });
   const parts = { config, connections, worker, sealer, metrics, tracing, log, stop };
-  const workers = createWorkers({ ...parts, confirmWritten: replicas.confirm, callbacks, housekeeper });
-  const janitor = new Janitor({
+  const workers = createWorkers({ ...parts, confirmWritten: replicas.confirm, callbacks, upkeep });
+  const failedTrimmer = new FailedTrimmer({
     redis: connections.worker,
     upstreams: workers,
     retention: config.retention,
-    intervalMs: janitorIntervalMs,
+    intervalMs: trimIntervalMs,
     log,
   });
   const readiness = async (): Promise<readonly HealthCheck[]> => [
@@ -66,7 +66,7 @@ async function start(config: WorkerConfig): Promise<void> {
       const deliveries = callbacks ? [callbacks.deliveries] : [];
       await stopWorkers([...workers, ...deliveries], { stop, deadlineMs, log });
       await callbacks?.close();
-      await Promise.all([janitor.stop(), housekeeper.stop()]);
+      await Promise.all([failedTrimmer.stop(), upkeep.stop()]);
       safety.stop();
       await server.close(1_000);
       await tracing.stop();
@@ -81,8 +81,8 @@ async function start(config: WorkerConfig): Promise<void> {
   await connections.worker.ping();
   await Promise.all(workers.map((one) => one.start()));
   callbacks?.start();
-  janitor.start();
-  housekeeper.start();
+  failedTrimmer.start();
+  upkeep.start();
   const upstreams = workers.map(({ name }) => name);
   log.info({ upstreams, concurrency: config.WORKER_CONCURRENCY }, 'taking calls');
 }

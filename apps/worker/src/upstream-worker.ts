@@ -19,9 +19,9 @@ import type { UpstreamSettings } from '@recloser/upstreams/contract/settings';
 import type { UpstreamClient, UpstreamDefinition } from '@recloser/upstreams/contract/upstream';
 import { Queue } from 'bullmq';
 import { backoffMs } from './call/backoff.ts';
-import { keepEvidence } from './call/keep-late-answer.ts';
+import { keepLateAnswer } from './call/keep-late-answer.ts';
 import { processCall } from './call/process-call.ts';
-import { Room } from './call/suspect-gate.ts';
+import { SuspectGate } from './call/suspect-gate.ts';
 import type { Sealer, WorkContext } from './call/work-context.ts';
 import type { WorkerMetrics } from './call/worker-metrics.ts';
 import type { EndedJob } from './callback/worker.ts';
@@ -228,7 +228,7 @@ export class UpstreamWorker {
       tracing: tracing ?? noTracing,
       log,
       stop,
-      room: new Room(),
+      suspectGate: new SuspectGate(),
       timings: this.#timings,
     };
   }
@@ -261,7 +261,7 @@ export class UpstreamWorker {
       .on('completed', (job) => onEnded(job))
       .on('failed', (job) => onEnded(job));
     worker.onRefused = ({ id = '', name: operation }, { attempt, result }) =>
-      keepEvidence(context, { callId: id, operation, entry: attempt, result });
+      keepLateAnswer(context, { callId: id, operation, entry: attempt, result });
     return worker;
   }
 }

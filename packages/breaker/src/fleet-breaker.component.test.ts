@@ -10,7 +10,7 @@ beforeAll(() => {
 });
 afterAll(() => redis.quit());
 
-const START_MS = 1_000_000;
+const startMs = 1_000_000;
 
 /** The ticket of an admission that must be there. */
 function ticketOf<T extends { ticket: unknown }>(admission: T | undefined): T['ticket'] {
@@ -23,13 +23,13 @@ const policy = { failMax: 3, resetMs: 60_000 };
 async function setup({ workers = { a: 10 } }: { workers?: Record<string, number> } = {}) {
   const root = `test-${randomUUID()}:{up}`;
   const fleet = new FleetBreaker({ redis, root, policy, clock: clockLua });
-  let nowMs = START_MS;
+  let nowMs = startMs;
   // In steps, so that the workers stay alive: silent ones are forgotten after 15 s.
   const at = async (ms: number) => {
     // Redis takes them in the order they are sent.
     const sent: Promise<unknown>[] = [];
     do {
-      nowMs = Math.min(START_MS + ms, nowMs + 10_000);
+      nowMs = Math.min(startMs + ms, nowMs + 10_000);
       sent.push(setClock(redis, root, nowMs));
       for (const [id, capacity] of Object.entries(workers)) {
         const report = {
@@ -44,7 +44,7 @@ async function setup({ workers = { a: 10 } }: { workers?: Record<string, number>
         };
         sent.push(fleet.heartbeat(report));
       }
-    } while (nowMs < START_MS + ms);
+    } while (nowMs < startMs + ms);
     await Promise.all(sent);
   };
   await at(0);
@@ -77,10 +77,10 @@ describe('closed', () => {
     expect(breaker).toMatchObject({
       state: 'open',
       generation: 1,
-      retryAt: START_MS + 60_000,
+      retryAt: startMs + 60_000,
       consecutiveFailures: 3,
     });
-    expect(holds).toEqual([expect.objectContaining({ kind: 'breaker', until: START_MS + 60_000 })]);
+    expect(holds).toEqual([expect.objectContaining({ kind: 'breaker', until: startMs + 60_000 })]);
   });
 
   test('a success resets the streak', async () => {
@@ -165,7 +165,7 @@ describe('open', () => {
     await fleet.closeFull('someone', 'test');
     await at(59_000);
     await trip();
-    expect((await fleet.read()).retryAt).toBe(START_MS + 59_000 + 120_000);
+    expect((await fleet.read()).retryAt).toBe(startMs + 59_000 + 120_000);
     await fleet.closeFull('someone', 'test');
     await at(59_000 + 120_000);
     await trip();
@@ -265,7 +265,7 @@ describe('probe', () => {
     const { admit, fleet } = await probing();
     expect((await admit()).admitted).toBe(false);
     expect((await fleet.snapshot()).holds).toEqual([
-      expect.objectContaining({ kind: 'breaker', until: START_MS + 75_000 }),
+      expect.objectContaining({ kind: 'breaker', until: startMs + 75_000 }),
     ]);
   });
 
@@ -280,13 +280,13 @@ describe('probe', () => {
     expect((await failed.fleet.endProbe('a', failed.generation, 'fail', 'timeout')).breaker).toMatchObject({
       state: 'open',
       trips: 2,
-      retryAt: START_MS + 60_000 + 120_000,
+      retryAt: startMs + 60_000 + 120_000,
     });
     const unsure = await probing();
     expect((await unsure.fleet.endProbe('a', unsure.generation, 'inconclusive', '')).breaker).toMatchObject({
       state: 'open',
       trips: 1,
-      retryAt: START_MS + 65_000,
+      retryAt: startMs + 65_000,
     });
   });
 

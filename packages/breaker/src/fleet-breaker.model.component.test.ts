@@ -17,12 +17,12 @@ beforeAll(() => {
 afterAll(() => redis.quit());
 
 const policy = { failMax: 3, resetMs: 10_000, successesToClose: 4, quietMs: 1_000 };
-const LEASE_MS = 5_000;
-const SILENCE_MS = 15_000;
-const WORKERS = ['a', 'b', 'c'] as const;
-const CAPACITY = 8;
+const leaseMs = 5_000;
+const silenceMs = 15_000;
+const workerNames = ['a', 'b', 'c'] as const;
+const capacity = 8;
 
-type Worker = (typeof WORKERS)[number];
+type Worker = (typeof workerNames)[number];
 type Ticket = { callId: string; worker: Worker; generation: number; era: number };
 
 type Phase =
@@ -52,13 +52,13 @@ type Model = {
 };
 
 const live = (m: Model) =>
-  [...m.seenAt].filter(([id, at]) => m.now - at <= SILENCE_MS && !m.aside.has(id)).map(([id]) => id);
-const fleetSize = (m: Model) => Math.max(1, live(m).length * CAPACITY);
+  [...m.seenAt].filter(([id, at]) => m.now - at <= silenceMs && !m.aside.has(id)).map(([id]) => id);
+const fleetSize = (m: Model) => Math.max(1, live(m).length * capacity);
 
 /** Silent workers are forgotten, and with them that they were set aside. */
 function forgetSilent(m: Model): void {
   for (const [id, at] of m.seenAt) {
-    if (m.now - at > SILENCE_MS) {
+    if (m.now - at > silenceMs) {
       m.seenAt.delete(id);
       m.aside.delete(id);
     }
@@ -98,7 +98,7 @@ const ops = {
     if (m.phase.state !== 'ramp') return false;
     for (const [id, until] of m.permits) if (until <= m.now) m.permits.delete(id);
     if (m.permits.size >= m.phase.permits) return false;
-    m.permits.set(callId, m.now + LEASE_MS);
+    m.permits.set(callId, m.now + leaseMs);
     m.phase.lastTrialAt = m.now;
     return true;
   },
@@ -142,7 +142,7 @@ const ops = {
     const due = m.phase.state === 'open' && m.now >= m.phase.retryAt;
     const orphaned = m.phase.state === 'probing' && m.now >= m.phase.leaseUntil;
     if (!(due || orphaned) || m.aside.has(worker)) return false;
-    go(m, { state: 'probing', holder: worker, leaseUntil: m.now + LEASE_MS, generation: m.generation + 1 });
+    go(m, { state: 'probing', holder: worker, leaseUntil: m.now + leaseMs, generation: m.generation + 1 });
     if (!hasProbe) ramp(m, 0);
     return true;
   },
@@ -171,7 +171,7 @@ const ops = {
   },
 };
 
-const worker = fc.constantFrom(...WORKERS);
+const worker = fc.constantFrom(...workerNames);
 const pick = fc.nat(1_000);
 const step = fc.oneof(
   {
@@ -252,11 +252,11 @@ class Run {
 
   start(tripped: boolean): void {
     this.#sent(setClock(redis, this.root, this.model.now));
-    for (const id of WORKERS) this.do({ op: 'heartbeat', worker: id });
+    for (const id of workerNames) this.do({ op: 'heartbeat', worker: id });
     // Writes the record, so that "since" starts now on both sides.
     this.#sent(this.fleet.probeNow('test', 'start'));
     if (!tripped) return;
-    for (const id of WORKERS) {
+    for (const id of workerNames) {
       this.do({ op: 'admit', worker: id, count: 1 });
       this.answer(0, false);
     }
@@ -281,7 +281,7 @@ class Run {
     const callId = `call-${this.calls}`;
     const { generation, era } = this.model;
     const admitted = ops.admit(this.model, worker, callId);
-    this.#sent(this.fleet.admit(callId, worker, LEASE_MS), (reply) => {
+    this.#sent(this.fleet.admit(callId, worker, leaseMs), (reply) => {
       const { breaker } = reply;
       expect({ ...breaker, admitted: reply.admitted }).toMatchObject({ admitted, generation, era });
     });
@@ -299,7 +299,7 @@ class Run {
       case 'heartbeat': {
         ops.heartbeat(model, one.worker);
         const report = { host: 'h', pid: 1, startedAt: 0, active: 0, state: 'closed', generation: 0 };
-        this.#sent(fleet.heartbeat({ ...report, id: one.worker, capacity: CAPACITY }));
+        this.#sent(fleet.heartbeat({ ...report, id: one.worker, capacity }));
         return;
       }
       case 'admit':
@@ -321,7 +321,7 @@ class Run {
       }
       case 'beginTrial': {
         const won = ops.beginTrial(model, one.worker, one.hasProbe);
-        this.#sent(fleet.beginTrial(one.worker, LEASE_MS, one.hasProbe, null), (reply) =>
+        this.#sent(fleet.beginTrial(one.worker, leaseMs, one.hasProbe, null), (reply) =>
           expect(reply.won).toBe(won),
         );
         return;

@@ -7,7 +7,7 @@ import type { FleetReply, Hold, HoldKind } from './record.ts';
 import { createScripts, type RedisConnection, type Scripts } from './scripts.ts';
 
 /** So long after the ramp a limit is still taken for ours: one that a slow worker set late is undone. */
-const LATE_APPLY_MS = 30_000;
+const lateApplyMs = 30_000;
 
 /** A mismatch younger than this may be somebody's change that is just being applied. */
 export const graceMs = 300;
@@ -140,7 +140,7 @@ export class Holds {
     await this.#limit(wanted === undefined && limited ? limited.breaker.operatorConcurrency : wanted);
     if (!held && paused) await this.#queue.resume();
     if (reply.breaker.limited && reply.breaker.state !== 'half_open') {
-      await this.#scripts.run('unlimit', reply.breaker.generation, LATE_APPLY_MS);
+      await this.#scripts.run('unlimit', reply.breaker.generation, lateApplyMs);
     }
     return wrongFlag(reply, paused);
   }

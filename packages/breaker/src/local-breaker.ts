@@ -22,7 +22,7 @@ type RollingPolicy = {
 export type LocalStats = { readonly fires: number; readonly failures: number; readonly rejects: number };
 
 /** opossum's `setTimeout` takes no more than this. */
-const NEVER_MS = 2 ** 31 - 1;
+const neverMs = 2 ** 31 - 1;
 
 /** Carries an outcome through opossum as the failure that it counts. */
 class UpstreamDown extends Error {
@@ -94,7 +94,7 @@ export class LocalBreaker {
     const { capacity, rolling, onTrip } = this.#options;
     const breaker: Breaker = new CircuitBreaker(runAttempt, {
       timeout: false,
-      resetTimeout: NEVER_MS,
+      resetTimeout: neverMs,
       errorThresholdPercentage: rolling.errorPercent,
       volumeThreshold: rolling.minimum,
       rollingCountTimeout: rolling.windowMs,

@@ -11,7 +11,7 @@ export type ReconcilerLog = {
   info(fields: Record<string, unknown>, message: string): void;
 };
 
-const SWEEP_MS = 5_000;
+const defaultSweepMs = 5_000;
 
 export class Reconciler {
   readonly #holds: Holds;
@@ -25,7 +25,11 @@ export class Reconciler {
   /** What a sweep has told of and the apply after it mends. */
   #told: readonly string[] = [];
 
-  constructor({ holds, log, sweepMs = SWEEP_MS }: { holds: Holds; log: ReconcilerLog; sweepMs?: number }) {
+  constructor({
+    holds,
+    log,
+    sweepMs = defaultSweepMs,
+  }: { holds: Holds; log: ReconcilerLog; sweepMs?: number }) {
     this.#holds = holds;
     this.#log = log;
     this.#sweepMs = sweepMs;

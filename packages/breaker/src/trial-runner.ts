@@ -31,9 +31,9 @@ export type TrialRunnerOptions = {
   readonly onReply: (reply: FleetReply) => void;
 };
 
-const LOOK_MS = 500;
+const defaultLookMs = 500;
 /** The shortest wait before a try. */
-const SOON_MS = 20;
+const soonMs = 20;
 
 export class TrialRunner {
   readonly #options: TrialRunnerOptions;
@@ -46,7 +46,7 @@ export class TrialRunner {
 
   constructor(options: TrialRunnerOptions) {
     this.#options = options;
-    this.#lookMs = options.lookMs ?? LOOK_MS;
+    this.#lookMs = options.lookMs ?? defaultLookMs;
   }
 
   async stop(): Promise<void> {
@@ -66,7 +66,7 @@ export class TrialRunner {
     // The jitter keeps a fleet from asking in the same instant.
     this.#timer = setTimeout(
       () => this.#look(reply, aside),
-      Math.min(inMs + SOON_MS + Math.random() * 100, 2 ** 31 - 1),
+      Math.min(inMs + soonMs + Math.random() * 100, 2 ** 31 - 1),
     );
   }
 

@@ -63,11 +63,11 @@ export type UpstreamBreakerOptions = {
   readonly clock?: string;
 };
 
-export const HEARTBEAT_MS = 2_000;
-const LEASE_MARGIN_MS = 5_000;
-const DEFAULT_PROBE_TIMEOUT_MS = 10_000;
-const DEFAULT_FAIL_PERCENT = 50;
-const ROLLING = { minimum: 20, windowMs: 10_000 };
+export const defaultHeartbeatMs = 2_000;
+const leaseMarginMs = 5_000;
+const defaultProbeTimeoutMs = 10_000;
+const defaultFailPercent = 50;
+const rolling = { minimum: 20, windowMs: 10_000 };
 
 export class UpstreamBreaker {
   readonly holds: Holds;
@@ -92,14 +92,14 @@ export class UpstreamBreaker {
     this.fleet = new FleetBreaker({ redis, root, policy, clock });
     this.holds = new Holds({ redis, root, queue, clock });
     this.#reconciler = new Reconciler({ holds: this.holds, log, sweepMs: options.sweepMs });
-    const { failPercent = DEFAULT_FAIL_PERCENT, probeTimeoutMs = DEFAULT_PROBE_TIMEOUT_MS } = policy;
+    const { failPercent = defaultFailPercent, probeTimeoutMs = defaultProbeTimeoutMs } = policy;
     this.#local = new LocalBreaker({
       capacity: worker.capacity,
-      rolling: { ...ROLLING, errorPercent: failPercent },
+      rolling: { ...rolling, errorPercent: failPercent },
       onTrip: ({ fires, failures }) => {
-        const text = `${failures} of ${fires} attempts failed within ${ROLLING.windowMs / 1000} s`;
+        const text = `${failures} of ${fires} attempts failed within ${rolling.windowMs / 1000} s`;
         void this.#tell(() =>
-          this.fleet.rateTripped(worker.id, this.#view?.breaker.generation ?? 0, text, ROLLING.windowMs * 2),
+          this.fleet.rateTripped(worker.id, this.#view?.breaker.generation ?? 0, text, rolling.windowMs * 2),
         );
       },
     });
@@ -107,7 +107,7 @@ export class UpstreamBreaker {
       fleet: this.fleet,
       queue,
       worker: worker.id,
-      leaseMs: probeTimeoutMs + LEASE_MARGIN_MS,
+      leaseMs: probeTimeoutMs + leaseMarginMs,
       probeTimeoutMs,
       lookMs: options.lookMs,
       probe: options.probe,
@@ -164,7 +164,7 @@ export class UpstreamBreaker {
     }
     let reply: FleetReply;
     try {
-      reply = await this.fleet.admit(callId, worker, timeoutMs + LEASE_MARGIN_MS);
+      reply = await this.fleet.admit(callId, worker, timeoutMs + leaseMarginMs);
     } catch {
       return { kind: 'wait', reason: 'Redis did not answer.' };
     }
@@ -245,7 +245,7 @@ export class UpstreamBreaker {
   }
 
   #fresh(): boolean {
-    return performance.now() - this.#seenAt < 5 * (this.#options.heartbeatMs ?? HEARTBEAT_MS);
+    return performance.now() - this.#seenAt < 5 * (this.#options.heartbeatMs ?? defaultHeartbeatMs);
   }
 
   readonly #onMessage = (channel: string): void => {
@@ -268,7 +268,7 @@ export class UpstreamBreaker {
   }
 
   #scheduleHeartbeat(): void {
-    const inMs = (this.#options.heartbeatMs ?? HEARTBEAT_MS) * (0.9 + Math.random() * 0.2);
+    const inMs = (this.#options.heartbeatMs ?? defaultHeartbeatMs) * (0.9 + Math.random() * 0.2);
     this.#heartbeatTimer = setTimeout(() => {
       void this.#beat().finally(() => {
         if (!this.#stopped) this.#scheduleHeartbeat();
@@ -278,11 +278,11 @@ export class UpstreamBreaker {
 }
 
 /** A clock that went back by more than this was set, not overtaken. */
-const OVERTAKEN_MS = 1_000;
+const overtakenMs = 1_000;
 
 /** True for an answer that was overtaken by a newer one. Not told by the generation: a deleted record starts at 0. */
 function isOlder(reply: FleetReply, than: FleetReply): boolean {
   const ageMs = than.nowMs - reply.nowMs;
   if (ageMs === 0) return reply.breaker.generation < than.breaker.generation;
-  return ageMs > 0 && ageMs < OVERTAKEN_MS;
+  return ageMs > 0 && ageMs < overtakenMs;
 }

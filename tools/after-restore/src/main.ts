@@ -3,7 +3,7 @@
  * every waiting write as perhaps sent, so that workers look for it at the upstream before they send it.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import { HEARTBEAT_MS } from '@recloser/breaker/upstream-breaker';
+import { defaultHeartbeatMs } from '@recloser/breaker/upstream-breaker';
 import { readUpstreamState } from '@recloser/breaker/upstream-state';
 import { queueOptions, upstreamRoot } from '@recloser/calls/call/keys';
 import { markMaybeSent } from '@recloser/calls/write/maybe-sent';
@@ -18,7 +18,7 @@ import { z } from 'zod';
 const upstreams: readonly UpstreamDefinition[] = Object.values(definitions);
 
 /** Three heartbeats of a worker. */
-const lookMs = 3 * HEARTBEAT_MS;
+const lookMs = 3 * defaultHeartbeatMs;
 
 /** How many workers are seen anew while we look. Those in the backup are not. */
 async function liveWorkers(redis: Redis, prefix: string): Promise<number> {

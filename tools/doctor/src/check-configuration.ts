@@ -8,10 +8,10 @@ import { parseConfig as parseAdmin } from '@recloser/admin/config';
 import type { Env } from '@recloser/runtime/env/env';
 import { redisSecurity } from '@recloser/runtime/redis/security';
 import { loadSessionKeys } from '@recloser/runtime/secrets/seal';
-import { readConfig as parseSimulator } from '@recloser/simulator/config';
+import { parseConfig as parseSimulator } from '@recloser/simulator/config';
 import { upstreamPolicy } from '@recloser/upstreams/contract/settings';
 import { definitions } from '@recloser/upstreams/definitions';
-import { loadConfig as parseWeb } from '@recloser/web/config';
+import { parseConfig as parseWeb } from '@recloser/web/config';
 import { parseConfig as parseWorker } from '@recloser/worker/config';
 import { type Finding, fail, ok } from './finding.ts';
 

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import { gather } from './batch-per-turn.ts';
+import { batchPerTurn } from './batch-per-turn.ts';
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 test('what is asked in one turn is asked together, and everybody gets his own answer', async () => {
   const asked: (readonly string[])[] = [];
-  const ask = gather(async (keys: readonly string[]) => {
+  const ask = batchPerTurn(async (keys: readonly string[]) => {
     asked.push(keys);
     return keys.map((key) => `${key}!`);
   });
@@ -17,7 +17,7 @@ test('what is asked in one turn is asked together, and everybody gets his own an
 test('the next turn does not wait for an answer that is slow', async () => {
   const asked: (readonly string[])[] = [];
   const slow = Promise.withResolvers<readonly string[]>();
-  const ask = gather((keys: readonly string[]) => {
+  const ask = batchPerTurn((keys: readonly string[]) => {
     asked.push(keys);
     return keys[0] === 'slow' ? slow.promise : Promise.resolve(keys);
   });
@@ -31,7 +31,7 @@ test('the next turn does not wait for an answer that is slow', async () => {
 
 test('a failure is told to those who asked together, and to nobody else', async () => {
   let fails = true;
-  const ask = gather((keys: readonly string[]) =>
+  const ask = batchPerTurn((keys: readonly string[]) =>
     fails ? Promise.reject(new Error('no Redis')) : Promise.resolve(keys),
   );
   const together = await Promise.allSettled([ask('a'), ask('b')]);

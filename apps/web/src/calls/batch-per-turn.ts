@@ -1,7 +1,7 @@
 /** Questions that come within one turn of the event loop share one round trip to Redis. */
 
 /** A function that is asked one by one and asks `ask` once per turn. A rejection is everybody's. */
-export function gather<Key, Answer>(
+export function batchPerTurn<Key, Answer>(
   ask: (keys: readonly Key[]) => Promise<readonly Answer[]>,
 ): (key: Key) => Promise<Answer> {
   type Asked = PromiseWithResolvers<Answer> & { readonly key: Key };

@@ -1,7 +1,7 @@
 /** Where a call stands right after it was stored, and what holds it: for the 202, without reading the call back. */
 import { readPlacements } from '@recloser/calls/queue/placement';
 import type { Look, LookAtCall, WebDeps, WebUpstream } from '../http/web-deps.ts';
-import { gather } from './batch-per-turn.ts';
+import { batchPerTurn } from './batch-per-turn.ts';
 
 /** Calls of one upstream that are asked for together are looked at together. */
 export function createLookAtCall(
@@ -10,7 +10,7 @@ export function createLookAtCall(
   const looks = new Map<WebUpstream, (id: string) => Promise<Look>>();
 
   function lookAtAll(upstream: WebUpstream): (id: string) => Promise<Look> {
-    return gather(async (ids: readonly string[]) => {
+    return batchPerTurn(async (ids: readonly string[]) => {
       const [state, placements, throughput] = await Promise.all([
         deps.readUpstreamState(upstream),
         readPlacements({ redis: deps.redis, queue: upstream.queue, ids }),

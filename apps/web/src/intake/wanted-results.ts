@@ -6,7 +6,7 @@ import type { WebDeps } from '../http/web-deps.ts';
 const repeatMs = 60_000;
 
 /** Notes an operation at most once a minute; a note that fails is made again with the next request. */
-export function createWantedNotes(redis: RedisClient): WebDeps['noteWanted'] {
+export function createNoteWanted(redis: RedisClient): WebDeps['noteWanted'] {
   const noted = new Map<string, number>();
   return ({ root }, operation) => {
     const key = `${root} ${operation}`;

@@ -1,8 +1,8 @@
 /**
- * Makes one exchange with the upstream for a call, under the breaker: a first-hand attempt or a read-back.
+ * Makes one attempt for a call, under the breaker: the call itself or a read-back.
  *
  * Always true: an unsafe operation's *sending* mark is stored, under this worker's lock, before the first byte
- * leaves; an exchange that the worker itself cut short says nothing about the upstream's health; nothing here
+ * leaves; an attempt that the worker itself cut short says nothing about the upstream's health; nothing here
  * judges the answer.
  */
 import type { Envelope } from '@recloser/calls/call/envelope';
@@ -17,11 +17,11 @@ import type {
 import { unmarked } from './envelope-changes.ts';
 import { ReplicasBehind } from './redis-trouble.ts';
 import { save } from './settle-call.ts';
-import { endExchange, traceExchange } from './trace-call.ts';
+import { endAttempt, traceAttempt } from './trace-call.ts';
 import type { Call, Permit, WorkContext } from './work-context.ts';
 
-/** What an exchange came to. */
-export type Exchanged<Answer> =
+/** What an attempt came to. */
+export type AttemptResult<Answer> =
   /** `envelope` carries the sending mark if one was stored. */
   | {
       readonly kind: 'answered';
@@ -42,16 +42,16 @@ export type Exchanged<Answer> =
       readonly durationMs: number;
     };
 
-type Exchange<Answer> = (context: AttemptContext) => Promise<Answer>;
+type Run<Answer> = (context: AttemptContext) => Promise<Answer>;
 
 /** One attempt. Never throws; what went wrong is in the value. */
 export function attemptCall<P extends Permit>(
   context: WorkContext<P>,
   call: Call,
   permit: P,
-): Promise<Exchanged<Outcome>> {
-  const run: Exchange<Outcome> = (attempt) => context.client.run(call.operation.name, call.input, attempt);
-  return exchange(context, call, permit, {
+): Promise<AttemptResult<Outcome>> {
+  const run: Run<Outcome> = (attempt) => context.client.run(call.operation.name, call.input, attempt);
+  return makeAttempt(context, call, permit, {
     run,
     timeoutMs: call.operation.timeoutMs,
     standsWhenCut: ({ kind }) => kind !== 'retry' && kind !== 'in_doubt',
@@ -66,10 +66,9 @@ export function verifyCall<P extends Permit>(
   context: WorkContext<P>,
   call: Call,
   permit: P,
-): Promise<Exchanged<Verification>> {
-  const run: Exchange<Verification> = (attempt) =>
-    context.client.verify(call.operation.name, call.input, attempt);
-  return exchange(context, call, permit, {
+): Promise<AttemptResult<Verification>> {
+  const run: Run<Verification> = (attempt) => context.client.verify(call.operation.name, call.input, attempt);
+  return makeAttempt(context, call, permit, {
     run,
     timeoutMs: verifyTimeoutMs(call.operation),
     standsWhenCut: ({ kind }) => kind !== 'unreadable',
@@ -84,10 +83,10 @@ export function verifyTimeoutMs({ timeoutMs }: Pick<OperationDefinition, 'timeou
   return 3 * timeoutMs;
 }
 
-type ExchangeKind<Answer> = {
-  readonly run: Exchange<Answer>;
+type AttemptKind<Answer> = {
+  readonly run: Run<Answer>;
   readonly timeoutMs: number;
-  /** Whether this answer counts although the exchange was being cut short. */
+  /** Whether this answer counts although the attempt was being cut short. */
   readonly standsWhenCut: (answer: Answer) => boolean;
   /** Whether it is certain that the upstream did nothing: the mark may go. */
   readonly provesNothingDone: (answer: Answer) => boolean;
@@ -101,16 +100,16 @@ type ExchangeKind<Answer> = {
   readonly label: string;
 };
 
-async function exchange<P extends Permit, Answer extends { readonly kind: string }>(
+async function makeAttempt<P extends Permit, Answer extends { readonly kind: string }>(
   context: WorkContext<P>,
   call: Call,
   permit: P,
-  kind: ExchangeKind<Answer>,
-): Promise<Exchanged<Answer>> {
+  kind: AttemptKind<Answer>,
+): Promise<AttemptResult<Answer>> {
   const startedMs = Date.now();
   const at = new Date(startedMs).toISOString();
   const ends = AbortSignal.any([context.stop.signal, call.signal]);
-  const span = traceExchange(context, call, { permit, label: kind.label });
+  const span = traceAttempt(context, call, { permit, label: kind.label });
   const mark = new SendingMark(context, call, ends, kind.timeoutMs, span.headers);
   let begun = false;
   // Without what telling the breaker takes.
@@ -128,20 +127,20 @@ async function exchange<P extends Permit, Answer extends { readonly kind: string
     context.metrics.attempt(call.operation.name, shown, durationMs);
     if (permit.trial) context.metrics.trial(shown);
     const { status, code: reason, health } = kind.shows(answer);
-    endExchange(span, { outcome: shown, health, code: reason, status });
+    endAttempt(span, { outcome: shown, health, code: reason, status });
     context.log.info(
       { ...about(call, permit), ...span.ids, outcome: shown, reason, status, durationMs },
-      'exchange',
+      'attempt',
     );
     const { envelope } = mark;
     if (!cut) return { kind: 'answered', answer, envelope, at, durationMs };
     return { kind: 'cut', envelope: kind.provesNothingDone(answer) ? unmarked(envelope) : envelope };
   } catch (error) {
-    endExchange(span, { outcome: ends.aborted ? 'cut' : 'broken', health: 'unknown', code: 'worker_error' });
+    endAttempt(span, { outcome: ends.aborted ? 'cut' : 'broken', health: 'unknown', code: 'worker_error' });
     if (ends.aborted) return { kind: 'cut', envelope: mark.envelope };
     context.log.warn(
       { ...about(call, permit), ...span.ids, begun, err: error },
-      'an exchange broke on our side',
+      'an attempt broke on our side',
     );
     return { kind: 'broken', error, begun, envelope: mark.envelope, at, durationMs: Date.now() - startedMs };
   }
@@ -173,7 +172,7 @@ class SendingMark {
       signal,
       headers: { ...trace, 'x-request-id': envelope.requestId },
       onSending: async () => {
-        // Too late to begin: the mark would outlive an exchange that never was.
+        // Too late to begin: the mark would outlive an attempt that never was.
         ends.throwIfAborted();
         if (!needed) return;
         const sending = { at: new Date().toISOString(), worker: context.workerId };

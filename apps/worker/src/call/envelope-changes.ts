@@ -1,7 +1,7 @@
 /** The changes a worker makes to what is stored of a call. Pure: each gives a new envelope. */
 import { appendHistory, type Envelope, type HistoryEntry } from '@recloser/calls/call/envelope';
 
-/** What one exchange showed, as the history keeps it. `message` carries no secret. */
+/** What one attempt showed, as the history keeps it. `message` carries no secret. */
 export type Shown = {
   readonly outcome: string;
   readonly code?: string;
@@ -9,7 +9,7 @@ export type Shown = {
   readonly status?: number;
 };
 
-/** One exchange as a history entry. `at` is ISO 8601. */
+/** One attempt as a history entry. `at` is ISO 8601. */
 export function historyEntry(
   { workerId }: { readonly workerId: string },
   { at, durationMs }: { readonly at: string; readonly durationMs: number },
@@ -26,7 +26,7 @@ export function historyEntry(
   };
 }
 
-/** The envelope with one more exchange in its history. */
+/** The envelope with one more attempt in its history. */
 export function remember(envelope: Envelope, entry: HistoryEntry): Envelope {
   return { ...envelope, history: appendHistory(envelope.history, entry) };
 }

@@ -7,7 +7,7 @@
 import type { Envelope } from '@recloser/calls/call/envelope';
 import type { Outcome } from '@recloser/upstreams/contract/upstream';
 import { jittered, type Timings } from '../queue/timings.ts';
-import type { Exchanged } from './attempt-call.ts';
+import type { AttemptResult } from './attempt-call.ts';
 import { historyEntry, remember, unmarked } from './envelope-changes.ts';
 import { isRedisTrouble } from './redis-trouble.ts';
 import type { Call, Judgement, Permit, WorkContext } from './work-context.ts';
@@ -19,13 +19,13 @@ export function judgeAttempt(
   context: JudgeContext,
   call: Call,
   permit: Permit,
-  exchanged: Exchanged<Outcome>,
+  attemptResult: AttemptResult<Outcome>,
 ): Judgement {
-  const { envelope } = exchanged;
-  if (exchanged.kind === 'cut') return { kind: 'give-back', envelope, when: 'now', why: 'shutdown' };
-  if (exchanged.kind === 'broken') return judgeBroken(context, call, exchanged);
-  const { answer } = exchanged;
-  const entry = historyEntry(context, exchanged, { ...answer, outcome: answer.kind });
+  const { envelope } = attemptResult;
+  if (attemptResult.kind === 'cut') return { kind: 'give-back', envelope, when: 'now', why: 'shutdown' };
+  if (attemptResult.kind === 'broken') return judgeBroken(context, call, attemptResult);
+  const { answer } = attemptResult;
+  const entry = historyEntry(context, attemptResult, { ...answer, outcome: answer.kind });
   const known = remember(envelope, entry);
   switch (answer.kind) {
     case 'done':
@@ -47,18 +47,18 @@ export function judgeAttempt(
 function judgeBroken(
   context: JudgeContext,
   call: Call,
-  exchanged: Extract<Exchanged<Outcome>, { kind: 'broken' }>,
+  attemptResult: Extract<AttemptResult<Outcome>, { kind: 'broken' }>,
 ): Judgement {
-  const { envelope } = exchanged;
+  const { envelope } = attemptResult;
   const reason = { code: 'worker_error', message: 'The worker failed while making the attempt.' };
   // Refused before the client began, by the breaker's limit on parallel attempts.
-  if (!exchanged.begun) return { kind: 'give-back', envelope, when: 'held', why: 'not_run' };
+  if (!attemptResult.begun) return { kind: 'give-back', envelope, when: 'held', why: 'not_run' };
   // Redis failed, not the upstream and not the call.
-  if (!envelope.sending && isRedisTrouble(exchanged.error)) {
+  if (!envelope.sending && isRedisTrouble(attemptResult.error)) {
     return { kind: 'give-back', envelope, when: jittered(context.timings.stepAsideMs), why: 'fault' };
   }
   const outcome = envelope.sending ? 'in_doubt' : 'retry';
-  const known = remember(envelope, historyEntry(context, exchanged, { ...reason, outcome }));
+  const known = remember(envelope, historyEntry(context, attemptResult, { ...reason, outcome }));
   return envelope.sending
     ? doubt(context, call, known, reason)
     : { kind: 'charge', envelope: unmarked(known), reason };

@@ -1,5 +1,5 @@
 /**
- * What an exchange showed of a call that is another worker's by now, or nobody's: kept as evidence for whoever goes on
+ * What an attempt showed of a call that is another worker's by now, or nobody's: kept as evidence for whoever goes on
  * with it, never as a second truth.
  */
 import type { HistoryEntry } from '@recloser/calls/call/envelope';
@@ -14,7 +14,7 @@ type Shown = {
 };
 
 /** Keeps it. Never rejects. Reads are simply made again: nothing is kept of them. */
-export async function keepEvidence(context: WorkContext, shown: Shown): Promise<void> {
+export async function keepLateAnswer(context: WorkContext, shown: Shown): Promise<void> {
   const { callId, entry } = shown;
   const operation = context.operations[shown.operation];
   context.log.warn({ callId, outcome: entry?.outcome ?? null }, 'the call was lost meanwhile');

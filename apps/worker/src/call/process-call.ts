@@ -9,7 +9,7 @@ import type { CallReturnValue } from '@recloser/calls/call/envelope';
 import { attemptCall } from './attempt-call.ts';
 import { isExpired } from './envelope-changes.ts';
 import { inDoubt, judgeAttempt } from './judge-attempt.ts';
-import { keepEvidence } from './keep-late-answer.ts';
+import { keepLateAnswer } from './keep-late-answer.ts';
 import { readBack, readBeforeResend } from './read-back.ts';
 import { type ReadCall, readCall } from './read-call.ts';
 import { isVerdict, LockLost, save, settleCall } from './settle-call.ts';
@@ -57,7 +57,7 @@ async function settle(context: WorkContext, call: Call, judgement: Judgement): P
     if (error instanceof LockLost && judgement.kind !== 'succeeded') {
       const last = judgement.envelope.history.at(-1);
       const entry = last === call.envelope.history.at(-1) ? undefined : last;
-      await keepEvidence(context, { callId: call.id, operation: call.operation.name, entry });
+      await keepLateAnswer(context, { callId: call.id, operation: call.operation.name, entry });
     }
     throw error;
   }
@@ -66,12 +66,12 @@ async function settle(context: WorkContext, call: Call, judgement: Judgement): P
 async function judgeCall<P extends Permit>(context: WorkContext<P>, call: Call): Promise<Judgement> {
   const { envelope, lostWorkers } = call;
   if (lostWorkers >= context.timings.crashLoopStalls) return judgeCrashLoop(call);
-  const entered = await context.room.enter(lostWorkers >= suspectAfterStalls);
+  const entered = await context.suspectGate.enter(lostWorkers >= suspectAfterStalls);
   if (!entered) return { kind: 'give-back', envelope, when: 'held', why: 'suspect' };
   try {
     return await judgeInside(context, call);
   } finally {
-    context.room.leave();
+    context.suspectGate.leave();
   }
 }
 
@@ -97,8 +97,8 @@ async function judgeFresh<P extends Permit>(context: WorkContext<P>, call: Call)
   }
   const admission = await context.breaker.admit(call.id, operation.timeoutMs);
   if (admission.kind === 'wait') return { kind: 'give-back', envelope, when: 'held', why: 'no_permit' };
-  const exchanged = await attemptCall(context, call, admission.permit);
-  return judgeAttempt(context, call, admission.permit, exchanged);
+  const attemptResult = await attemptCall(context, call, admission.permit);
+  return judgeAttempt(context, call, admission.permit, attemptResult);
 }
 
 /** It may be what kills them: nobody's worker shall go on with it by itself. */

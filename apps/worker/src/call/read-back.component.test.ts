@@ -21,7 +21,7 @@ async function doubtful(kit: Kit): Promise<ScriptedClient> {
 }
 
 describe('an ambiguous write', () => {
-  test('proved applied: succeeded with the verified result, the exchange charged once', async () => {
+  test('proved applied: succeeded with the verified result, the attempt charged once', async () => {
     await using kit = await createKit();
     const client = await doubtful(kit);
     client.onVerify = async () => ({ kind: 'applied', health: 'up', result: { id: '77' } });

@@ -9,7 +9,7 @@
 import type { Envelope } from '@recloser/calls/call/envelope';
 import type { Verification } from '@recloser/upstreams/contract/upstream';
 import { jittered } from '../queue/timings.ts';
-import { type Exchanged, verifyCall, verifyTimeoutMs } from './attempt-call.ts';
+import { type AttemptResult, verifyCall, verifyTimeoutMs } from './attempt-call.ts';
 import { backoffMs } from './backoff.ts';
 import { historyEntry, isExpired, remember, unmarked } from './envelope-changes.ts';
 import { inDoubt, snooze } from './judge-attempt.ts';
@@ -38,8 +38,8 @@ export async function readBack<P extends Permit>(context: WorkContext<P>, call: 
   if (Date.now() < dueMs) return { kind: 'give-back', envelope, when: dueMs - Date.now(), why: 'read_back' };
   const admission = await context.breaker.admit(call.id, verifyTimeoutMs(call.operation));
   if (admission.kind === 'wait') return { kind: 'give-back', envelope, when: 'held', why: 'no_permit' };
-  const exchanged = await verifyCall(context, { ...call, envelope }, admission.permit);
-  return judgeReadBack(context, call, progress, exchanged);
+  const attemptResult = await verifyCall(context, { ...call, envelope }, admission.permit);
+  return judgeReadBack(context, call, progress, attemptResult);
 }
 
 /**
@@ -54,12 +54,12 @@ export async function readBeforeResend<P extends Permit>(
   if (!context.client.canVerify(call.operation.name)) return { kind: 'absent', envelope };
   const admission = await context.breaker.admit(call.id, verifyTimeoutMs(call.operation));
   if (admission.kind === 'wait') return { kind: 'give-back', envelope, when: 'held', why: 'no_permit' };
-  const exchanged = await verifyCall(context, call, admission.permit);
+  const attemptResult = await verifyCall(context, call, admission.permit);
   const progress = progressFrom(envelope.doubted);
-  if (exchanged.kind === 'answered' && exchanged.answer.kind === 'absent') {
-    return { kind: 'absent', envelope: { ...exchanged.envelope, doubted: { ...progress, failures: 0 } } };
+  if (attemptResult.kind === 'answered' && attemptResult.answer.kind === 'absent') {
+    return { kind: 'absent', envelope: { ...attemptResult.envelope, doubted: { ...progress, failures: 0 } } };
   }
-  return judgeReadBack(context, call, { ...progress, field: 'doubted' }, exchanged);
+  return judgeReadBack(context, call, { ...progress, field: 'doubted' }, attemptResult);
 }
 
 /** A mark without progress was left by a worker that died: the waits begin now, when it was found. */
@@ -83,18 +83,18 @@ function judgeReadBack(
   context: WorkContext,
   call: Call,
   progress: Reading,
-  exchanged: Exchanged<Verification>,
+  attemptResult: AttemptResult<Verification>,
 ): Judgement {
-  const { envelope } = exchanged;
-  if (exchanged.kind === 'cut') return { kind: 'give-back', envelope, when: 'now', why: 'shutdown' };
-  if (exchanged.kind === 'broken') {
-    if (!exchanged.begun) return { kind: 'give-back', envelope, when: 'held', why: 'not_run' };
-    if (isRedisTrouble(exchanged.error)) {
+  const { envelope } = attemptResult;
+  if (attemptResult.kind === 'cut') return { kind: 'give-back', envelope, when: 'now', why: 'shutdown' };
+  if (attemptResult.kind === 'broken') {
+    if (!attemptResult.begun) return { kind: 'give-back', envelope, when: 'held', why: 'not_run' };
+    if (isRedisTrouble(attemptResult.error)) {
       return { kind: 'give-back', envelope, when: jittered(context.timings.stepAsideMs), why: 'fault' };
     }
     return readAgain(context, call, progress, envelope, 'The worker failed while reading back.');
   }
-  const { answer } = exchanged;
+  const { answer } = attemptResult;
   switch (answer.kind) {
     case 'applied': {
       const proof = {
@@ -102,17 +102,17 @@ function judgeReadBack(
         code: 'read_back_applied',
         message: 'Reading back showed it was done.',
       };
-      const entry = historyEntry(context, exchanged, proof);
+      const entry = historyEntry(context, attemptResult, proof);
       return { kind: 'succeeded', result: answer.result, entry };
     }
     case 'absent':
-      return judgeAbsent(context, progress, exchanged);
+      return judgeAbsent(context, progress, attemptResult);
     case 'unprovable': {
-      const entry = historyEntry(context, exchanged, { ...answer, outcome: 'in_doubt' });
+      const entry = historyEntry(context, attemptResult, { ...answer, outcome: 'in_doubt' });
       return inDoubt(remember(envelope, entry), answer);
     }
     case 'unreadable':
-      return judgeUnreadable(context, call, progress, exchanged, answer.outcome);
+      return judgeUnreadable(context, call, progress, attemptResult, answer.outcome);
     default:
       throw answer satisfies never;
   }
@@ -121,18 +121,18 @@ function judgeReadBack(
 function judgeAbsent(
   context: WorkContext,
   progress: Progress,
-  exchanged: Extract<Exchanged<Verification>, { kind: 'answered' }>,
+  attemptResult: Extract<AttemptResult<Verification>, { kind: 'answered' }>,
 ): Judgement {
   const { readBackWaitsMs } = context.timings;
   const reads = progress.reads + 1;
-  const entry = historyEntry(context, exchanged, {
+  const entry = historyEntry(context, attemptResult, {
     outcome: 'in_doubt',
     code: 'read_back_absent',
     message: `Reading back (${reads} of ${readBackWaitsMs.length}) did not show it.`,
   });
-  const known = remember(exchanged.envelope, entry);
+  const known = remember(attemptResult.envelope, entry);
   if (reads >= Math.max(2, readBackWaitsMs.length)) {
-    // Proved absent: the exchange that began this is charged now, once, and may be made again.
+    // Proved absent: the attempt that began this is charged now, once, and may be made again.
     return {
       kind: 'charge',
       envelope: { ...unmarked(known), doubted: { ...progress, reads, failures: 0 } },
@@ -148,12 +148,12 @@ function judgeUnreadable(
   context: WorkContext,
   call: Call,
   progress: Reading,
-  exchanged: Extract<Exchanged<Verification>, { kind: 'answered' }>,
+  attemptResult: Extract<AttemptResult<Verification>, { kind: 'answered' }>,
   outcome: Extract<Verification, { kind: 'unreadable' }>['outcome'],
 ): Judgement {
   const envelope = remember(
-    exchanged.envelope,
-    historyEntry(context, exchanged, { ...outcome, outcome: outcome.kind }),
+    attemptResult.envelope,
+    historyEntry(context, attemptResult, { ...outcome, outcome: outcome.kind }),
   );
   switch (outcome.kind) {
     case 'snooze':

@@ -102,7 +102,7 @@ function open({ sealer }: Pick<WorkContext, 'sealer'>, envelope: Envelope): unkn
   }
 }
 
-/** Ended without an exchange, so BullMQ's count of attempts is one too high. */
+/** Ended without an attempt, so BullMQ's count of attempts is one too high. */
 function unusable(code: string, message: string): Settled {
   return { status: 'failed', code, message, charged: false };
 }

@@ -1,30 +1,30 @@
 import { expect, test } from 'vitest';
-import { Room } from './suspect-gate.ts';
+import { SuspectGate } from './suspect-gate.ts';
 
 test('calls run together until a suspect comes; it waits, runs alone, and lets the others in again', async () => {
-  const room = new Room();
-  expect(await room.enter(false)).toBe(true);
-  expect(await room.enter(false)).toBe(true);
+  const suspectGate = new SuspectGate();
+  expect(await suspectGate.enter(false)).toBe(true);
+  expect(await suspectGate.enter(false)).toBe(true);
   let inside = false;
-  const suspect = room.enter(true).then((entered) => {
+  const suspect = suspectGate.enter(true).then((entered) => {
     inside = entered;
   });
-  expect(await room.enter(false)).toBe(false);
-  expect(await room.enter(true)).toBe(false);
-  room.leave();
+  expect(await suspectGate.enter(false)).toBe(false);
+  expect(await suspectGate.enter(true)).toBe(false);
+  suspectGate.leave();
   expect(inside).toBe(false);
-  room.leave();
+  suspectGate.leave();
   await suspect;
   expect(inside).toBe(true);
-  expect(await room.enter(false)).toBe(false);
-  room.leave();
-  expect(await room.enter(false)).toBe(true);
+  expect(await suspectGate.enter(false)).toBe(false);
+  suspectGate.leave();
+  expect(await suspectGate.enter(false)).toBe(true);
 });
 
-test('a suspect enters an empty room at once', async () => {
-  const room = new Room();
-  expect(await room.enter(true)).toBe(true);
-  expect(await room.enter(false)).toBe(false);
-  room.leave();
-  expect(await room.enter(false)).toBe(true);
+test('a suspect enters at once when nobody is inside', async () => {
+  const suspectGate = new SuspectGate();
+  expect(await suspectGate.enter(true)).toBe(true);
+  expect(await suspectGate.enter(false)).toBe(false);
+  suspectGate.leave();
+  expect(await suspectGate.enter(false)).toBe(true);
 });

@@ -8,7 +8,7 @@
 /** After so many lost workers a call runs alone. The first time its neighbours were lost too: not yet a suspect. */
 export const suspectAfterStalls = 2;
 
-export class Room {
+export class SuspectGate {
   #inside = 0;
   #reserved = false;
   /** Wakes the suspect that waits for the others to leave. */

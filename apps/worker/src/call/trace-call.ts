@@ -1,5 +1,5 @@
 /**
- * The spans of a call in the worker: one per turn of its job, one per exchange with the upstream.
+ * The spans of a call in the worker: one per turn of its job, one per attempt.
  *
  * Always true: a turn soon after the call was accepted, that nothing has held up, is part of the request's own trace. Any
  * other is a trace of its own, linked to the request: a trace that stays open through an outage of hours would be of
@@ -35,8 +35,8 @@ export function traceTurn(
   });
 }
 
-/** Begins the span of an exchange: the call itself and, where needed, the sign-in before it. */
-export function traceExchange(
+/** Begins the span of an attempt: the call itself and, where needed, the sign-in before it. */
+export function traceAttempt(
   { tracing, upstream }: { tracing: Tracing; upstream: string },
   call: Pick<Call, 'job' | 'operation' | 'turn'>,
   { permit, label }: { readonly permit: Permit; readonly label: string },
@@ -55,8 +55,8 @@ export function traceExchange(
   });
 }
 
-/** Ends the span of an exchange with what it showed. */
-export function endExchange(
+/** Ends the span of an attempt with what it showed. */
+export function endAttempt(
   span: Span,
   shown: {
     readonly outcome: string;

@@ -10,7 +10,7 @@ import type { Health, OperationDefinition, UpstreamClient } from '@recloser/upst
 import type { Job } from 'bullmq';
 import type { StopSwitch } from '../queue/stop-switch.ts';
 import type { Timings } from '../queue/timings.ts';
-import type { Room } from './suspect-gate.ts';
+import type { SuspectGate } from './suspect-gate.ts';
 import type { GiveBackReason, WorkerMetrics } from './worker-metrics.ts';
 
 /** A call as BullMQ hands it over. Its data is not trusted before `processCall` parsed it. */
@@ -72,7 +72,7 @@ export type WorkContext<P extends Permit = Permit> = {
   readonly tracing: Tracing;
   readonly log: Logger;
   readonly stop: StopSwitch;
-  readonly room: Room;
+  readonly suspectGate: SuspectGate;
   readonly timings: Timings;
 };
 
@@ -96,8 +96,8 @@ export type Call = {
 
 /**
  * What shall become of a call now. `settle-call` carries it out.
- * - `succeeded`: finished with this result; `entry` is the exchange that showed it.
- * - `charge`: the exchange cost one attempt; again after the backoff, or failed if it was the last.
+ * - `succeeded`: finished with this result; `entry` is the attempt that showed it.
+ * - `charge`: the attempt is charged; again after the backoff, or failed if it was the last.
  * - `give-back`: nothing is charged. `held`: next in line once the queue runs again. `now`: somebody else may
  *   take it at once. A number: milliseconds from now, behind those that wait.
  * - `final`: finished without success.

@@ -5,9 +5,9 @@ import type { Metrics } from '@recloser/runtime/observe/metrics';
 
 /** The counters of one upstream. */
 export type WorkerMetrics = {
-  /** One exchange with the upstream. `outcome` is the outcome's kind, or `verify-…` for a read-back. */
+  /** One attempt. `outcome` is the outcome's kind, or `verify-…` for a read-back. */
   attempt(operation: string, outcome: string, durationMs: number): void;
-  /** An exchange made while the breaker was half-open: a call's, or the upstream's probe as `probe-…`. */
+  /** An attempt made while the breaker was half-open: a call's, or the upstream's probe as `probe-…`. */
   trial(outcome: string): void;
   /** A call that ended; `status` as the API shows it. */
   finished(operation: string, status: string): void;
@@ -21,7 +21,7 @@ export type WorkerMetrics = {
 export function createWorkerMetrics(metrics: Metrics): (upstream: string) => WorkerMetrics {
   const attempts = metrics.histogram<'upstream' | 'operation' | 'outcome'>({
     name: 'attempt_duration_seconds',
-    help: 'Exchanges with an upstream, by what they showed, and how long they took.',
+    help: 'Attempts, by what they showed, and how long they took.',
     labels: ['upstream', 'operation', 'outcome'],
     buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60],
   });
@@ -32,7 +32,7 @@ export function createWorkerMetrics(metrics: Metrics): (upstream: string) => Wor
   });
   const trials = metrics.counter<'upstream' | 'outcome'>({
     name: 'trials_total',
-    help: 'Exchanges made while the breaker was half-open, by what they showed; those of the probe as probe-….',
+    help: 'Attempts made while the breaker was half-open, by what they showed; those of the probe as probe-….',
     labels: ['upstream', 'outcome'],
   });
   const givenBack = metrics.counter<'upstream' | 'reason'>({

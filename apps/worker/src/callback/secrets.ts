@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { type CallbackSigner, parseCallbackSecrets } from '@recloser/calls/callback/signature';
 import { ConfigError } from '@recloser/runtime/env/env';
-import { keptSecret } from '@recloser/runtime/secrets/secret-file';
+import { secretInFile } from '@recloser/runtime/secrets/secret-file';
 
 const secretBytes = 32;
 
@@ -29,7 +29,7 @@ function invalid(problem: string): ConfigError {
 }
 
 function ownSecret(dataDir: string): string {
-  return keptSecret(
+  return secretInFile(
     join(dataDir, 'callback-secret'),
     () => `whsec_${randomBytes(secretBytes).toString('base64')}`,
   );

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { createKit, outcome, ScriptedClient } from '../../test-kit/kit.ts';
-import { Janitor } from './failed-trimmer.ts';
+import { FailedTrimmer } from './failed-trimmer.ts';
 
 test('trims failed calls beyond the count, once per interval for the fleet, and spares calls in doubt', async () => {
   await using kit = await createKit({ concurrency: 1 });
@@ -18,20 +18,20 @@ test('trims failed calls beyond the count, once per interval for the fleet, and 
     await kit.until(id, 'failed');
     ids.push(id);
   }
-  const janitor = () =>
-    new Janitor({
+  const failedTrimmer = () =>
+    new FailedTrimmer({
       redis: kit.redis,
       upstreams: [{ root: kit.root, queue: kit.queue }],
       retention: { maxAgeMs: 60_000, maxCount: 3 },
       intervalMs: 60_000,
       log: kit.log,
     });
-  await janitor().clean();
+  await failedTrimmer().clean();
   const left = await Promise.all([doubtful, ...ids].map((id) => kit.queue.getJob(id)));
   expect(left[0]).toBeDefined();
   expect(left.map((job) => job !== undefined)).toEqual([true, false, true, true, true]);
   const again = await kit.post('read');
   await kit.until(again, 'failed');
-  await janitor().clean();
+  await failedTrimmer().clean();
   expect(await kit.queue.getFailedCount()).toBe(5);
 });

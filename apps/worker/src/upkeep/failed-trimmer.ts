@@ -7,24 +7,24 @@ import type { RedisClient } from '@recloser/calls/call/keys';
 import { trimFailed } from '@recloser/calls/write/retention';
 import type { Logger } from '@recloser/runtime/observe/logger';
 
-export type JanitorOptions = {
+export type FailedTrimmerOptions = {
   readonly redis: RedisClient;
   /** Each upstream's queue and key root. */
-  readonly upstreams: readonly { readonly root: string; readonly queue: JanitorQueue }[];
+  readonly upstreams: readonly { readonly root: string; readonly queue: FailedTrimmerQueue }[];
   readonly retention: { readonly maxAgeMs: number; readonly maxCount: number };
   readonly intervalMs: number;
   readonly log: Logger;
 };
 
-type JanitorQueue = Parameters<typeof trimFailed>[0]['queue'];
+type FailedTrimmerQueue = Parameters<typeof trimFailed>[0]['queue'];
 
-export class Janitor {
-  readonly #options: JanitorOptions;
+export class FailedTrimmer {
+  readonly #options: FailedTrimmerOptions;
   #timer: NodeJS.Timeout | undefined;
   #round: Promise<void> = Promise.resolve();
   #stopped = false;
 
-  constructor(options: JanitorOptions) {
+  constructor(options: FailedTrimmerOptions) {
     this.#options = options;
   }
 
@@ -48,7 +48,7 @@ export class Janitor {
     }
   }
 
-  async #cleanOne(root: string, queue: JanitorQueue): Promise<void> {
+  async #cleanOne(root: string, queue: FailedTrimmerQueue): Promise<void> {
     const { redis, retention, intervalMs, log } = this.#options;
     try {
       // Not a lock that is given back: it also says that this interval's round is done.

@@ -3,13 +3,13 @@ import { LastGoodFinder, resultKeyOf, wantLastGood } from '@recloser/calls/write
 import { callOptions } from '@recloser/calls/write/options';
 import { expect, test, vi } from 'vitest';
 import { createKit, until } from '../../test-kit/kit.ts';
-import { Housekeeper } from './upkeep.ts';
+import { Upkeep } from './upkeep.ts';
 
 type Kit = Awaited<ReturnType<typeof createKit>>;
 
-function housekeeper({ redis, root, queue, log }: Kit) {
+function upkeep({ redis, root, queue, log }: Kit) {
   const finished = vi.fn();
-  const keeper = new Housekeeper({ redis, staleTtlSeconds: 60, intervalMs: 20, log });
+  const keeper = new Upkeep({ redis, staleTtlSeconds: 60, intervalMs: 20, log });
   keeper.watch({ root, queue, metrics: { finished } });
   return { keeper, finished };
 }
@@ -29,7 +29,7 @@ test('expires what waits too long behind a hold, by itself', async () => {
     requestId: 'r',
   };
   const stored = await enqueueCall(request);
-  const { keeper, finished } = housekeeper(kit);
+  const { keeper, finished } = upkeep(kit);
   keeper.start();
   if (stored.kind !== 'stored') throw new Error(stored.kind);
   await kit.until(stored.id, 'expired');
@@ -40,7 +40,7 @@ test('expires what waits too long behind a hold, by itself', async () => {
 
 test('keeps a result only of operations that are asked for, sealed as it is', async () => {
   await using kit = await createKit({ concurrency: 1 });
-  const { keeper } = housekeeper(kit);
+  const { keeper } = upkeep(kit);
   const key = resultKeyOf('read', { a: 1 });
   const done = {
     id: 'call-1',
@@ -52,7 +52,7 @@ test('keeps a result only of operations that are asked for, sealed as it is', as
   await keeper.tidy();
   keeper.ended(kit.root, done);
   await wantLastGood(kit, 'read');
-  const next = housekeeper(kit).keeper;
+  const next = upkeep(kit).keeper;
   await next.tidy();
   expect(await finder.find(key, 60_000)).toBeUndefined();
   next.ended(kit.root, { ...done, data: { operation: 'other', resultKey: key } });

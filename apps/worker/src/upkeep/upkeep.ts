@@ -28,7 +28,7 @@ export type EndedCall = {
   readonly finishedOn?: number;
 };
 
-export type HousekeeperOptions = {
+export type UpkeepOptions = {
   readonly redis: RedisClient;
   /** How long a result is kept for those who ask for a stale one. */
   readonly staleTtlSeconds: number;
@@ -40,8 +40,8 @@ const everyMs = 1_000;
 const wantedEveryMs = 10_000;
 const expireAtOnce = 200;
 
-export class Housekeeper {
-  readonly #options: HousekeeperOptions;
+export class Upkeep {
+  readonly #options: UpkeepOptions;
   readonly #upstreams: KeptUpstream[] = [];
   readonly #wanted = new Map<string, ReadonlySet<string>>();
   #wantedReadAt = Number.NEGATIVE_INFINITY;
@@ -49,7 +49,7 @@ export class Housekeeper {
   #round: Promise<void> = Promise.resolve();
   #stopped = false;
 
-  constructor(options: HousekeeperOptions) {
+  constructor(options: UpkeepOptions) {
     this.#options = options;
   }
 

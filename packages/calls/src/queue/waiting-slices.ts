@@ -20,7 +20,7 @@ const asked = 10;
  * Reads the line. `isEnough` is asked after each slice: true when no call that was accepted before this time (ms since
  * 1970) is wanted; the rest of that priority is left out then.
  */
-export async function* lineSlices(
+export async function* waitingSlices(
   source: Source,
   isEnough: (acceptedBeforeMs: number) => boolean,
 ): AsyncGenerator<readonly string[]> {

@@ -10,7 +10,7 @@ import type { Queue } from 'bullmq';
 import { inDoubtKey, type RedisClient } from '../call/keys.ts';
 import { dueMsOf, type Placement } from '../queue/placement.ts';
 import { listSlices, setSlices } from '../queue/read-slices.ts';
-import { lineSlices } from '../queue/waiting-slices.ts';
+import { waitingSlices } from '../queue/waiting-slices.ts';
 import { NewestCalls } from './newest-calls.ts';
 import type { CallStatus } from './status.ts';
 import type { StoredCall, StoredJob } from './view.ts';
@@ -89,7 +89,7 @@ async function readPlace(source: Source, place: Place, newest: NewestCalls<Liste
       return;
     case 'prioritized': {
       const isEnough = (beforeMs: number) => newest.isOlderThanAll(beforeMs + marginMs);
-      for await (const ids of lineSlices(source, isEnough)) newest.take(ids.map(at(place)));
+      for await (const ids of waitingSlices(source, isEnough)) newest.take(ids.map(at(place)));
       return;
     }
     case 'delayed':

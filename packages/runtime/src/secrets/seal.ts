@@ -6,7 +6,7 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { ConfigError } from '../env/env.ts';
-import { keptSecret } from './secret-file.ts';
+import { secretInFile } from './secret-file.ts';
 
 /** A sealed text was changed, cut, sealed with another key, or is not one. */
 export class SealError extends Error {
@@ -94,7 +94,7 @@ export function loadSessionKeys(options: {
   const path = join(options.dataDir, 'session-key');
   return [
     decodeKey(
-      keptSecret(path, () => randomBytes(keyBytes).toString('base64')),
+      secretInFile(path, () => randomBytes(keyBytes).toString('base64')),
       path,
     ),
   ];

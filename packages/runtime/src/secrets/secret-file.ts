@@ -7,7 +7,7 @@ import { dirname } from 'node:path';
  * The text of the file at `path` (mode 0600), which is made from `make` if it is not there. Written aside and linked
  * into place: processes that start at once end up with the same, whole secret. Throws what the file system throws.
  */
-export function keptSecret(path: string, make: () => string): string {
+export function secretInFile(path: string, make: () => string): string {
   return read(path) ?? create(path, make());
 }
 

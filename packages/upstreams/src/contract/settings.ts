@@ -46,10 +46,10 @@ export class SettingsError extends Error {
 type Env = Readonly<Record<string, string | undefined>>;
 
 /** The zone upstreams.md A1 saw the origin sign in with; also `America/Indiana/Indianapolis`. */
-const DEFAULT_TIMEZONE = 'America/Indianapolis';
-const DEFAULT_MAX_BACKLOG = 50_000;
-const SIMULATOR_URL = 'http://127.0.0.1:3002';
-const SIMULATOR_CREDENTIAL = 'simulator';
+const defaultTimezone = 'America/Indianapolis';
+const defaultMaxBacklog = 50_000;
+const simulatorUrl = 'http://127.0.0.1:3002';
+const simulatorCredential = 'simulator';
 
 /** Parses the breaker policy, operations and backlog limit. Throws `SettingsError`. */
 export function upstreamPolicy(definition: UpstreamDefinition, env: Env): UpstreamPolicy {
@@ -69,11 +69,11 @@ export function upstreamSettings(definition: UpstreamDefinition, env: Env): Upst
   const settings = {
     ...readPolicy(definition, read),
     ...readAddresses(definition, read, { required }),
-    username: read.text('USERNAME', { required, fallback: SIMULATOR_CREDENTIAL }),
-    password: read.text('PASSWORD', { required, fallback: SIMULATOR_CREDENTIAL }),
+    username: read.text('USERNAME', { required, fallback: simulatorCredential }),
+    password: read.text('PASSWORD', { required, fallback: simulatorCredential }),
     mfaCredentialId: read.text('MFA_CREDENTIAL_ID', {
       required: required && byText,
-      fallback: byText ? SIMULATOR_CREDENTIAL : '',
+      fallback: byText ? simulatorCredential : '',
     }),
   };
   read.throwProblems();
@@ -82,12 +82,12 @@ export function upstreamSettings(definition: UpstreamDefinition, env: Env): Upst
 
 function readAddresses(definition: UpstreamDefinition, read: Reader, { required }: { required: boolean }) {
   const byText = definition.signIn === 'text-message';
-  const baseUrl = read.url('BASE_URL', { required, fallback: `${SIMULATOR_URL}/${definition.name}` });
+  const baseUrl = read.url('BASE_URL', { required, fallback: `${simulatorUrl}/${definition.name}` });
   const loginBaseUrl =
     byText || read.has('LOGIN_BASE_URL')
-      ? read.url('LOGIN_BASE_URL', { required, fallback: `${SIMULATOR_URL}/${definition.name}-login` })
+      ? read.url('LOGIN_BASE_URL', { required, fallback: `${simulatorUrl}/${definition.name}-login` })
       : baseUrl;
-  return { baseUrl, loginBaseUrl, timezone: read.zone('TIMEZONE', DEFAULT_TIMEZONE) };
+  return { baseUrl, loginBaseUrl, timezone: read.zone('TIMEZONE', defaultTimezone) };
 }
 
 function readPolicy(definition: UpstreamDefinition, read: Reader): UpstreamPolicy {
@@ -110,7 +110,7 @@ function readPolicy(definition: UpstreamDefinition, read: Reader): UpstreamPolic
         read.integer('BREAKER_FAIL_PERCENT', { min: 1, max: 100 }) ?? definition.breaker.failPercent,
     }),
     operations: Object.freeze(Object.fromEntries(operations)),
-    maxBacklog: read.integer('MAX_BACKLOG', { min: 1, max: 100_000_000 }) ?? DEFAULT_MAX_BACKLOG,
+    maxBacklog: read.integer('MAX_BACKLOG', { min: 1, max: 100_000_000 }) ?? defaultMaxBacklog,
   };
 }
 

@@ -33,7 +33,7 @@ type Json = { readonly kind: 'json'; readonly body: unknown; readonly status: nu
 /** `repeat`: sending it again does no harm. `once`: what may have been done must not be sent again blindly. */
 type Sending = 'repeat' | 'once';
 
-const DEFAULT_RATE_LIMIT_MS = 5_000;
+const defaultRateLimitMs = 5_000;
 
 /** Judges an answer to a read by the schema of its body. */
 export function classifyRead<T>(
@@ -132,7 +132,7 @@ function judgeAnswer(answer: Answer, sending: Sending, nowMs: number): Json | Si
   if (isSignedOut(answer)) return { kind: 'signed_out', status };
   const pauseMs = retryAfterMs(answer.headers['retry-after'], nowMs);
   if (status === 429)
-    return rateLimitOutcome(pauseMs ?? DEFAULT_RATE_LIMIT_MS, { code: 'rate_limited', status });
+    return rateLimitOutcome(pauseMs ?? defaultRateLimitMs, { code: 'rate_limited', status });
   if (status === 503 && pauseMs !== null && sending === 'repeat') {
     return rateLimitOutcome(pauseMs, { code: 'unavailable', status });
   }

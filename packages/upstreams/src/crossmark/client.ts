@@ -49,7 +49,7 @@ import { toDate } from './times.ts';
 import { availableRepsAnswer, planningAnswer, qualifiedRepsAnswer, toPlanningItem } from './wire.ts';
 
 /** The origin's page size; all there is comes in one answer. */
-const PLANNING_PAGE_SIZE = 5_000;
+const planningPageSize = 5_000;
 
 /** Makes the client. Close it when done. */
 export function createCrossmarkClient(options: ClientOptions): UpstreamClient {
@@ -159,7 +159,7 @@ class CrossmarkClient implements UpstreamClient {
   };
 
   async #listPlanning(input: CrossmarkInput<'list-planning'>, context: AttemptContext): Promise<Outcome> {
-    const query = { ...input, limit: PLANNING_PAGE_SIZE };
+    const query = { ...input, limit: planningPageSize };
     const read = await this.#read(context, (send) => readPlanning(send, this.#place, query));
     if (read.kind !== 'value') return read;
     const items = read.value.rows

@@ -9,8 +9,8 @@ import type { RetryPolicy, UpstreamDefinition } from '../contract/upstream.ts';
 
 const retry: RetryPolicy = { maxAttempts: 8, baseMs: 1_000, factor: 2, capMs: 300_000 };
 
-const MAX_RANGE_DAYS = 366;
-const DAY_MS = 86_400_000;
+const maxRangeDays = 366;
+const dayMs = 86_400_000;
 
 /** Their ids have 5 to 12 digits; room for growth, none for rubbish. */
 const id = z.string().regex(/^[1-9]\d{0,17}$/, 'must be 1 to 18 digits and not begin with 0');
@@ -63,13 +63,10 @@ const listPlanningInput = z
     path: ['endDate'],
     message: 'must not be before startDate',
   })
-  .refine(
-    ({ startDate, endDate }) => Date.parse(endDate) - Date.parse(startDate) <= MAX_RANGE_DAYS * DAY_MS,
-    {
-      path: ['endDate'],
-      message: `must be within ${MAX_RANGE_DAYS} days of startDate`,
-    },
-  );
+  .refine(({ startDate, endDate }) => Date.parse(endDate) - Date.parse(startDate) <= maxRangeDays * dayMs, {
+    path: ['endDate'],
+    message: `must be within ${maxRangeDays} days of startDate`,
+  });
 
 /** One work item, or one visit of it. No names of people and no signed links. */
 const planningItem = z.strictObject({
@@ -92,9 +89,9 @@ const listPlanningResult = z.strictObject({ items: z.array(planningItem), total:
 const listAvailableRepsInput = z
   .strictObject({ start: time, end: time })
   .refine(endAfterStart.check, endAfterStart.params)
-  .refine(({ start, end }) => Date.parse(end) - Date.parse(start) <= MAX_RANGE_DAYS * DAY_MS, {
+  .refine(({ start, end }) => Date.parse(end) - Date.parse(start) <= maxRangeDays * dayMs, {
     path: ['end'],
-    message: `must be within ${MAX_RANGE_DAYS} days of start`,
+    message: `must be within ${maxRangeDays} days of start`,
   });
 
 const listAvailableRepsResult = z.strictObject({

@@ -16,7 +16,7 @@ export type SendRead = (draft: Draft) => Promise<Exchange>;
 /** All rows, and how many Crossmark says there are. */
 export type PlanningList = { readonly rows: readonly PlanningRecord[]; readonly total: number };
 
-const MAX_PAGES = 100;
+const maxPages = 100;
 
 /** Reads all pages of `query`. */
 export async function readPlanning(
@@ -26,7 +26,7 @@ export async function readPlanning(
 ): Promise<ReadValue<PlanningList> | SignedOut | FailedOutcome> {
   const rows = new Map<string, PlanningRecord>();
   let received = 0;
-  for (let page = 1; page <= MAX_PAGES; page += 1) {
+  for (let page = 1; page <= maxPages; page += 1) {
     const exchange = await send(planningRequest(place, { ...query, page }));
     const read = classifyRead(exchange, planningAnswer, Date.now());
     if (read.kind !== 'value') return read;

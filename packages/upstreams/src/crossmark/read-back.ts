@@ -15,10 +15,10 @@ import { type PlanningRecord, toPlanningItem } from './wire.ts';
 export type Proof = Exclude<Verification, { kind: 'unreadable' }>;
 
 /** Items run for weeks around their visits; an item that does not overlap the interval would not be listed. */
-const DAYS_AROUND_VISIT = 45;
+const daysAroundVisit = 45;
 /** Without a date to go by. Together less than a year: a wider interval may be refused. */
-const DAYS_AROUND_TODAY = 180;
-const PAGE_SIZE = 500;
+const daysAroundToday = 180;
+const pageSize = 500;
 
 /** The planning read that can prove `schedule-event`. */
 export function scheduleProofQuery(
@@ -26,10 +26,10 @@ export function scheduleProofQuery(
   place: Place,
 ): Omit<PlanningQuery, 'page'> {
   return {
-    startDate: toDate(input.start, place.timezone, -DAYS_AROUND_VISIT),
-    endDate: toDate(input.end, place.timezone, DAYS_AROUND_VISIT),
+    startDate: toDate(input.start, place.timezone, -daysAroundVisit),
+    endDate: toDate(input.end, place.timezone, daysAroundVisit),
     mPlanId: input.mPlanId,
-    limit: PAGE_SIZE,
+    limit: pageSize,
   };
 }
 
@@ -40,10 +40,10 @@ export function unscheduleProofQuery(
   now: Date,
 ): Omit<PlanningQuery, 'page'> {
   return {
-    startDate: toDate(now.toISOString(), place.timezone, -DAYS_AROUND_TODAY),
-    endDate: toDate(now.toISOString(), place.timezone, DAYS_AROUND_TODAY),
+    startDate: toDate(now.toISOString(), place.timezone, -daysAroundToday),
+    endDate: toDate(now.toISOString(), place.timezone, daysAroundToday),
     mPlanId: input.mPlanId,
-    limit: PAGE_SIZE,
+    limit: pageSize,
   };
 }
 

@@ -16,8 +16,8 @@ import { signInAnswer } from './wire.ts';
 /** What a Crossmark session keeps. */
 export type CrossmarkSession = { readonly cookies: string };
 
-const SESSION_COOKIE = 'PHPSESSID';
-const DEFAULT_RATE_LIMIT_MS = 5_000;
+const sessionCookie = 'PHPSESSID';
+const defaultRateLimitMs = 5_000;
 
 /** Signs in once with the settings' credentials. Never rejects for what Crossmark or the network did. */
 export async function signIn(
@@ -40,7 +40,7 @@ export function judgeSignIn(exchange: Exchange, cookies: CookieJar, nowMs: numbe
   if (status === 401 || status === 403) return refused;
   const pauseMs = retryAfterMs(exchange.headers['retry-after'], nowMs);
   if (status === 429) {
-    return failed(rateLimitOutcome(pauseMs ?? DEFAULT_RATE_LIMIT_MS, { code: 'rate_limited', status }));
+    return failed(rateLimitOutcome(pauseMs ?? defaultRateLimitMs, { code: 'rate_limited', status }));
   }
   if (status === 503 && pauseMs !== null) {
     return failed(rateLimitOutcome(pauseMs, { code: 'unavailable', status }));
@@ -55,7 +55,7 @@ export function judgeSignIn(exchange: Exchange, cookies: CookieJar, nowMs: numbe
     default:
   }
   const session: CrossmarkSession = { cookies: serializeCookies(cookies) };
-  const signedIn = cookies.serializeSync()?.cookies.some(({ key }) => key === SESSION_COOKIE);
+  const signedIn = cookies.serializeSync()?.cookies.some(({ key }) => key === sessionCookie);
   // Accepted, but with nothing to go on with: trying again is harmless, the credentials are good.
   return signedIn
     ? { kind: 'signed-in', data: session }

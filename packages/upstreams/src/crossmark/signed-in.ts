@@ -16,10 +16,10 @@ import { retryOutcome, signInHoldOutcome } from './outcome-codes.ts';
 import { type CrossmarkSession, signIn } from './sign-in.ts';
 
 /** An ended session may be replaced by one of the fleet's that has ended too; then by a fresh one. */
-const MAX_SENDS = 3;
+const maxSends = 3;
 
 /** A sign-in that worked and is not honoured may be a passing fault: one new try every 30 s is no storm. */
-const SIGNED_OUT_AGAIN_MS = 30_000;
+const signedOutAgainMs = 30_000;
 
 const sessionData = z.object({ cookies: z.string() });
 
@@ -58,9 +58,9 @@ export class SignedIn {
         sends += 1;
         const answer = await this.#send(session, jar, send);
         if (!isSignedOut(answer)) return answer;
-        if (fresh || sends === MAX_SENDS) {
+        if (fresh || sends === maxSends) {
           const facts = { code: 'signed_out_again', status: answer.status } as const;
-          return about(session, signInHoldOutcome(signedOutAgain, facts, SIGNED_OUT_AGAIN_MS));
+          return about(session, signInHoldOutcome(signedOutAgain, facts, signedOutAgainMs));
         }
       }
       const renewal = await this.#renew(session, signal);

@@ -76,9 +76,9 @@ export type Http = {
 };
 
 /** The honest name we go by, upstreams.md section A2 and B1: no browser is imitated. */
-export const USER_AGENT = 'Recloser/0.1 (queued calls on behalf of a customer application)';
+export const userAgent = 'Recloser/0.1 (queued calls on behalf of a customer application)';
 
-const DEFAULT_MAX_BODY_BYTES = 32 * 1024 * 1024;
+const defaultMaxBodyBytes = 32 * 1024 * 1024;
 
 /** Makes the sender of one upstream, with keep-alive connections of its own. `maxBodyBytes` caps an answer. */
 export function createHttp(options: { maxBodyBytes?: number } = {}): Http {
@@ -91,9 +91,9 @@ export function createHttp(options: { maxBodyBytes?: number } = {}): Http {
     decompress: true,
     responseType: 'text',
     ignoreInvalidCookies: true,
-    headers: { 'user-agent': USER_AGENT },
+    headers: { 'user-agent': userAgent },
   });
-  const maxBodyBytes = options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES;
+  const maxBodyBytes = options.maxBodyBytes ?? defaultMaxBodyBytes;
   return {
     send: (request) => exchange(instance, request, maxBodyBytes),
     close() {

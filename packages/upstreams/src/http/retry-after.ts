@@ -1,7 +1,7 @@
 /** The Retry-After header (RFC 9110, 10.2.3) as a pause, clamped so that no answer can stop us for long. */
 
-const MIN_MS = 1_000;
-const MAX_MS = 600_000;
+const minMs = 1_000;
+const maxMs = 600_000;
 
 /** Milliseconds to wait, 1 s to 10 min, from seconds or an HTTP date; null when the header is absent or neither. */
 export function retryAfterMs(header: string | readonly string[] | undefined, nowMs: number): number | null {
@@ -13,5 +13,5 @@ export function retryAfterMs(header: string | readonly string[] | undefined, now
     : /^[A-Za-z]{3}/.test(text)
       ? Date.parse(text) - nowMs
       : NaN;
-  return Number.isNaN(ms) ? null : Math.min(Math.max(ms, MIN_MS), MAX_MS);
+  return Number.isNaN(ms) ? null : Math.min(Math.max(ms, minMs), maxMs);
 }

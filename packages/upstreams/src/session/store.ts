@@ -82,8 +82,8 @@ export type SessionStoreOptions = {
 type Known = Pick<Session, 'id' | 'revision'>;
 type Flight = { readonly number: string; readonly staleId: string; readonly fingerprint: string };
 
-const NOBODY: Known = { id: '', revision: 0 };
-const FAILURE_KEPT_MS = 60_000;
+const noneKnown: Known = { id: '', revision: 0 };
+const failureKeptMs = 60_000;
 
 export class SessionStore {
   /** What lies between two steps of an interactive sign-in. */
@@ -124,7 +124,7 @@ export class SessionStore {
     signal?: AbortSignal,
   ): Promise<Renewal> {
     signal?.throwIfAborted();
-    const known = stale ?? NOBODY;
+    const known = stale ?? noneKnown;
     const cached = this.#cached;
     if (cached && (cached.id !== known.id || cached.revision !== known.revision)) {
       return { kind: 'session', session: cached, fresh: false };
@@ -248,7 +248,7 @@ export class SessionStore {
   }
 
   async #fail(flight: string, outcome: FailedOutcome): Promise<boolean> {
-    const args = [flight, JSON.stringify(outcome), FAILURE_KEPT_MS];
+    const args = [flight, JSON.stringify(outcome), failureKeptMs];
     return (await this.#run(failScript, [':lock', ':failure'], args)) === 1;
   }
 

@@ -20,7 +20,7 @@ export type Ledger = {
   readonly wrong: readonly string[];
 };
 
-const AT_ONCE = 20;
+const atOnce = 20;
 
 /** Asks for every accepted call and for what the upstream saw. */
 export async function readLedger(stage: Stage, drainedAt: number): Promise<Ledger> {
@@ -57,8 +57,8 @@ async function look({ api, accepted }: Stage): Promise<Look[]> {
     }
   };
   const looks: Look[] = [];
-  for (let i = 0; i < accepted.length; i += AT_ONCE) {
-    looks.push(...(await Promise.all(accepted.slice(i, i + AT_ONCE).map(({ id }) => one(id)))));
+  for (let i = 0; i < accepted.length; i += atOnce) {
+    looks.push(...(await Promise.all(accepted.slice(i, i + atOnce).map(({ id }) => one(id)))));
   }
   return looks;
 }

@@ -5,7 +5,7 @@ import { type StackApi, type UpstreamView, visitInput } from '../stack/stack-api
 import type { AcceptedCall } from './compare.ts';
 import type { LiveView } from './live-view.ts';
 
-const FRAME_MS = 200;
+const frameMs = 200;
 
 type Wish = Omit<AcceptedCall, 'id'>;
 
@@ -95,7 +95,7 @@ export class Stage {
       });
       if (await check(upstream)) return;
       if (Date.now() > deadline) throw new Error(`The drill waited ${limitMs / 1000} s for this: ${what}`);
-      await new Promise((resolve) => setTimeout(resolve, FRAME_MS));
+      await new Promise((resolve) => setTimeout(resolve, frameMs));
     }
   }
 
