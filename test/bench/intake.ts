@@ -24,7 +24,7 @@ export const intake: Experiment = {
     const ours = await startApp('web', env);
     const bare = await startScript('bare-web.ts', { REDIS_URL: redisUrl, QUEUE: 'crossmark' });
     const redis = new Redis(redisUrl);
-    const body = JSON.stringify({ input: visitInput(1) });
+    const body = JSON.stringify({ input: visitInput(1), options: { allowDuplicate: true } });
     const sides: readonly { readonly name: 'ours' | 'bare'; readonly post: Post }[] = [
       {
         name: 'ours',

@@ -17,7 +17,7 @@ describe('the document', () => {
   });
 
   test('is served as it is made, and describes every operation of every upstream', async () => {
-    await using web = await startWeb({ redisUrl });
+    await using web = await startWeb({ redisUrl, duplicateWindowSeconds: 60 });
     const served = (await (await web.get('/openapi.json')).json()) as typeof openApi;
     expect(served).toEqual(JSON.parse(JSON.stringify(openApi)));
     for (const { name, operations } of web.upstreams.values()) {

@@ -65,11 +65,14 @@ describe('with the real web app', () => {
   test('cancels what waits, and says why it cannot cancel the rest', async () => {
     const { id } = await client.submit('crossmark', 'schedule-event', visitInput(5), { runAt: later() });
     expect((await client.cancel(id)).status).toBe('cancelled');
-    expect(await failure(client.cancel(id), ProblemError)).toMatchObject({
+    expect((await client.cancel(id)).status).toBe('cancelled');
+    expect((await client.wait(id)).status).toBe('cancelled');
+    const done = await client.submit('crossmark', 'schedule-event', visitInput(9), { waitSeconds: 30 });
+    expect(await failure(client.cancel(done.id), ProblemError)).toMatchObject({
       status: 409,
+      code: 'call_finished',
       afterLostAttempt: false,
     });
-    expect((await client.wait(id)).status).toBe('cancelled');
   });
 
   test('retries a call that failed', async () => {

@@ -2,7 +2,15 @@
 import { type CallbackHosts, parseCallbackHosts } from '@recloser/calls/callback/hosts';
 import { staleTtlDefaultSeconds } from '@recloser/calls/write/last-good';
 import { type SucceededRetention, succeededRetention } from '@recloser/calls/write/retention';
-import { ConfigError, type Env, envFields, intField, parseEnv, portField } from '@recloser/runtime/env/env';
+import {
+  ConfigError,
+  type Env,
+  envFields,
+  intField,
+  optionalIntField,
+  parseEnv,
+  portField,
+} from '@recloser/runtime/env/env';
 import { z } from 'zod';
 import { type ApiKey, parseApiKeys } from './http/api-keys.ts';
 import { isLoopback } from './http/loopback.ts';
@@ -19,6 +27,8 @@ const shape = {
   KEEP_SUCCEEDED_CALLS: intField(succeededRetention.count, { min: 1, max: 10_000_000 }),
   /** How old a result may be that is given out in place of a new one. */
   STALE_TTL_SECONDS: intField(staleTtlDefaultSeconds, { min: 1, max: 365 * 24 * 3600 }),
+  /** Duplicate window of the operations that have one; absent: each one's own; 0: none. */
+  DUPLICATE_WINDOW_SECONDS: optionalIntField({ min: 0, max: 24 * 3600 }),
   /** Where finished calls may be pushed to. */
   CALLBACK_HOSTS: z.string().optional(),
   SESSION_KEY: z.string().optional(),

@@ -3,6 +3,7 @@ import { readUpstreamState } from '@recloser/breaker/upstream-state';
 import { upstreamRoot } from '@recloser/calls/call/keys';
 import { readQueueDepth } from '@recloser/calls/queue/depth';
 import { LastGoodFinder } from '@recloser/calls/write/last-good';
+import { withDuplicateWindow } from '@recloser/calls/write/same-wish';
 import type { Env } from '@recloser/runtime/env/env';
 import { createLogger, type Logger } from '@recloser/runtime/observe/logger';
 import { createMetrics } from '@recloser/runtime/observe/metrics';
@@ -51,7 +52,7 @@ async function start(config: WebConfig): Promise<void> {
     log,
   });
   const tracing = await startTracing(config, { service: 'recloser-web', log });
-  const upstreams = openUpstreams(redis, prefix, policies);
+  const upstreams = openUpstreams(redis, config, policies);
   const readers = openReaders(redis);
   const app = createApp({
     ...readers,
@@ -126,10 +127,11 @@ function readPolicies(env: Env): readonly { readonly name: string; readonly poli
 
 function openUpstreams(
   redis: Redis,
-  prefix: string,
+  { REDIS_PREFIX: prefix, DUPLICATE_WINDOW_SECONDS: window }: WebConfig,
   policies: ReturnType<typeof readPolicies>,
 ): readonly WebUpstream[] {
-  return policies.map(({ name, policy: { operations, maxBacklog } }) => {
+  return policies.map(({ name, policy: { operations: configured, maxBacklog } }) => {
+    const operations = withDuplicateWindow(configured, window);
     const queue = openQueue({ redis, prefix, upstream: name });
     const root = upstreamRoot(prefix, name);
     const lastGood = new LastGoodFinder({ redis, root, queue });

@@ -5,7 +5,7 @@ import { listCalls } from './calls/list-calls.ts';
 import { health, live, ready } from './health.ts';
 import type { ApiRequest, ApiResponse, Route } from './http/route.ts';
 import type { WebDeps } from './http/web-deps.ts';
-import { cancelCall, retryCall } from './intake/change-call.ts';
+import { cancelCall, retryOneCall } from './intake/change-call.ts';
 import { submitBatch } from './intake/submit-batch.ts';
 import { checkTarget, submitCall } from './intake/submit-call.ts';
 import { createDocsPages } from './openapi/docs-page.ts';
@@ -29,7 +29,7 @@ export function createRoutes(deps: WebDeps): readonly Route[] {
       bodyLimit: batchBodyLimit,
       handle: bind(submitBatch),
     },
-    { method: 'post', path: '/v1/calls/:id/retry', scope: 'operate', handle: bind(retryCall) },
+    { method: 'post', path: '/v1/calls/:id/retry', scope: 'operate', handle: bind(retryOneCall) },
     {
       method: 'post',
       path: '/v1/calls/:upstream/:operation',

@@ -7,6 +7,7 @@ import { upstreamRoot } from '@recloser/calls/call/keys';
 import type { CallView } from '@recloser/calls/read/view';
 import { LastGoodFinder } from '@recloser/calls/write/last-good';
 import { type SucceededRetention, succeededRetention } from '@recloser/calls/write/retention';
+import { withDuplicateWindow } from '@recloser/calls/write/same-wish';
 import { createLogger } from '@recloser/runtime/observe/logger';
 import { createMetrics } from '@recloser/runtime/observe/metrics';
 import { listen } from '@recloser/runtime/process/http-server';
@@ -14,6 +15,7 @@ import { connectRedis } from '@recloser/runtime/redis/connection';
 import { memoryLimitShare, watchRedisSafety } from '@recloser/runtime/redis/safety';
 import { writeOncePerTurn } from '@recloser/runtime/redis/write-once-per-turn';
 import { createSealer } from '@recloser/runtime/secrets/seal';
+import type { OperationDefinition } from '@recloser/upstreams/contract/upstream';
 import { definitions } from '@recloser/upstreams/definitions';
 import { type Processor, Worker } from 'bullmq';
 import { createApp } from '../src/app.ts';
@@ -40,6 +42,8 @@ type Options = {
   perMinute?: number;
   retention?: SucceededRetention;
   staleTtlSeconds?: number;
+  /** Of the operations that have one; 0, so that a test may post the same input twice. */
+  duplicateWindowSeconds?: number;
   /** What Redis may take, as in production: for a Redis that does not answer. Others wait for a slow machine. */
   productionTimes?: boolean;
 };
@@ -90,7 +94,8 @@ async function openDeps(options: Options) {
   if (redis.status !== 'ready') await once(redis, 'ready');
   const watch = watchRedisSafety({ redis, log, intervalMs: 200 });
   const now = async () => Number((await redis.time())[0]) * 1000;
-  const upstreams = Object.values(definitions).map(({ name, operations }): WebUpstream => {
+  const upstreams = Object.values(definitions).map(({ name, operations: defined }): WebUpstream => {
+    const operations = withDuplicateWindow<OperationDefinition>(defined, options.duplicateWindowSeconds ?? 0);
     const queue = openQueue({ redis, prefix, upstream: name });
     const maxBacklog = options.maxBacklog ?? 50_000;
     const root = upstreamRoot(prefix, name);

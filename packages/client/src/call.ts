@@ -73,6 +73,8 @@ export type CallOptions = {
   readonly metadata?: Readonly<Record<string, string | number | boolean | null>>;
   /** Where the finished call is sent to, signed. */
   readonly callback?: { readonly url: string };
+  /** Without an idempotency key: makes it a call of its own although an equal one is unfinished or was just accepted. */
+  readonly allowDuplicate?: boolean;
 };
 
 const finished: readonly CallStatus[] = ['succeeded', 'failed', 'expired', 'cancelled', 'in_doubt'];

@@ -6,6 +6,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import type { QueueJobJson } from '@bull-board/api/typings/app';
+import { type RetryEnd, retryCall } from '@recloser/calls/write/retry-call';
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Job } from 'bullmq';
 import { redactData, redactReturnValue } from '../page/redact.ts';
 import type { AdminUpstream } from '../upstream/admin-upstream.ts';
@@ -22,9 +24,10 @@ type BoardJob = Awaited<ReturnType<BullMQAdapter['getJob']>>;
 
 /** A Bull Board adapter that keeps to the rules above. */
 export class UpstreamQueueAdapter extends BullMQAdapter {
+  readonly #redis: Redis;
   readonly #upstream: AdminUpstream;
 
-  constructor(upstream: AdminUpstream) {
+  constructor(redis: Redis, upstream: AdminUpstream) {
     const { definition, queue } = upstream;
     // A succeeded call is never run again: it would do its work twice.
     const options = {
@@ -33,6 +36,7 @@ export class UpstreamQueueAdapter extends BullMQAdapter {
       externalJobUrl: ({ id }: QueueJobJson) => ({ displayText: 'The call', href: `/calls/${id}` }),
     };
     super(queue, options);
+    this.#redis = redis;
     this.#upstream = upstream;
     this.setFormatter('data', (data) => redactData(definition, data));
     this.setFormatter('progress', (progress) => (typeof progress === 'number' ? progress : 0));
@@ -74,11 +78,10 @@ export class UpstreamQueueAdapter extends BullMQAdapter {
     return Promise.resolve([]);
   }
 
-  /** `many`: "retry all" passes over what may not be retried instead of stopping at it. */
+  /** `many`: "retry all" passes over what may not be retried, instead of stopping at it, and over what was cancelled. */
   #tame(job: Job, asked: 'one' | 'many'): Job {
     const { definition } = this.#upstream;
     const toJson = job.toJSON.bind(job);
-    const retry = job.retry.bind(job);
     job.toJSON = () => {
       const plain = toJson();
       const operation = String((plain.data as { operation?: unknown } | undefined)?.operation ?? plain.name);
@@ -91,12 +94,11 @@ export class UpstreamQueueAdapter extends BullMQAdapter {
         returnvalue: redactReturnValue(definition, operation, plain.returnvalue),
       };
     };
-    job.retry = async (state) => {
-      const refusal = retryRefusal(job, state);
-      if (refusal !== null && asked === 'many') return;
-      if (refusal !== null) throw new BoardRefusal(refusal);
-      // A person's retry is a fresh start: with the old count it would get a single attempt.
-      return await retry(state, { resetAttemptsMade: true });
+    job.retry = async () => {
+      // A person cancelled it: only who means this very call has it made after all.
+      if (asked === 'many' && isCancelled(job)) return;
+      const end = await retryCall({ redis: this.#redis, ...this.#upstream }, job.id ?? '', Date.now());
+      if (end !== 'waiting' && asked === 'one') throw new BoardRefusal(refusals[end]);
     };
     return job;
   }
@@ -109,16 +111,18 @@ export class BoardRefusal extends Error {
   override readonly name = 'BoardRefusal';
 }
 
-/** Why this job must not be retried from the board; null when it may. */
-function retryRefusal(job: Job, state: string | undefined): string | null {
-  if (state === 'completed') return 'This call succeeded. Running it again would do its work twice.';
-  const data = job.data as { settled?: { status?: unknown }; sending?: unknown } | undefined;
-  const status = data?.settled?.status;
-  if (status === 'in_doubt' || (status === undefined && data?.sending !== undefined)) {
-    return 'This call may have been done: nobody knows. A person has to settle it as done or send it again.';
-  }
-  if (status === 'cancelled') return 'This call was cancelled. Submit it again instead.';
-  return null;
+const refusals: Readonly<Record<Exclude<RetryEnd, 'waiting'>, string>> = {
+  unfinished: 'This call waits or runs: somebody else may have retried it just now.',
+  succeeded: 'This call succeeded. Running it again would do its work twice.',
+  in_doubt:
+    'This call may have been done: nobody knows. A person has to settle it as done or send it again, at /in-doubt.',
+  missing: 'This call is not kept any more.',
+  unreadable: 'This release cannot read what is stored of this call.',
+};
+
+function isCancelled(job: Job): boolean {
+  const data = job.data as { readonly settled?: { readonly status?: unknown } } | undefined;
+  return data?.settled?.status === 'cancelled';
 }
 
 function actor(): string {

@@ -40,7 +40,7 @@ async function submit(admin: TestAdmin, operation: 'reissue-event' | 'list-plann
     upstream: 'crossmark',
     operation: definition,
     input,
-    options: { ifOpen: 'defer', metadata: { customer: 'Mary Major' } } as never,
+    options: { ifOpen: 'defer', priority: 50, allowDuplicate: true, metadata: { customer: 'Mary Major' } },
     sealer: createSealer(admin.sessionKey),
     requestId: 'r-1',
   });
@@ -240,6 +240,40 @@ describe('what the board may change', () => {
     expect(await answer.json()).toMatchObject({ message: expect.stringContaining('may have been done') });
     expect((await board(admin, '/crossmark/retry/failed', cookie, 'PUT')).status).toBe(200);
     expect(await (await upstreamOf(admin).queue.getJob(id))?.getState()).toBe('failed');
+  });
+
+  test('an expired call is retried with its limit lifted, alone and with all others', async () => {
+    await using admin = await startAdmin(redisUrl);
+    const cookie = await admin.login('operator');
+    const expired = { status: 'expired', code: 'expired', message: 'too late' };
+    const ids = [await failedCall(admin, expired), await failedCall(admin, expired)] as const;
+    const { queue } = upstreamOf(admin);
+    for (const id of ids) {
+      const job = await queue.getJob(id);
+      await job?.updateData({
+        ...job.data,
+        options: { ...job.data.options, expiresAt: '2020-01-01T00:00:00Z' },
+      });
+    }
+    expect((await board(admin, `/crossmark/${ids[0]}/retry`, cookie, 'PUT')).status).toBe(204);
+    expect((await board(admin, '/crossmark/retry/failed', cookie, 'PUT')).status).toBe(200);
+    for (const id of ids) {
+      const job = await queue.getJob(id);
+      expect(await job?.getState()).toBe('prioritized');
+      expect(job?.data.options).not.toHaveProperty('expiresAt');
+      expect(job?.attemptsMade).toBe(0);
+    }
+  });
+
+  test('a cancelled call is retried when it is meant itself, not with all others', async () => {
+    await using admin = await startAdmin(redisUrl);
+    const cookie = await admin.login('operator');
+    const id = await failedCall(admin, { status: 'cancelled', code: 'cancelled', message: 'by app' });
+    const { queue } = upstreamOf(admin);
+    expect((await board(admin, '/crossmark/retry/failed', cookie, 'PUT')).status).toBe(200);
+    expect(await (await queue.getJob(id))?.getState()).toBe('failed');
+    expect((await board(admin, `/crossmark/${id}/retry`, cookie, 'PUT')).status).toBe(204);
+    expect(await (await queue.getJob(id))?.getState()).toBe('prioritized');
   });
 
   test('a call that succeeded is not run again', async () => {

@@ -56,7 +56,7 @@ export function createBoard({ redis, upstreams, audit, links }: BoardDeps): Requ
   const server = new LocalExpressAdapter();
   server.setBasePath(boardPath);
   createBullBoard({
-    queues: upstreams.map((upstream) => new UpstreamQueueAdapter(upstream)),
+    queues: upstreams.map((upstream) => new UpstreamQueueAdapter(redis, upstream)),
     serverAdapter: server,
     options: {
       handlerHooks: { after: reshape(redis, upstreams) },

@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { readUpstreamState } from '@recloser/breaker/upstream-state';
-import { retryFinished } from '@recloser/calls/write/retry-finished';
+import { retryCall } from '@recloser/calls/write/retry-call';
 import type { Logger } from '@recloser/runtime/observe/logger';
 import type { Redis } from '@recloser/runtime/redis/connection';
 import type { AdminUpstream } from '../upstream/admin-upstream.ts';
@@ -110,8 +110,8 @@ export class RetryRunner {
     this.#paidMs.set(run.id, due === largestDose ? nowMs : paidMs + due * everyMs);
     const dose = (await this.#redis.lpop(ids, due)) ?? [];
     for (const id of dose) {
-      const isBack = await putBack(upstream, this.#redis, id);
-      await this.#redis.hincrby(runKey, isBack ? 'done' : 'skipped', 1);
+      const end = await retryCall({ redis: this.#redis, ...upstream }, id, Date.now());
+      await this.#redis.hincrby(runKey, end === 'waiting' ? 'done' : 'skipped', 1);
     }
     if (dose.length < due) {
       this.#paidMs.delete(run.id);
@@ -125,10 +125,4 @@ async function whyWait(source: { redis: Redis; root: string }): Promise<string |
   if (holds.length > 0)
     return `a hold is active: ${holds.map(({ kind }) => kind).join(', ')}; it goes on by itself`;
   return breaker.state === 'closed' ? null : 'the breaker is not closed yet; it goes on by itself';
-}
-
-async function putBack(upstream: AdminUpstream, redis: Redis, id: string): Promise<boolean> {
-  const job = await upstream.queue.getJob(id);
-  if (job === undefined || (await job.getState()) !== 'failed') return false;
-  return (await retryFinished({ redis, root: upstream.root, job, nowMs: Date.now() })) === 'waiting';
 }

@@ -9,8 +9,11 @@ import { storageUnknown } from '../http/problem.ts';
 import type { ApiResponse } from '../http/route.ts';
 import type { Look, WebDeps, WebUpstream } from '../http/web-deps.ts';
 
-/** `look`: where the call stood when Redis had stored it. */
-type Stored = Extract<EnqueueResult, { kind: 'stored' }> & { readonly look?: Promise<Look> };
+/** `look`: where the call stood when Redis had stored it. `beganMs`: when storing began, by `performance.now()`. */
+type Stored = Extract<EnqueueResult, { kind: 'stored' }> & {
+  readonly look?: Promise<Look>;
+  readonly beganMs: number;
+};
 
 /** What to tell a client to wait when a hold has no known end. */
 const endlessHoldSeconds = 30;
@@ -48,7 +51,7 @@ async function readBack(
     const reading = lookedAt(deps, upstream, stored).then(
       (found) => found ?? awaitCall(deps, upstream, stored.id, wait),
     );
-    return wait.seconds > 0 ? await reading : await within(deps.answerTimes.readBackMs, reading);
+    return wait.seconds > 0 ? await reading : await within(patienceMs(deps, stored), reading);
   } catch (err) {
     deps.log.warn({ err, call: stored.id }, 'a stored call could not be read back');
     if (!stored.added) return undefined;
@@ -64,6 +67,11 @@ async function readBack(
     });
     return { kind: 'found', view, finished: false };
   }
+}
+
+/** A call that an earlier request stored can be drawn from Redis only: that may take what storing has left over. */
+function patienceMs({ answerTimes: { storeMs, readBackMs } }: WebDeps, { added, beganMs }: Stored): number {
+  return added ? readBackMs : readBackMs + Math.max(0, storeMs - (performance.now() - beganMs));
 }
 
 /** The call as this request stored it, if it still waits; undefined when it has to be read. */

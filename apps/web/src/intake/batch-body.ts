@@ -34,6 +34,11 @@ export const batchSchema = z.strictObject({
 
 type Item = z.infer<typeof batchSchema>['items'][number];
 
+/** The key of an item that has none of its own. */
+export function placeKey(batchKey: string, place: number): string {
+  return `batch ${batchKey} ${place}`;
+}
+
 /** The items, ready to be stored, or the problem with the batch. */
 export function parseBatch(request: ApiRequest, deps: WebDeps): readonly Prepared[] | ApiResponse {
   const { body } = request;
@@ -50,7 +55,8 @@ export function parseBatch(request: ApiRequest, deps: WebDeps): readonly Prepare
   const items: Prepared[] = [];
   const seen = new Map<string, string>();
   for (const [index, item] of parsed.data.items.entries()) {
-    const key = item.idempotencyKey ?? (batchKey && `batch ${batchKey} ${index}`);
+    const byPlace = item.idempotencyKey === undefined && batchKey !== undefined;
+    const key = byPlace ? placeKey(batchKey, index) : item.idempotencyKey;
     const judged = parseItem(request, deps, item, key);
     if (Array.isArray(judged)) {
       const within = judged.map(({ pointer, message }) => ({
@@ -62,7 +68,7 @@ export function parseBatch(request: ApiRequest, deps: WebDeps): readonly Prepare
       const conflict = isReused(seen, judged.claim);
       if (conflict)
         errors.push({ pointer: `/items/${index}/idempotencyKey`, message: 'Another item has it.' });
-      else items.push(judged);
+      else items.push({ ...judged, ...(byPlace && { place: index }) });
     }
   }
   return errors.length > 0 ? refused(errors) : items;

@@ -3,7 +3,8 @@
  * back into the line. Always true: neither touches a call that runs, or one of which nobody knows whether it was
  * done; that is settled in the admin app.
  */
-import { retryFinished } from '@recloser/calls/write/retry-finished';
+
+import { retryableStatuses, retryCall } from '@recloser/calls/write/retry-call';
 import { cancelWaiting } from '@recloser/calls/write/settle-waiting';
 import { classifyStoreError } from '@recloser/calls/write/store-error';
 import { type FoundCall, findCall, missingCall, upstreamOf } from '../calls/find-call.ts';
@@ -28,7 +29,7 @@ const unknownDetail =
 const sentDetail =
   'It was sent once and may have been done. It is being looked for, or a person has to settle it: wait for its end.';
 
-/** Answers 200 with the cancelled call, 409 when it runs, has finished or may have been sent. */
+/** Answers 200 with the cancelled call, also when it was cancelled before; 409 when it runs, ended otherwise or may have been sent. */
 export async function cancelCall(request: ApiRequest, deps: WebDeps): Promise<ApiResponse> {
   const id = request.params.id ?? '';
   const upstream = upstreamOf(deps, id);
@@ -44,7 +45,11 @@ export async function cancelCall(request: ApiRequest, deps: WebDeps): Promise<Ap
       return conflict('call_running', id);
     case 'sent':
       return conflict('call_in_doubt', id, sentDetail);
-    case 'finished':
+    case 'finished': {
+      const found = await findCall(deps, upstream, id);
+      const isCancelled = found.kind !== 'found' || found.view.status === 'cancelled';
+      return isCancelled ? answer(found, 200) : conflict('call_finished', id);
+    }
     case 'unreadable':
       return conflict('call_finished', id);
     case 'missing':
@@ -57,17 +62,14 @@ export async function cancelCall(request: ApiRequest, deps: WebDeps): Promise<Ap
 }
 
 /** Answers 202 with the call, waiting again; 409 when it has not ended, succeeded or is in doubt. */
-export async function retryCall(request: ApiRequest, deps: WebDeps): Promise<ApiResponse> {
+export async function retryOneCall(request: ApiRequest, deps: WebDeps): Promise<ApiResponse> {
   const id = request.params.id ?? '';
   const upstream = upstreamOf(deps, id);
   if (!upstream) return missingCall('unknown');
   const found = await findCall(deps, upstream, id);
   if (found.kind !== 'found') return missingCall(found.kind);
-  const { status } = found.view;
-  if (status === 'succeeded') return conflict('call_succeeded', id);
-  if (status === 'in_doubt') return conflict('call_in_doubt', id);
-  if (!found.finished) return conflict('call_not_finished', id);
-  return refuseIntake(deps, upstream) ?? (await retry(deps, upstream, id, request.client));
+  const refusal = retryableStatuses.has(found.view.status) ? refuseIntake(deps, upstream) : undefined;
+  return refusal ?? (await retry(deps, upstream, id, request.client));
 }
 
 async function retry(
@@ -76,18 +78,20 @@ async function retry(
   id: string,
   client: string | undefined,
 ): Promise<ApiResponse> {
-  const job = await upstream.queue.getJob(id);
-  if (!job) return answer(await findCall(deps, upstream, id), 409);
-  const where = { redis: deps.redis, root: upstream.root, job };
-  const ended = await retryFinished({ ...where, nowMs: Date.now() }).catch(unanswered(deps, id));
+  const where = { redis: deps.redis, queue: upstream.queue, root: upstream.root };
+  const ended = await retryCall(where, id, Date.now()).catch(unanswered(deps, id));
   switch (ended) {
     case 'waiting':
       deps.log.info({ call: id, client }, 'a call was put back');
       return answer(await findCall(deps, upstream, id), 202);
-    case 'busy':
+    case 'unfinished':
       return conflict('call_not_finished', id);
+    case 'succeeded':
+      return conflict('call_succeeded', id);
     case 'in_doubt':
       return conflict('call_in_doubt', id);
+    case 'missing':
+      return answer(await findCall(deps, upstream, id), 409);
     case 'unreadable':
       return conflict('call_finished', id);
     case 'unknown':

@@ -2,13 +2,16 @@
  * What every way of handing over a call has in common: finding the operation, saying no in time, answering
  * instead of storing while a breaker is not closed, and storing.
  */
+
+import { findSameWish } from '@recloser/calls/queue/store-job';
 import {
   type EnqueueRequest,
   type EnqueueResult,
   enqueueCall,
   type IdempotencyClaim,
-  isKnownRequest,
+  readClaim,
 } from '@recloser/calls/write/enqueue';
+import { wishDigest } from '@recloser/calls/write/same-wish';
 import { problem, storageUnavailable, storageUnknown } from '../http/problem.ts';
 import type { ApiRequest, ApiResponse } from '../http/route.ts';
 import { endStoring, traceStoring } from '../http/trace.ts';
@@ -27,6 +30,8 @@ export type Prepared = {
   readonly target: Target;
   readonly submission: Submission;
   readonly claim?: IdempotencyClaim;
+  /** Its place in a batch, if the key of the batch is its key. */
+  readonly place?: number;
 };
 
 /** True for a key of 1 to 255 visible ASCII characters. */
@@ -48,22 +53,48 @@ export function refuseIntake(deps: WebDeps, upstream: WebUpstream, count = 1): A
   return problem('backlog_full', { detail, retryAfterSeconds: backlogRetrySeconds });
 }
 
+/** What becomes of a call that was checked. */
+export type Verdict =
+  | { readonly kind: 'store' }
+  /** Nothing is stored; this is the answer. */
+  | { readonly kind: 'answer'; readonly response: ApiResponse }
+  /** Nothing is stored, as this call wants the same. */
+  | { readonly kind: 'same-wish'; readonly id: string };
+
 /**
- * `ifOpen`: the answer to a call that is not stored because the breaker is not closed. Undefined: store it. A
- * repeat of a call that was accepted before gets that call whatever the breaker does now.
+ * `ifOpen`: what to do with a call instead of storing it, because the breaker is not closed. A repeat of a call that was
+ * accepted before gets that call whatever the breaker does now.
  */
-export async function answerIfOpen(
+export async function judgeIfOpen(
   deps: WebDeps,
-  { target, submission, claim }: Prepared,
-): Promise<ApiResponse | undefined> {
+  prepared: Prepared,
+  client: string | undefined,
+): Promise<Verdict> {
+  const { target, submission, claim } = prepared;
   const { ifOpen } = submission.options;
-  if (ifOpen === 'defer') return undefined;
+  if (ifOpen === 'defer') return { kind: 'store' };
   const { upstream } = target;
   const state = await deps.readUpstreamState(upstream);
   if (ifOpen === 'stale') deps.noteWanted(upstream, target.operation.name);
-  if (state.breaker.state === 'closed') return undefined;
-  if (claim && (await isKnownRequest(deps.redis, deps.prefix, claim))) return undefined;
-  return ifOpen === 'stale' ? staleAnswer(deps, target, submission, state) : rejection(upstream, state);
+  if (state.breaker.state === 'closed') return { kind: 'store' };
+  const known = claim && (await readClaim(deps.redis, deps.prefix, claim));
+  if (known && known.fingerprint === claim.fingerprint) return { kind: 'store' };
+  const same = await sameWish(deps, prepared, client);
+  if (same !== null) return { kind: 'same-wish', id: same };
+  if (ifOpen === 'reject') return { kind: 'answer', response: rejection(upstream, state) };
+  const response = await staleAnswer(deps, target, submission, state);
+  return response ? { kind: 'answer', response } : { kind: 'store' };
+}
+
+async function sameWish(
+  { redis }: WebDeps,
+  { target: { upstream, operation }, submission, claim }: Prepared,
+  client: string | undefined,
+): Promise<string | null> {
+  const { input, options } = submission;
+  if (!operation.duplicateWindowSeconds || claim || options.allowDuplicate) return null;
+  const wish = { submittedBy: client, upstream: upstream.name, operation: operation.name, input };
+  return findSameWish({ redis, queue: upstream.queue, root: upstream.root, digest: wishDigest(wish) });
 }
 
 function rejection(upstream: WebUpstream, { breaker, nowMs }: UpstreamStateView): ApiResponse {
@@ -72,6 +103,11 @@ function rejection(upstream: WebUpstream, { breaker, nowMs }: UpstreamStateView)
     retryAfterSeconds: breaker.retryAt === null ? 1 : (breaker.retryAt - nowMs) / 1000,
     more: { error: 'External service temporarily unavailable', upstream: upstream.name },
   });
+}
+
+/** A call that was stored before, as the result of storing. */
+export function replay(id: string): Extract<EnqueueResult, { kind: 'stored' }> {
+  return { kind: 'stored', id, replayed: true };
 }
 
 /** Stores a call, or says why not. Failures of Redis are results. */
@@ -105,6 +141,13 @@ export async function storeCall(
   return result;
 }
 
+function keyReused(id: string): ApiResponse {
+  return problem('idempotency_key_reused', {
+    detail: `Nothing was stored. This key belongs to a different request, whose call is ${id}; keys are remembered for 24 hours. To repeat that request, send the same body again. Only what you have never sent before gets a key of its own.`,
+    more: { id, links: { self: `/v1/calls/${id}` } },
+  });
+}
+
 /** The problem with a call that was not stored, or of which nobody can know. */
 export function storeProblem(
   deps: Pick<WebDeps, 'log'>,
@@ -112,12 +155,11 @@ export function storeProblem(
 ): ApiResponse {
   switch (result.kind) {
     case 'key-reused':
-      return problem('idempotency_key_reused', {
-        detail: 'Use a new key for a new request; keys are remembered for 24 hours.',
-      });
+      return keyReused(result.id);
     case 'unresolved':
       return problem('idempotency_unresolved', {
-        detail: 'Whether its call ran cannot be told. Check, then use a new key.',
+        detail:
+          'Nobody can tell whether its call was made. Look in the upstream whether it was done before you send it under another key.',
       });
     case 'refused':
       deps.log.warn({ err: result.error }, 'a call could not be stored');

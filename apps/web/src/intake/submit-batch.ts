@@ -10,7 +10,16 @@ import { rateLimited, storageUnavailable } from '../http/problem.ts';
 import type { ApiRequest, ApiResponse } from '../http/route.ts';
 import type { UpstreamStateView, WebDeps } from '../http/web-deps.ts';
 import { parseBatch } from './batch-body.ts';
-import { answerIfOpen, type Prepared, refuseIntake, storeCall, storeProblem } from './intake.ts';
+import { refuseMovedItems } from './changed-batch.ts';
+import {
+  judgeIfOpen,
+  type Prepared,
+  refuseIntake,
+  replay,
+  storeCall,
+  storeProblem,
+  type Verdict,
+} from './intake.ts';
 
 const atOnce = 50;
 /** For the whole batch; an item that Redis does not answer in time is `storage_unknown`. */
@@ -25,21 +34,26 @@ export async function submitBatch(request: ApiRequest, deps: WebDeps): Promise<A
   const refusal = (await refuseRate(request, deps, parsed.length)) ?? refuseBatch(deps, parsed);
   if (refusal) return refusal;
   const states = await readStates(deps, parsed);
-  const results: object[] = [];
+  const batch = { scope: request.client ?? '', key: request.header('Idempotency-Key') };
+  const moved = await refuseMovedItems(deps, batch, parsed);
+  const answers: ApiResponse[] = [];
   const deadlineMs = Date.now() + budgetMs;
   let broken = false;
   for (let first = 0; first < parsed.length; first += atOnce) {
     const wave = parsed.slice(first, first + atOnce);
-    const answers = await Promise.all(
-      wave.map((item) =>
-        broken || Date.now() > deadlineMs
-          ? Promise.resolve(storageUnavailable())
-          : submitItem(request, deps, item, states),
-      ),
+    const answered = await Promise.all(
+      wave.map((item, index) => {
+        const refusal = moved.get(first + index);
+        if (refusal) return refusal;
+        return broken || Date.now() > deadlineMs
+          ? storageUnavailable()
+          : submitItem(request, deps, item, states);
+      }),
     );
-    broken ||= answers.some(({ problem: code }) => code?.startsWith('storage_'));
-    for (const [index, answer] of answers.entries()) results.push(resultOf(first + index, answer));
+    broken ||= answered.some(({ problem: code }) => code?.startsWith('storage_'));
+    answers.push(...answered);
   }
+  const results = answers.map((answer, index) => resultOf(index, answer));
   const kept = results.every((result) => 'call' in result);
   return { status: kept ? 202 : 207, body: { results } };
 }
@@ -81,13 +95,14 @@ async function submitItem(
   states: States,
 ): Promise<ApiResponse> {
   const { upstream, operation } = item.target;
+  let verdict: Verdict;
   try {
-    const instead = await answerIfOpen(deps, item);
-    if (instead) return instead;
+    verdict = await judgeIfOpen(deps, item, request.client);
   } catch {
     return storageUnavailable();
   }
-  const result = await storeCall(request, deps, item);
+  if (verdict.kind === 'answer') return verdict.response;
+  const result = verdict.kind === 'store' ? await storeCall(request, deps, item) : replay(verdict.id);
   if (result.kind !== 'stored') return storeProblem(deps, result);
   deps.metrics.accepted(upstream.name, operation.name, result.replayed);
   return accepted(deps, item, result, states);

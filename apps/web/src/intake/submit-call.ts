@@ -12,10 +12,11 @@ import type { Look, WebDeps } from '../http/web-deps.ts';
 import { acceptedAnswer } from './accepted-answer.ts';
 import { findTarget, type Target } from './find-target.ts';
 import {
-  answerIfOpen,
   isIdempotencyKey,
+  judgeIfOpen,
   type Prepared,
   refuseIntake,
+  replay,
   storeCall,
   storeProblem,
 } from './intake.ts';
@@ -26,21 +27,31 @@ export async function submitCall(request: ApiRequest, deps: WebDeps): Promise<Ap
   const prepared = prepare(request, deps);
   if ('status' in prepared) return prepared;
   const { upstream, operation } = prepared.target;
-  const instead = refuseIntake(deps, upstream) ?? (await answerIfOpen(deps, prepared));
-  if (instead) return instead;
+  const refusal = refuseIntake(deps, upstream);
+  if (refusal) return refusal;
   const wait = { seconds: preferredWait(request.header('Prefer')), signal: request.signal };
+  const beganMs = performance.now();
+  const verdict = await judgeIfOpen(deps, prepared, request.client);
+  if (verdict.kind === 'answer') return verdict.response;
+  const stored =
+    verdict.kind === 'store' ? await store(request, deps, prepared, wait.seconds) : replay(verdict.id);
+  if (stored.kind !== 'stored') return storeProblem(deps, stored);
+  deps.metrics.accepted(upstream.name, operation.name, stored.replayed);
+  return acceptedAnswer(deps, upstream, { ...stored, beganMs }, wait);
+}
+
+/** Looks at the call in the same write to Redis, unless the client waits for its end. */
+async function store(request: ApiRequest, deps: WebDeps, prepared: Prepared, waitSeconds: number) {
   let look: Promise<Look> | undefined;
   const result = await storeCall(request, deps, prepared, {
     onSending(id) {
-      if (wait.seconds > 0) return;
-      look = deps.lookAtCall(upstream, id);
+      if (waitSeconds > 0) return;
+      look = deps.lookAtCall(prepared.target.upstream, id);
       // Whoever waits for it learns of it; nobody does when the call could not be stored.
       look.catch(() => undefined);
     },
   });
-  if (result.kind !== 'stored') return storeProblem(deps, result);
-  deps.metrics.accepted(upstream.name, operation.name, result.replayed);
-  return acceptedAnswer(deps, upstream, { ...result, ...(look && { look }) }, wait);
+  return result.kind === 'stored' ? { ...result, ...(look && { look }) } : result;
 }
 
 /** The problem with an address that leads to no operation. */

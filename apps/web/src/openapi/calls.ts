@@ -71,7 +71,11 @@ const cancel: Json = {
   tags: ['calls'],
   summary: 'Cancels a waiting call. It is kept as a record.',
   responses: {
-    '200': { description: 'The cancelled call.', headers: location, content: json('Call') },
+    '200': {
+      description: 'The cancelled call, also when it was cancelled before.',
+      headers: location,
+      content: json('Call'),
+    },
     ...problemRefs(400, 401, 403, 404, 409, 410, 429, 500, 503),
   },
 };
@@ -112,7 +116,8 @@ const batch: Json = {
     {
       name: 'Idempotency-Key',
       in: 'header',
-      description: 'Holds for every item without a key of its own, by its place in the batch.',
+      description:
+        'Holds for every item without a key of its own, by its place in the batch. A repeated batch must be unchanged; items may be left out or added at its end only.',
       schema: { type: 'string', minLength: 1, maxLength: 255 },
     },
   ],

@@ -132,7 +132,7 @@ function submitOperation(upstream: string, operation: OperationDefinition): Json
     operationId: `${upstream}-${operation.name}`,
     tags: [upstream],
     summary: operation.summary,
-    description: `Effect: ${operation.effect}.${read ? ' May be answered with a stale result (`ifOpen: "stale"`).' : ''}`,
+    description: describe(operation),
     parameters: submitParameters,
     requestBody: {
       required: true,
@@ -148,12 +148,32 @@ function submitOperation(upstream: string, operation: OperationDefinition): Json
         description: read
           ? 'It finished while the client waited (`Prefer: wait`), or a stale result.'
           : 'It finished while the client waited (`Prefer: wait`).',
+        headers: replayedHeader,
         content: content(read ? { anyOf: [call, stale] } : call),
       },
-      '202': { description: 'Redis has stored the call.', headers: location, content: content(call) },
+      '202': {
+        description: 'Redis has stored the call.',
+        headers: { ...location, ...replayedHeader },
+        content: content(call),
+      },
       ...problemRefs(400, 401, 403, 404, 409, 410, 413, 415, 422, 429, 500, 503),
     },
   };
+}
+
+const replayedHeader = {
+  'Idempotency-Replayed': {
+    description: 'Present when an earlier request stored the call: one with the same key, or an equal one.',
+    schema: { type: 'string', enum: ['true'] },
+  },
+};
+
+function describe({ effect, duplicateWindowSeconds }: OperationDefinition): string {
+  const stale = effect === 'read' ? ' May be answered with a stale result (`ifOpen: "stale"`).' : '';
+  const same = duplicateWindowSeconds
+    ? ` Without an \`Idempotency-Key\`, a post with equal input gets the call of this API key that is unfinished, in doubt or was accepted in the last ${duplicateWindowSeconds} s; \`allowDuplicate\` makes a call of its own.`
+    : '';
+  return `Effect: ${effect}.${stale}${same}`;
 }
 
 const submitParameters = [

@@ -39,6 +39,7 @@ export const storedOptionsSchema = z.looseObject({
   expiresAt: z.string().optional(),
   metadata: z.record(z.string(), z.unknown()).optional(),
   callback: z.looseObject({ url: z.string() }).optional(),
+  allowDuplicate: z.boolean().optional(),
 });
 
 /** Data of a call's job, version 1. */

@@ -36,3 +36,18 @@ export function deadlinesKey(root: string): string {
 export function failedTrimmedKey(root: string): string {
   return `${root}:failed-trimmed`;
 }
+
+/** Tells that a call was stored under this id, also once its job is gone. */
+export function storedKey(root: string, id: string): string {
+  return `${root}:stored:${id}`;
+}
+
+/** Hash of the calls that a post without an idempotency key may be answered with: see `write/same-wish.ts`. */
+export function wishesKey(root: string): string {
+  return `${root}:wishes`;
+}
+
+/** Sorted set of the fields of `wishesKey`: digest → when to look whether it is still needed, in ms. */
+export function wishesDueKey(root: string): string {
+  return `${root}:wishes-due`;
+}

@@ -4,12 +4,19 @@ import { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { canonicalJson } from '../call/canonical-json.ts';
 import { timeOfCallId, upstreamOfCallId } from '../call/id.ts';
-import { inDoubtKey, queueOptions, upstreamRoot } from '../call/keys.ts';
+import { deadlinesKey, inDoubtKey, queueOptions, storedKey, upstreamRoot } from '../call/keys.ts';
+import { parseCallbackHosts } from '../callback/hosts.ts';
+import { callbacksKey } from '../callback/queue.ts';
 import { readQueueDepth } from '../queue/depth.ts';
+import { storeJob } from '../queue/store-job.ts';
 import { callView, readCall } from '../read/view.ts';
 import { type EnqueueRequest, enqueueCall, requestFingerprint } from './enqueue.ts';
 import { callOptions } from './options.ts';
 import { trimFailed } from './retention.ts';
+
+const hosts = parseCallbackHosts('app.example');
+if (!hosts.ok) throw new Error(hosts.problem);
+const anyHost = hosts.value;
 
 const sealer = { seal: (plain: string) => `s1.${plain}`, open: (sealed: string) => sealed.slice(3) };
 
@@ -56,6 +63,20 @@ async function stored(more: Parameters<typeof request>[0] = {}): Promise<string>
   const result = await enqueueCall(request(more));
   if (result.kind !== 'stored') throw new Error(result.kind);
   return result.id;
+}
+
+/** Runs `work` while the command that stores a call fails before it leaves. */
+async function whileStoringFails<T>(error: Error, work: () => Promise<T>): Promise<T> {
+  const commands = redis as unknown as Record<string, unknown>;
+  const name = 'calls:store:addPrioritizedJob';
+  const before = commands[name];
+  commands[name] = () => Promise.reject(error);
+  try {
+    return await work();
+  } finally {
+    if (before === undefined) delete commands[name];
+    else commands[name] = before;
+  }
 }
 
 describe('enqueueCall', () => {
@@ -111,8 +132,9 @@ describe('enqueueCall', () => {
   });
 
   it('adds the call when the first writer died before it could', async () => {
-    const dying = { add: () => Promise.reject(new Error('Command timed out')) } as unknown as Queue;
-    const lost = await enqueueCall(request({ ...withKey('k'), queue: dying }));
+    const lost = await whileStoringFails(new Error('Command timed out'), () =>
+      enqueueCall(request(withKey('k'))),
+    );
     expect(lost).toMatchObject({ kind: 'unknown' });
     const again = await enqueueCall(request(withKey('k')));
     expect(again).toMatchObject({ kind: 'stored', replayed: true, id: lost.kind === 'unknown' && lost.id });
@@ -124,6 +146,54 @@ describe('enqueueCall', () => {
     await queue.remove(id);
     expect(await enqueueCall(request(withKey('k')))).toEqual({ kind: 'stored', id, replayed: true });
     expect(await queue.getPrioritizedCount()).toBe(0);
+  });
+
+  it.each([{}, { runAt: new Date(Date.now() + 60_000).toISOString() }])(
+    'never runs a call again that was trimmed before anybody noted that it is stored: %j',
+    async (option) => {
+      const id = await stored({ ...withKey('k'), option });
+      const [recordKey = ''] = await redis.keys(`${prefix}:idempotency:*`);
+      const unmarked = async () => {
+        const record = JSON.parse((await redis.get(recordKey)) ?? '');
+        await redis.set(recordKey, JSON.stringify({ ...record, state: 'new' }));
+      };
+      await expect.poll(() => redis.get(recordKey)).toContain('"stored"');
+      await unmarked();
+      await queue.remove(id);
+      expect(await enqueueCall(request({ ...withKey('k'), option }))).toMatchObject({ id, replayed: true });
+      expect(await queue.getJobCounts('prioritized', 'delayed')).toEqual({ prioritized: 0, delayed: 0 });
+    },
+  );
+
+  it('notes that a write was stored, so that a command sent twice cannot add one that is gone', async () => {
+    const operation = { name: 'write', retry: { maxAttempts: 8 }, effect: 'unsafe' };
+    const id = await stored({ operation });
+    const { data } = (await queue.getJob(id)) ?? {};
+    await queue.remove(id);
+    const again = await storeJob({
+      redis,
+      queue,
+      root,
+      id,
+      envelope: data,
+      options: { jobId: id, priority: 1 },
+    });
+    expect(again.kind).toBe('present');
+    expect(await queue.getJobCountByTypes()).toBe(0);
+    expect(
+      await redis.exists(storedKey(root, await stored({ operation: { ...operation, effect: 'read' } }))),
+    ).toBe(0);
+  });
+
+  it('stores the notes of its callback and its limit with the call', async () => {
+    const expiresAt = new Date(Date.now() + 60_000).toISOString();
+    const options = callOptions(Date.now(), anyHost).parse({
+      expiresAt,
+      callback: { url: 'https://app.example/done' },
+    });
+    const id = await stored({ options });
+    expect(await redis.zscore(deadlinesKey(root), id)).toBe(String(Date.parse(expiresAt)));
+    expect(await redis.zscore(callbacksKey(root), id)).toBe('0');
   });
 
   it('does not act on an old record nobody confirmed', async () => {
@@ -139,11 +209,10 @@ describe('enqueueCall', () => {
   });
 
   it('says refused only when nothing can have been stored', async () => {
-    const failing = (error: Error) => ({ add: () => Promise.reject(error) }) as unknown as Queue;
+    const storing = (error: Error) => whileStoringFails(error, () => enqueueCall(request()));
     const oom = Object.assign(new Error('OOM command not allowed'), { name: 'ReplyError' });
-    expect(await enqueueCall(request({ queue: failing(oom) }))).toMatchObject({ kind: 'refused' });
-    const closed = new Error('Connection is closed.');
-    expect(await enqueueCall(request({ queue: failing(closed) }))).toMatchObject({ kind: 'unknown' });
+    expect(await storing(oom)).toMatchObject({ kind: 'refused' });
+    expect(await storing(new Error('Connection is closed.'))).toMatchObject({ kind: 'unknown' });
   });
 });
 

@@ -3,8 +3,8 @@
  *
  * Always true: the id is chosen before anything is written, and the job has that id, so a command sent twice
  * stores one call. With a key, the key's record is written first and names the id; whoever repeats the
- * request adds the job under that id again, which does nothing when it is there. A record marked `stored`
- * is never added again: its call may have run and been trimmed since.
+ * request stores the job under that id again, which does nothing once it was stored, also when its call has run
+ * and been trimmed since: the job and the note that it was stored are written in one script.
  */
 import { createHash } from 'node:crypto';
 import type { JobsOptions, Queue } from 'bullmq';
@@ -13,12 +13,12 @@ import type { Envelope } from '../call/envelope.ts';
 import { newCallId, timeOfCallId } from '../call/id.ts';
 import { idempotencyKey, type RedisClient, upstreamRoot } from '../call/keys.ts';
 import { type Sealer, sealInput } from '../call/seal-input.ts';
-import { noteCallbacks } from '../callback/queue.ts';
+import { type StoreJobRequest, storeJob } from '../queue/store-job.ts';
 import type { StoredJob } from '../read/view.ts';
-import { noteDeadline } from './deadlines.ts';
 import { resultKeyOf } from './last-good.ts';
 import type { CallOptions } from './options.ts';
 import { type SucceededRetention, succeededRetention } from './retention.ts';
+import { wishDigest } from './same-wish.ts';
 import { classifyStoreError } from './store-error.ts';
 
 /** How long an idempotency key is remembered. */
@@ -27,6 +27,9 @@ export const idempotencyTtlSeconds = 24 * 60 * 60;
 /** A record this old that was never marked `stored` is not acted on: its call may have come and gone. */
 const resumableMs = 10 * 60 * 1000;
 
+/** Longer than a record can be acted on, by clocks that differ a little, or a command be sent again by ioredis. */
+const rememberStoredMs = 1.5 * resumableMs;
+
 /** What `enqueueCall` needs to know of an operation. */
 export type EnqueuedOperation = {
   readonly name: string;
@@ -34,6 +37,8 @@ export type EnqueuedOperation = {
   /** The results of a `read` can be found again by its input. */
   readonly effect?: string;
   readonly sealedInput?: readonly string[];
+  /** Absent or 0: equal posts are different calls. */
+  readonly duplicateWindowSeconds?: number;
 };
 
 export type EnqueueRequest = {
@@ -67,8 +72,8 @@ export type IdempotencyClaim = { readonly scope: string; readonly key: string; r
 
 export type EnqueueResult =
   /**
-   * Redis has the call. `replayed`: it was stored by an earlier request with the same key. `added`: the job as
-   * this request stored it, for an answer that needs no further read.
+   * Redis has the call. `replayed`: it was stored by an earlier request with the same key, or for the same wish.
+   * `added`: the job as this request stored it, for an answer that needs no further read.
    */
   | { readonly kind: 'stored'; readonly id: string; readonly replayed: boolean; readonly added?: StoredJob }
   /** The key belongs to another request; nothing was stored. */
@@ -97,14 +102,14 @@ export async function enqueueCall(request: EnqueueRequest): Promise<EnqueueResul
   return Promise.race([storing, late]).finally(() => clearTimeout(timer));
 }
 
-/** True when a request with this key and fingerprint was seen before. Rejects when Redis cannot be read. */
-export async function isKnownRequest(
+/** What a key was used for: the call and the fingerprint of its request. Rejects when Redis cannot be read. */
+export async function readClaim(
   redis: RedisClient,
   prefix: string,
-  claim: IdempotencyClaim,
-): Promise<boolean> {
+  claim: Omit<IdempotencyClaim, 'fingerprint'>,
+): Promise<Pick<KeyRecord, 'id' | 'fingerprint'> | null> {
   const record = await redis.get(idempotencyKey(prefix, idempotencyDigest(claim)));
-  return record !== null && (JSON.parse(record) as KeyRecord).fingerprint === claim.fingerprint;
+  return record === null ? null : (JSON.parse(record) as KeyRecord);
 }
 
 async function storeOnce(
@@ -171,19 +176,43 @@ async function addJob(request: EnqueueRequest, id: string, replayed: boolean): P
   const envelope = createEnvelope(request, maxAttempts, nowMs);
   const options = jobOptions(id, request.options, maxAttempts, nowMs, request.retention);
   const root = upstreamRoot(request.prefix, request.upstream);
-  const { callback, expiresAt } = envelope.options;
+  const { redis, queue, idempotency } = request;
+  const wish = wishOf(request);
+  const mustRunOnce = idempotency !== undefined || request.operation.effect === 'unsafe';
   try {
-    // First: a call without these notes could end unannounced, or wait beyond its time.
-    if (callback) await noteCallbacks(request.redis, root, [id]);
-    if (expiresAt) await noteDeadline({ redis: request.redis, root, id, expiresAt });
-    const adding = request.queue.add(request.operation.name, envelope, options);
+    const storing = storeJob({
+      redis,
+      queue,
+      root,
+      id,
+      envelope,
+      options,
+      ...(mustRunOnce && { rememberMs: rememberStoredMs }),
+      ...(wish && { wish }),
+    });
     request.onSending?.(id);
-    const job = await adding;
-    if (await confirmed(request, root, id)) return { kind: 'stored', id, replayed, added: job };
-    return { kind: 'unknown', id, error: new Error('too few replicas have it') };
+    const stored = await storing;
+    const found = stored.kind === 'same-wish' ? stored.id : id;
+    if (!(await confirmed(request, root, found))) {
+      return { kind: 'unknown', id: found, error: new Error('too few replicas have it') };
+    }
+    // A command that was sent twice finds the call it stored itself.
+    if (stored.kind === 'same-wish') return { kind: 'stored', id: found, replayed: replayed || found !== id };
+    return { kind: 'stored', id, replayed, added: stored.job };
   } catch (error) {
     return failed(error, id);
   }
+}
+
+/** Every call of such an operation is noted, so that a later post without a key finds it. */
+function wishOf(request: EnqueueRequest): StoreJobRequest['wish'] {
+  const { operation, options, idempotency, upstream, submittedBy, input } = request;
+  if (!operation.duplicateWindowSeconds) return undefined;
+  return {
+    digest: wishDigest({ submittedBy, upstream, operation: operation.name, input }),
+    windowMs: operation.duplicateWindowSeconds * 1000,
+    find: idempotency === undefined && options.allowDuplicate !== true,
+  };
 }
 
 /** A master that dies takes what no replica has along: then it was not stored, whatever it said. */
@@ -196,7 +225,7 @@ async function confirmed(
 }
 
 function createEnvelope(request: EnqueueRequest, maxAttempts: number, nowMs: number): Envelope {
-  const { ifOpen, priority, runAt, expiresAt, metadata, callback } = request.options;
+  const { ifOpen, priority, runAt, expiresAt, metadata, callback, allowDuplicate } = request.options;
   return {
     v: 1,
     operation: request.operation.name,
@@ -212,6 +241,7 @@ function createEnvelope(request: EnqueueRequest, maxAttempts: number, nowMs: num
       ...(expiresAt === undefined ? {} : { expiresAt }),
       ...(metadata === undefined ? {} : { metadata }),
       ...(callback === undefined ? {} : { callback }),
+      ...(allowDuplicate === undefined ? {} : { allowDuplicate }),
     },
     createdAt: new Date(nowMs).toISOString(),
     requestId: request.requestId,
@@ -249,7 +279,7 @@ function isConnected(redis: RedisClient): boolean {
   return redis.status === 'ready' || (redis.status === 'connect' && redis.isCluster);
 }
 
-function idempotencyDigest({ scope, key }: IdempotencyClaim): string {
+function idempotencyDigest({ scope, key }: Omit<IdempotencyClaim, 'fingerprint'>): string {
   return createHash('sha256')
     .update(JSON.stringify([scope, key]))
     .digest('hex');

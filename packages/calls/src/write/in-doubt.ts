@@ -7,7 +7,7 @@
  * call with the same count of attempts.
  *
  * BullMQ has no way from failed to completed, so the script makes the same changes as BullMQ's own `moveToFinished`
- * and `reprocessJob` (6.7), events included.
+ * (6.7), events included.
  */
 import type { Queue } from 'bullmq';
 import {
@@ -19,8 +19,9 @@ import {
   parseEnvelope,
 } from '../call/envelope.ts';
 import { inDoubtKey, type RedisClient } from '../call/keys.ts';
+import { lua, scriptCommand } from '../queue/scripts.ts';
 import { readCall, type StoredCall } from '../read/view.ts';
-import { renewDeadline } from './deadlines.ts';
+import { type EndedCall, readEnded, tryAgain } from './retry-call.ts';
 
 export type InDoubtTarget = {
   readonly redis: RedisClient;
@@ -79,7 +80,7 @@ export async function settleAsDone(
   const attempt = entry(at, { outcome: 'done', code: 'settled_as_done', message: 'A person found it done.' });
   const value: CallReturnValue = { result, attempt };
   const envelope = decided(read.envelope, 'done', decision);
-  return run(target, id, ['done', read.stored, JSON.stringify(envelope), JSON.stringify(value)]);
+  return finish(target, id, [read.stored, JSON.stringify(envelope), JSON.stringify(value)]);
 }
 
 /**
@@ -93,27 +94,17 @@ export async function resend(target: InDoubtTarget, id: string, decision: Decisi
   const at = new Date(nowMs).toISOString();
   const sentAgain = entry(at, { outcome: 'resent', code: 'resent', message: 'A person had it sent again.' });
   const envelope = decided(read.envelope, 'resend', decision);
-  const again = await renewDeadline({ ...target, id, envelope, nowMs });
-  const data = { ...again, history: appendHistory(again.history, sentAgain) };
-  return run(target, id, ['resend', read.stored, JSON.stringify(data), '']);
+  const again = { ...envelope, history: appendHistory(envelope.history, sentAgain) };
+  const back = await tryAgain(target, { id, ...read, again, nowMs, resetAttempts: false });
+  return back === 'waiting' ? 'settled' : back;
 }
 
-async function readInDoubt(
-  { redis, queue, root }: InDoubtTarget,
-  id: string,
-): Promise<{ readonly stored: string; readonly envelope: Envelope } | Settlement> {
-  const [stored, failed] = await Promise.all([
-    redis.hget(queue.toKey(id), 'data'),
-    redis.zscore(queue.toKey('failed'), id),
-  ]);
-  if (stored === null) {
-    await redis.zrem(inDoubtKey(root), id);
-    return 'missing';
-  }
-  const parsed = parseEnvelope(parseJson(stored));
-  if (!parsed.ok) return 'unreadable';
-  if (failed === null || !isLeftInDoubt(parsed.envelope)) return 'not_in_doubt';
-  return { stored, envelope: parsed.envelope };
+async function readInDoubt(target: InDoubtTarget, id: string): Promise<EndedCall | Settlement> {
+  const read = await readEnded(target, id);
+  if (read === 'missing') await target.redis.zrem(inDoubtKey(target.root), id);
+  if (read === 'missing' || read === 'unreadable') return read;
+  if (typeof read === 'string' || !isLeftInDoubt(read.envelope)) return 'not_in_doubt';
+  return read;
 }
 
 function decided(envelope: Envelope, action: 'done' | 'resend', { by, reason, nowMs }: Decision): Envelope {
@@ -130,61 +121,15 @@ function entry(
   return { at, durationMs: 0, outcome, status: null, code, message, worker: 'admin' };
 }
 
-// ARGV: id, action, data as read, data to be, return value.
-const script = `
-local job, failed, inDoubt, events, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local completed, wait, active, marker, prioritized, counter = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
-local id, action = ARGV[1], ARGV[2]
-local data = redis.call('HGET', job, 'data')
-if not data then return 'missing' end
-if data ~= ARGV[3] then return 'changed' end
-if redis.call('ZREM', failed, id) == 0 then return 'changed' end
-redis.call('ZREM', inDoubt, id)
-redis.call('HSET', job, 'data', ARGV[4])
-redis.call('HDEL', job, 'failedReason')
-local most = redis.call('HGET', meta, 'opts.maxLenEvents') or 10000
-if action == 'done' then
-  local time = redis.call('TIME')
-  local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
-  redis.call('HSET', job, 'returnvalue', ARGV[5], 'finishedOn', now)
-  redis.call('ZADD', completed, now, id)
-  redis.call('XADD', events, 'MAXLEN', '~', most, '*', 'event', 'completed', 'jobId', id, 'returnvalue', ARGV[5],
-    'prev', 'failed')
-  return 'settled'
-end
-redis.call('HDEL', job, 'finishedOn', 'processedOn')
-local priority = tonumber(redis.call('HGET', job, 'priority')) or 0
-if priority == 0 then
-  redis.call('LPUSH', wait, id)
-else
-  redis.call('ZADD', prioritized, priority * 0x100000000 + redis.call('INCR', counter) % 0x100000000, id)
-end
-local queue = redis.call('HMGET', meta, 'paused', 'concurrency')
-local full = queue[2] and redis.call('LLEN', active) >= tonumber(queue[2])
-if not queue[1] and not full then redis.call('ZADD', marker, 0, '0') end
-redis.call('XADD', events, 'MAXLEN', '~', most, '*', 'event', 'waiting', 'jobId', id, 'prev', 'failed')
-return 'settled'
-`;
-
-async function run(
+async function finish(
   { redis, queue, root }: InDoubtTarget,
   id: string,
   args: readonly string[],
 ): Promise<Settlement> {
-  const bull = ['events', 'meta', 'completed', 'wait', 'active', 'marker', 'prioritized', 'pc'];
-  const keys = [
-    queue.toKey(id),
-    queue.toKey('failed'),
-    inDoubtKey(root),
-    ...bull.map((part) => queue.toKey(part)),
-  ];
-  return (await redis.eval(script, keys.length, ...keys, id, ...args)) as Settlement;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  const run = scriptCommand<Settlement>(redis, 'calls:settleAsDone', () => ({
+    numberOfKeys: 6,
+    lua: lua('settle-as-done'),
+  }));
+  const parts = ['failed', 'completed', 'events', 'meta'];
+  return run(queue.toKey(id), inDoubtKey(root), ...parts.map((part) => queue.toKey(part)), id, ...args);
 }

@@ -38,6 +38,10 @@ export const callOptionsSchema = z.strictObject({
   metadata: metadataSchema.optional(),
   /** Where to send the finished call; judged against the allow-list below. */
   callback: z.strictObject({ url: z.string() }).optional(),
+  allowDuplicate: z
+    .boolean()
+    .optional()
+    .describe('Makes a call of its own although an equal one is unfinished, in doubt or was just accepted.'),
 });
 
 /** Checked options; `maxAttempts` absent means the operation's own. */

@@ -7,7 +7,7 @@ import { deadlinesKey, queueOptions, upstreamRoot } from '../call/keys.ts';
 import { callView, readCall } from '../read/view.ts';
 import { type EnqueueRequest, enqueueCall } from './enqueue.ts';
 import { callOptions } from './options.ts';
-import { retryFinished } from './retry-finished.ts';
+import { retryCall } from './retry-call.ts';
 import { cancelWaiting, expireWaiting } from './settle-waiting.ts';
 
 let redis: Redis;
@@ -148,16 +148,14 @@ describe('expiring', () => {
 });
 
 describe('retrying', () => {
-  const retry = async (id: string) => {
-    const job = await queue.getJob(id);
-    if (!job) throw new Error('gone');
-    return retryFinished({ redis, root, job, nowMs: Date.now() });
-  };
+  const retry = (id: string) => retryCall(target(), id, Date.now());
 
   it('puts a cancelled call back where its priority says, once', async () => {
     const id = await store({ priority: 7 });
     await cancelWaiting(target(), id, undefined);
-    expect(await Promise.all([retry(id), retry(id)])).toEqual(expect.arrayContaining(['waiting', 'busy']));
+    expect(await Promise.all([retry(id), retry(id)])).toEqual(
+      expect.arrayContaining(['waiting', 'unfinished']),
+    );
     expect(await view(id)).toMatchObject({ status: 'queued', error: null, finishedAt: null });
     expect(await queue.getJobCounts('prioritized', 'failed')).toEqual({ prioritized: 1, failed: 0 });
     // The verdict of before does not stand in the way of another one.

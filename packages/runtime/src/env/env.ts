@@ -52,14 +52,22 @@ function freezeDeep<T>(value: T): T {
 
 /** A whole number between `min` and `max`, with a default. */
 export function intField(fallback: number, range: { readonly min: number; readonly max: number }) {
-  const message = `must be a whole number from ${range.min} to ${range.max}`;
+  return wholeNumber(range).default(fallback);
+}
+
+/** A whole number in a range, or undefined when it is not set. */
+export function optionalIntField(range: { readonly min: number; readonly max: number }) {
+  return wholeNumber(range).optional();
+}
+
+function wholeNumber({ min, max }: { readonly min: number; readonly max: number }) {
+  const message = `must be a whole number from ${min} to ${max}`;
   return z
     .string()
     .trim()
     .regex(/^-?\d{1,15}$/, message)
     .transform(Number)
-    .refine((value) => value >= range.min && value <= range.max, message)
-    .default(fallback);
+    .refine((value) => value >= min && value <= max, message);
 }
 
 /** A TCP port; 0 asks the system for any free one. */

@@ -72,6 +72,11 @@ export type OperationDefinition = {
   readonly sealedInput?: readonly string[];
   /** True when the result holds personal data and is therefore stored sealed (encrypted). */
   readonly sealedResult?: boolean;
+  /**
+   * For so long after a call was accepted, a post without an idempotency key and with the same input gets that call.
+   * With a window it also gets one that is unfinished or in doubt. Absent or 0: equal posts are different calls.
+   */
+  readonly duplicateWindowSeconds?: number;
 };
 
 export type BreakerPolicy = {

@@ -138,6 +138,7 @@ export const crossmark = {
       result: scheduleEventResult,
       timeoutMs: 10_000,
       retry,
+      duplicateWindowSeconds: 60,
     },
     'unschedule-event': {
       name: 'unschedule-event',
@@ -156,6 +157,7 @@ export const crossmark = {
       result: reissueEventResult,
       timeoutMs: 10_000,
       retry,
+      duplicateWindowSeconds: 60,
       sealedInput: ['comments'],
     },
     'list-planning': {

@@ -1,0 +1,42 @@
+/** Loads our Lua scripts and BullMQ's own, and runs them on a connection. */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { RedisClient } from '../call/keys.ts';
+
+/** One of BullMQ's scripts: its text and how many keys it takes. */
+export type BullScript = { readonly content: string; readonly keys: number };
+
+const bullScripts = createRequire(import.meta.url)('bullmq/dist/cjs/scripts/index.js') as Readonly<
+  Record<string, BullScript | undefined>
+>;
+
+/** A script of the installed release of BullMQ. Throws when it has none of this name. */
+export function bullScript(name: string): BullScript {
+  const script = bullScripts[name];
+  if (!script) throw new Error(`BullMQ has no script ${name}`);
+  return script;
+}
+
+/** Lua that can call BullMQ's script as `bull(KEYS, ARGV)`, its own keys and arguments coming first. */
+export function around(bull: BullScript, ours: string): string {
+  return `local function bull(KEYS, ARGV)\n${bull.content}\nend\n${ours}`;
+}
+
+/** The text of `lua/<file>.lua`. */
+export function lua(file: string): string {
+  return readFileSync(new URL(`./lua/${file}.lua`, import.meta.url), 'utf8');
+}
+
+export type ScriptArgument = string | number | Buffer;
+type Command<Answer> = (...args: ScriptArgument[]) => Promise<Answer>;
+
+/** A script as a command. It is defined once per connection: Redis then knows it by its digest. */
+export function scriptCommand<Answer>(
+  redis: RedisClient,
+  name: string,
+  define: () => { readonly numberOfKeys: number; readonly lua: string },
+): Command<Answer> {
+  const commands = redis as unknown as Record<string, Command<Answer> | undefined>;
+  if (!commands[name]) redis.defineCommand(name, define());
+  return (commands[name] as Command<Answer>).bind(redis);
+}
