@@ -23,7 +23,7 @@ import { UpstreamWorker, type UpstreamWorkerOptions } from './upstream-worker.ts
 
 export type WorkersOptions = {
   readonly config: Pick<WorkerConfig, 'upstreams' | 'REDIS_PREFIX' | 'WORKER_CONCURRENCY'> &
-    Partial<Pick<WorkerConfig, 'READ_BACK_WAITS_MS'>>;
+    Partial<Pick<WorkerConfig, 'READ_BACK_WAITS_MS' | 'SIGN_IN_LIMIT'>>;
   readonly connections: UpstreamWorkerOptions['connections'];
   readonly worker: UpstreamWorkerOptions['worker'];
   readonly sealer: Sealer;
@@ -48,6 +48,7 @@ export function createWorkers(options: WorkersOptions): readonly UpstreamWorker[
       root,
       sealer,
       worker: worker.id,
+      pace: config.SIGN_IN_LIMIT === undefined ? {} : { signIns: config.SIGN_IN_LIMIT },
       onSignedIn: () => made.signedIn(),
     });
     const metrics = metricsOf(name);

@@ -9,6 +9,7 @@ import type { CallReturnValue, Envelope } from '@recloser/calls/call/envelope';
 import { inDoubtKey, queueOptions, upstreamRoot } from '@recloser/calls/call/keys';
 import { storeUnderLock } from '@recloser/calls/queue/store-under-lock';
 import type { SignInJob, SignInJobResult } from '@recloser/calls/sign-in/queue';
+import { claim, credit } from '@recloser/calls/write/claims';
 import { noteLateAnswer } from '@recloser/calls/write/late-answers';
 import type { Logger } from '@recloser/runtime/observe/logger';
 import { noTracing, type Tracing } from '@recloser/runtime/observe/tracing';
@@ -175,10 +176,11 @@ export class UpstreamWorker {
 
   #createRecovery(): SignInRecovery | undefined {
     const { client, log, settings, worker } = this.#options;
-    const { signInAnew } = client;
+    const { signInAnew, signInIsDue } = client;
     if (!signInAnew) return undefined;
     return new SignInRecovery({
       signInAnew: (when, signal) => signInAnew.call(client, when, signal),
+      ...(signInIsDue && { isDue: () => signInIsDue.call(client) }),
       holds: this.breaker.holds,
       workerId: worker.id,
       everyMs: this.#timings.signInLookMs,
@@ -199,6 +201,7 @@ export class UpstreamWorker {
     const { client, confirmWritten, connections, log, metrics, sealer, settings, stop, tracing, worker } =
       this.#options;
     const inDoubt = inDoubtKey(this.root);
+    const claims = { redis: connections.worker, root: this.root, queue: this.queue };
     return {
       upstream: this.name,
       workerId: worker.id,
@@ -210,6 +213,10 @@ export class UpstreamWorker {
       inDoubt: {
         add: (callId, atMs) => connections.worker.zadd(inDoubt, atMs, callId),
         remove: (callId) => connections.worker.zrem(inDoubt, callId),
+      },
+      claims: {
+        claim: (id, callId) => claim(claims, id, callId),
+        credit: (id, callId) => credit(claims, id, callId),
       },
       storeUnderLock: ({ id = '' }, token, data) =>
         storeUnderLock({

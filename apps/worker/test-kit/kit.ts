@@ -34,7 +34,7 @@ const base = { summary: '', input: z.any(), result: z.any(), timeoutMs: 60_000, 
 
 const operations = {
   read: { ...base, name: 'read', effect: 'read' },
-  write: { ...base, name: 'write', effect: 'unsafe' },
+  write: { ...base, name: 'write', effect: 'unsafe', makes: 'madeId' },
   remove: { ...base, name: 'remove', effect: 'idempotent' },
   notify: { ...base, name: 'notify', effect: 'unsafe' },
   secret: { ...base, name: 'secret', effect: 'read', sealedInput: ['note'], sealedResult: true },

@@ -121,6 +121,11 @@ export class FleetBreaker {
     return this.#scripts.run('report-rate', worker, generation, text, this.#policy.resetMs, windowMs);
   }
 
+  /** Sets a worker aside for a fault of its own machine, unless too few others are left. */
+  setAside(worker: string, reason: string): Promise<FleetReply> {
+    return this.#scripts.run('set-aside', worker, reason, this.#policy.resetMs);
+  }
+
   /** Until when a worker is set aside. */
   asideUntil(worker: string): Promise<FleetReply> {
     return this.#scripts.run('aside-until', worker);

@@ -14,7 +14,7 @@ const scriptFolders = {
   hold: ['hold', 'note-repair', 'release'],
   trial: ['begin-trial', 'end-probe', 'idle', 'steer', 'unlimit'],
   worker: ['aside-until', 'come-back', 'heartbeat', 'leave'],
-  '.': ['read'],
+  '.': ['read', 'set-aside'],
 } as const;
 
 export type ScriptName = (typeof scriptFolders)[keyof typeof scriptFolders][number];

@@ -25,6 +25,9 @@ export type Admission =
   | { readonly kind: 'go'; readonly permit: Permit }
   | { readonly kind: 'wait'; readonly reason: string };
 
+/** What an attempt showed. `local`: a fault of this machine, which counts against this worker only. */
+export type Shown = { readonly health: Health; readonly code?: string; readonly local?: boolean };
+
 export type UpstreamQueue = PausableQueue & {
   getJobCounts(...types: ('wait' | 'prioritized' | 'active')[]): Promise<Record<string, number>>;
 };
@@ -81,6 +84,8 @@ export class UpstreamBreaker {
   #view: FleetReply | undefined;
   #seenAt = 0;
   #active = 0;
+  /** Faults of this machine since an attempt last got past it. */
+  #localFaults = 0;
   #aside = false;
   #heartbeatTimer: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -183,10 +188,7 @@ export class UpstreamBreaker {
    * Runs an admitted attempt and reports its health before the outcome is handed back, so that a trip is
    * known everywhere before this worker fetches its next call.
    */
-  async run<T extends { readonly health: Health; readonly code?: string }>(
-    permit: Permit,
-    attempt: () => Promise<T>,
-  ): Promise<T> {
+  async run<T extends Shown>(permit: Permit, attempt: () => Promise<T>): Promise<T> {
     this.#active += 1;
     try {
       const outcome = await this.#local.run(attempt);
@@ -200,7 +202,8 @@ export class UpstreamBreaker {
     }
   }
 
-  async #report(permit: Permit, { health, code }: { health: Health; code?: string }): Promise<void> {
+  async #report(permit: Permit, { health, code, local = false }: Shown): Promise<void> {
+    await this.#countLocal(local, code);
     if (health === 'down') {
       await this.#tell(() => this.fleet.failed(permit, code ?? 'failed'));
     } else if (health === 'unknown') {
@@ -208,6 +211,14 @@ export class UpstreamBreaker {
     } else if (permit.trial || (this.#view?.breaker.consecutiveFailures ?? 1) > 0) {
       await this.#tell(() => this.fleet.succeeded(permit));
     }
+  }
+
+  /** As many faults of this machine in a row as open the breaker set this worker aside, if another one lives. */
+  async #countLocal(local: boolean, code = 'local'): Promise<void> {
+    this.#localFaults = local ? this.#localFaults + 1 : 0;
+    if (this.#localFaults < this.#options.policy.failMax) return;
+    this.#localFaults = 0;
+    await this.#tell(() => this.fleet.setAside(this.#options.worker.id, code));
   }
 
   /** Runs a script and learns from it. Without Redis the report is lost; leases and heartbeats make up for it. */

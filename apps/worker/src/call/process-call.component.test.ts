@@ -96,7 +96,7 @@ describe('what each outcome does to a call', () => {
         ? done
         : {
             kind: 'snooze',
-            health: 'up',
+            health: 'unknown',
             code: 'rate_limited',
             message: 'Too many requests.',
             status: 429,
@@ -110,6 +110,37 @@ describe('what each outcome does to a call', () => {
     const call = await kit.until(id, 'succeeded');
     expect(call.attempts).toMatchObject({ made: 1, deferrals: 1 });
     expect(call.history.map((entry) => entry.outcome)).toEqual(['snooze', 'done']);
+  });
+
+  test('a fault of this machine costs nothing, holds nobody, and sets the worker aside if it goes on', async () => {
+    await using kit = await createKit({ breaker: { failMax: 3, resetMs: 60_000 } });
+    const sick = new ScriptedClient();
+    sick.onRun = async () => ({
+      kind: 'snooze',
+      health: 'unknown',
+      code: 'local_network',
+      message: 'No descriptors.',
+      hold: null,
+    });
+    const { breaker } = await kit.worker(sick);
+    const ids = await Promise.all(Array.from({ length: 12 }, () => kit.post('read')));
+    await expect.poll(() => sick.asked.length, { timeout: 20_000 }).toBeGreaterThan(12);
+    expect((await breaker.fleet.snapshot()).aside).toEqual([]);
+    // Beside another worker, busy with calls of its own, it leaves them to that one.
+    const setAside = Promise.withResolvers<void>();
+    const healthy = new ScriptedClient();
+    healthy.onRun = async () => {
+      await setAside.promise;
+      return done;
+    };
+    await kit.worker(healthy);
+    await expect
+      .poll(async () => (await breaker.fleet.snapshot()).aside, { timeout: 20_000 })
+      .toEqual(['w1']);
+    setAside.resolve();
+    for (const id of ids) expect((await kit.until(id, 'succeeded', 10_000)).attempts.made).toBe(1);
+    expect((await breaker.fleet.read()).consecutiveFailures).toBe(0);
+    expect(await kit.holds.list()).toEqual([]);
   });
 
   test.each([

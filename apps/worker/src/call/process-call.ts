@@ -98,7 +98,21 @@ async function judgeFresh<P extends Permit>(context: WorkContext<P>, call: Call)
   const admission = await context.breaker.admit(call.id, operation.timeoutMs);
   if (admission.kind === 'wait') return { kind: 'give-back', envelope, when: 'held', why: 'no_permit' };
   const attemptResult = await attemptCall(context, call, admission.permit);
-  return judgeAttempt(context, call, admission.permit, attemptResult);
+  const judgement = judgeAttempt(context, call, admission.permit, attemptResult);
+  if (judgement.kind === 'succeeded') await credit(context, call, judgement.result);
+  return judgement;
+}
+
+/** Remembers whose work the answer named. The answer stands also if that fails. */
+async function credit(context: WorkContext, { id, operation }: Call, result: unknown): Promise<void> {
+  if (operation.makes === undefined) return;
+  const made = (result as Readonly<Record<string, unknown>>)[operation.makes];
+  if (typeof made !== 'string') return;
+  try {
+    await context.claims.credit(made, id);
+  } catch (err) {
+    context.log.warn({ err, callId: id }, 'could not remember what a call was credited with');
+  }
 }
 
 /** It may be what kills them: nobody's worker shall go on with it by itself. */

@@ -28,8 +28,11 @@ export type Admission<P extends Permit = Permit> =
 export type Breaker<P extends Permit = Permit> = {
   /** `timeoutMs`: the attempt's own time limit. */
   admit(callId: string, timeoutMs: number): Promise<Admission<P>>;
-  /** Runs one attempt under its permit; the attempt's `health` feeds the breaker. */
-  run<T extends { readonly health: Health; readonly code?: string }>(
+  /**
+   * Runs one attempt under its permit; the attempt's `health` feeds the breaker. `local`: a fault of this machine,
+   * which counts against this worker only.
+   */
+  run<T extends { readonly health: Health; readonly code?: string; readonly local?: boolean }>(
     permit: P,
     attempt: () => Promise<T>,
   ): Promise<T>;
@@ -61,6 +64,12 @@ export type WorkContext<P extends Permit = Permit> = {
   readonly inDoubt: {
     add(callId: string, atMs: number): Promise<unknown>;
     remove(callId: string): Promise<unknown>;
+  };
+  /** Which call was credited with what a write made upstream; see `OperationDefinition.makes`. */
+  readonly claims: {
+    /** False: another kept call holds it. */
+    claim(id: string, callId: string): Promise<boolean>;
+    credit(id: string, callId: string): Promise<unknown>;
   };
   /** Stores a job's data and extends its lock; false when another worker has it. */
   readonly storeUnderLock: (job: CallJob, token: string, data: Envelope) => Promise<boolean>;

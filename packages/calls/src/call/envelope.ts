@@ -65,7 +65,10 @@ export const envelopeSchema = z.looseObject({
   handedBack: z.looseObject({ at: z.string(), reason: z.string() }).optional(),
   /** Stored before the first byte of an unsafe operation leaves. */
   sending: z.looseObject({ at: z.string(), worker: z.string() }).optional(),
-  readBack: z.looseObject({ reads: z.number(), firstAt: z.string() }).optional(),
+  /** `ended`: the upstream was done with the request when it answered: two reads prove that it is absent. */
+  readBack: z
+    .looseObject({ reads: z.number(), firstAt: z.string(), ended: z.boolean().optional() })
+    .optional(),
   settled: settledSchema.optional(),
 });
 
