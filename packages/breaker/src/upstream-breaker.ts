@@ -50,6 +50,8 @@ export type UpstreamBreakerOptions = {
     readonly pid: number;
     readonly capacity: number;
   };
+  /** What this worker says of itself to those who read `adverts.ts`; the breaker does not look at it. */
+  readonly advert?: object;
   readonly probe?: Probe;
   readonly log: ReconcilerLog;
   /** This worker has been set aside (true) or is back (false): it should stop or start fetching. */
@@ -77,6 +79,7 @@ export class UpstreamBreaker {
   readonly #reconciler: Reconciler;
   readonly #trials: TrialRunner;
   readonly #startedAt = Date.now();
+  readonly #advert: string;
   readonly #channel: string;
   #view: FleetReply | undefined;
   #seenAt = 0;
@@ -89,6 +92,7 @@ export class UpstreamBreaker {
     const { redis, root, queue, policy, worker, log, clock } = options;
     this.#options = options;
     this.#channel = `${root}:changed`;
+    this.#advert = options.advert ? JSON.stringify(options.advert) : '';
     this.fleet = new FleetBreaker({ redis, root, policy, clock });
     this.holds = new Holds({ redis, root, queue, clock });
     this.#reconciler = new Reconciler({ holds: this.holds, log, sweepMs: options.sweepMs });
@@ -257,13 +261,16 @@ export class UpstreamBreaker {
   async #beat(): Promise<void> {
     const breaker = this.#view?.breaker;
     await this.#tell(() =>
-      this.fleet.heartbeat({
-        ...this.#options.worker,
-        startedAt: this.#startedAt,
-        active: this.#active,
-        state: breaker?.state ?? 'closed',
-        generation: breaker?.generation ?? 0,
-      }),
+      this.fleet.heartbeat(
+        {
+          ...this.#options.worker,
+          startedAt: this.#startedAt,
+          active: this.#active,
+          state: breaker?.state ?? 'closed',
+          generation: breaker?.generation ?? 0,
+        },
+        this.#advert,
+      ),
     );
   }
 
