@@ -5,8 +5,9 @@
  */
 import { dirname, join } from 'node:path';
 import { findRedis } from '@recloser/local-stack/redis/find-redis';
+import type { Env } from '@recloser/runtime/env/env';
 import { findChromium } from '../support/programs/chromium.ts';
-import { type Env, isExecutable, programsOnPath } from '../support/programs/programs.ts';
+import { isExecutable, programsOnPath } from '../support/programs/programs.ts';
 import { findPython } from '../support/programs/python.ts';
 
 /** `what` is for people. */
