@@ -6,9 +6,10 @@
  * An attempt's answer is reported with the generation that it was admitted under. Losing Redis never counts
  * as an upstream failure: the call waits.
  */
+import type { Health } from '@recloser/runtime/values/health';
 import { type Admitted, FleetBreaker, type FleetPolicy } from './fleet-breaker.ts';
 import { Holds, type PausableQueue } from './holds.ts';
-import { type Health, LocalBreaker } from './local-breaker.ts';
+import { LocalBreaker } from './local-breaker.ts';
 import { Reconciler, type ReconcilerLog } from './reconciler.ts';
 import type { FleetReply } from './record.ts';
 import type { RedisConnection } from './scripts.ts';

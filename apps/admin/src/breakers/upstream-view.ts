@@ -11,6 +11,7 @@ import { readUnmet } from '@recloser/calls/call/need';
 import { type QueueDepth, readQueueDepth } from '@recloser/calls/queue/depth';
 import { type HoldView, holdView } from '@recloser/calls/read/view';
 import type { Redis } from '@recloser/runtime/redis/connection';
+import { isoTime } from '@recloser/runtime/values/iso-time';
 import { incidentsOf } from '../incidents/incidents.ts';
 import { type RetryRun, readRetryRun } from '../retry/retry-run.ts';
 import type { AdminUpstream } from '../upstream/admin-upstream.ts';
@@ -212,8 +213,4 @@ function evidenceView(
     })),
     errors: recent,
   };
-}
-
-function isoTime(ms: number | null): string | null {
-  return ms === null || ms === 0 ? null : new Date(ms).toISOString();
 }

@@ -23,7 +23,6 @@ import {
 import { StopSwitch } from '../queue/stop-switch.ts';
 import { callbackBreakerRoot } from './gate.ts';
 import { createCallbackMetrics } from './metrics.ts';
-import { parseRetryAfter } from './sender.ts';
 import { CallbackWorker, type CallbackWorkerOptions } from './worker.ts';
 
 type Taken = { readonly id: string; readonly callId: string; readonly type: string; readonly text: string };
@@ -411,12 +410,4 @@ describe('addresses', () => {
     );
     expect(receiver.requests).toBe(0);
   });
-});
-
-test('Retry-After is read in both forms', () => {
-  const now = Date.parse('2026-01-01T00:00:00Z');
-  expect(parseRetryAfter('120', now)).toBe(120_000);
-  expect(parseRetryAfter('Thu, 01 Jan 2026 00:00:10 GMT', now)).toBe(10_000);
-  for (const text of [undefined, '', 'soon', '-1', 'Thu, 01 Jan 2020 00:00:00 GMT'])
-    expect(parseRetryAfter(text, now)).toBeNull();
 });

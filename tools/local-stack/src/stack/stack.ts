@@ -7,6 +7,7 @@
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { Env } from '@recloser/runtime/env/env';
 import { type ChildExit, type ChildHandle, describeExit, startChild } from '../process/child.ts';
 import { freePort } from '../process/free-port.ts';
 import { waitUntilReady } from '../process/wait-until-ready.ts';
@@ -16,8 +17,6 @@ import { findRedis } from '../redis/find-redis.ts';
 
 /** The four apps. */
 export type AppName = 'simulator' | 'worker' | 'web' | 'admin';
-
-type Env = Readonly<Record<string, string | undefined>>;
 
 /** What to start, and with what. */
 export type StackOptions = {
