@@ -6,7 +6,7 @@ import { type Env, envFields, parseEnv } from '@recloser/runtime/env/env';
 import { connectRedis } from '@recloser/runtime/redis/connection';
 import { claimInstallation, hostsOf, OtherInstallationError } from '@recloser/runtime/redis/installation';
 import { redisSecurity } from '@recloser/runtime/redis/security';
-import { keptSecret } from '@recloser/runtime/secrets/secret-file';
+import { secretInFile } from '@recloser/runtime/secrets/secret-file';
 
 const { REDIS_URL, REDIS_PREFIX, REDIS_CA_FILE, REDIS_CERT_FILE, REDIS_KEY_FILE, REDIS_SENTINEL_PASSWORD } =
   envFields;
@@ -39,7 +39,7 @@ export async function claimRedis({
 }): Promise<void> {
   const config = parseEnv(shape, env);
   const { REDIS_URL: redisUrl, REDIS_PREFIX: prefix } = config;
-  const id = keptSecret(join(installationDir, 'installation'), randomUUID);
+  const id = secretInFile(join(installationDir, 'installation'), randomUUID);
   const redis = connectRedis(redisUrl, {
     role: 'worker',
     name: 'recloser-start',
