@@ -79,6 +79,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakLedger> {
       env: { ...settings, CALLBACK_SECRETS: secret },
       workers: 3,
       dataDir,
+      installationDir: process.env.DATA_DIR?.trim() || '.data',
       onLine: logs.line,
     });
     return await play(stack, options, secret, logs);

@@ -60,8 +60,9 @@ export class FleetBreaker {
     return this.#scripts.run('read');
   }
 
-  heartbeat(report: WorkerReport): Promise<FleetReply> {
-    return this.#scripts.run('heartbeat', report.id, JSON.stringify(report));
+  /** @param advert JSON, see `adverts.ts`; empty: none */
+  heartbeat(report: WorkerReport, advert = ''): Promise<FleetReply> {
+    return this.#scripts.run('heartbeat', report.id, JSON.stringify(report), advert);
   }
 
   leave(worker: string): Promise<FleetReply> {

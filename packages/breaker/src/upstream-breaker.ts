@@ -1,14 +1,8 @@
-/**
- * A worker's face of the breaker: asks leave for each attempt, runs it through the local breaker, reports what
- * it showed, and takes its part in trials and repairs.
- *
- * Always true: a call that succeeds while the breaker is closed and no streak is known costs no Redis command.
- * An attempt's answer is reported with the generation that it was admitted under. Losing Redis never counts
- * as an upstream failure: the call waits.
- */
+/** A worker's side of the breaker: permits for attempts, reports of their results, trials and repairs. */
+import type { Health } from '@recloser/runtime/values/health';
 import { type Admitted, FleetBreaker, type FleetPolicy } from './fleet-breaker.ts';
 import { Holds, type PausableQueue } from './holds.ts';
-import { type Health, LocalBreaker } from './local-breaker.ts';
+import { LocalBreaker } from './local-breaker.ts';
 import { Reconciler, type ReconcilerLog } from './reconciler.ts';
 import type { FleetReply } from './record.ts';
 import type { RedisConnection } from './scripts.ts';
@@ -53,6 +47,8 @@ export type UpstreamBreakerOptions = {
     readonly pid: number;
     readonly capacity: number;
   };
+  /** What this worker says of itself to those who read `adverts.ts`; the breaker does not look at it. */
+  readonly advert?: object;
   readonly probe?: Probe;
   readonly log: ReconcilerLog;
   /** This worker has been set aside (true) or is back (false): it should stop or start fetching. */
@@ -80,6 +76,7 @@ export class UpstreamBreaker {
   readonly #reconciler: Reconciler;
   readonly #trials: TrialRunner;
   readonly #startedAt = Date.now();
+  readonly #advert: string;
   readonly #channel: string;
   #view: FleetReply | undefined;
   #seenAt = 0;
@@ -94,6 +91,7 @@ export class UpstreamBreaker {
     const { redis, root, queue, policy, worker, log, clock } = options;
     this.#options = options;
     this.#channel = `${root}:changed`;
+    this.#advert = options.advert ? JSON.stringify(options.advert) : '';
     this.fleet = new FleetBreaker({ redis, root, policy, clock });
     this.holds = new Holds({ redis, root, queue, clock });
     this.#reconciler = new Reconciler({ holds: this.holds, log, sweepMs: options.sweepMs });
@@ -268,13 +266,16 @@ export class UpstreamBreaker {
   async #beat(): Promise<void> {
     const breaker = this.#view?.breaker;
     await this.#tell(() =>
-      this.fleet.heartbeat({
-        ...this.#options.worker,
-        startedAt: this.#startedAt,
-        active: this.#active,
-        state: breaker?.state ?? 'closed',
-        generation: breaker?.generation ?? 0,
-      }),
+      this.fleet.heartbeat(
+        {
+          ...this.#options.worker,
+          startedAt: this.#startedAt,
+          active: this.#active,
+          state: breaker?.state ?? 'closed',
+          generation: breaker?.generation ?? 0,
+        },
+        this.#advert,
+      ),
     );
   }
 

@@ -33,6 +33,10 @@ export async function processCall<P extends Permit>(
 }
 
 async function takeTurn<P extends Permit>(context: WorkContext<P>, read: ReadCall): Promise<CallReturnValue> {
+  if (read.kind === 'not-understood') {
+    context.leftCalls.note(read.need, read.call.id);
+    return settleCall(context, read.call, { kind: 'leave', envelope: read.envelope });
+  }
   if (read.kind === 'unusable') return settleCall(context, read.call, read.judgement);
   const { call } = read;
   try {
@@ -54,7 +58,7 @@ async function settle(context: WorkContext, call: Call, judgement: Judgement): P
   try {
     return await settleCall(context, call, judgement);
   } catch (error) {
-    if (error instanceof LockLost && judgement.kind !== 'succeeded') {
+    if (error instanceof LockLost && judgement.kind !== 'succeeded' && judgement.kind !== 'leave') {
       const last = judgement.envelope.history.at(-1);
       const entry = last === call.envelope.history.at(-1) ? undefined : last;
       await keepLateAnswer(context, { callId: call.id, operation: call.operation.name, entry });

@@ -1,18 +1,13 @@
-import { hash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Redis } from 'ioredis';
-import { afterAll, afterEach, describe, expect, inject, it, vi } from 'vitest';
+import { afterAll, afterEach, describe, expect, inject, it } from 'vitest';
 import { upstreamSettings } from '../contract/settings.ts';
 import type { AttemptContext, UpstreamClient } from '../contract/upstream.ts';
 import { SessionStore } from '../session/store.ts';
 import { createCrossmarkClient } from './client.ts';
 import { crossmark } from './definition.ts';
-
-// The real one is slow on purpose, 40 ms for each client; `session-store.component.test.ts` tests it.
-vi.mock('../session/credentials.ts', () => ({
-  credentialsFingerprint: (...credentials: string[]) => hash('sha256', JSON.stringify(credentials)),
-}));
 
 const redis = new Redis(inject('redisUrl'));
 const cleanups: (() => void | Promise<void>)[] = [];

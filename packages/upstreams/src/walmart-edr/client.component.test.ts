@@ -1,4 +1,4 @@
-import { hash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import {
   afterAll,
@@ -10,7 +10,6 @@ import {
   inject,
   it,
   onTestFinished,
-  vi,
 } from 'vitest';
 import { jwt, type Reply, TestWalmart } from '../../test-kit/walmart-edr-server.ts';
 import { upstreamSettings } from '../contract/settings.ts';
@@ -18,11 +17,6 @@ import type { AttemptContext, UpstreamClient } from '../contract/upstream.ts';
 import { SessionStore } from '../session/store.ts';
 import { createWalmartEdrClient } from './client.ts';
 import { walmartEdr } from './definition.ts';
-
-// The real one is slow on purpose, 40 ms for each client; `session-store.component.test.ts` tests it.
-vi.mock('../session/credentials.ts', () => ({
-  credentialsFingerprint: (...credentials: string[]) => hash('sha256', JSON.stringify(credentials)),
-}));
 
 const sealer = {
   seal: (plain: string) => `sealed:${Buffer.from(plain).toString('base64')}`,
