@@ -12,7 +12,7 @@ import { expect } from 'vitest';
 type Verdict =
   | 'done up'
   | `retry ${Health}`
-  | `snooze ${RequestedHold['kind']} ${'up' | 'unknown'}`
+  | `snooze ${RequestedHold['kind']} unknown`
   | `reject ${'up' | 'unknown'}`
   | `in_doubt ${Health}`;
 
@@ -55,25 +55,34 @@ export const givenUp: Allowed = {
 };
 
 /** 429: a refusal at the door. Nothing was done, so even an unsafe call may come back. */
-const comeLater: Allowed = every('snooze rate-limit up', 'snooze rate-limit unknown');
+const comeLater: Allowed = every('snooze rate-limit unknown');
 
 /** 503 with `Retry-After`: a pause, but a server can do the work and then say so. */
 const comeLaterIfSafe: Allowed = {
-  read: ['snooze rate-limit up', 'snooze rate-limit unknown'],
-  idempotent: ['snooze rate-limit up', 'snooze rate-limit unknown', 'in_doubt down', 'in_doubt unknown'],
-  unsafe: ['in_doubt down', 'in_doubt unknown'],
+  read: ['snooze rate-limit unknown'],
+  idempotent: ['snooze rate-limit unknown', 'in_doubt unknown'],
+  unsafe: ['in_doubt unknown'],
 };
 
 /** 4xx and `ok: 0`: it will never work. */
 const neverWillWork: Allowed = every('reject up');
 
 /** 401 and 403 that no sign-in mends: a person looks, or the call is refused. Not the upstream's failure. */
-const notAllowed: Allowed = every(
-  'snooze sign-in up',
-  'snooze sign-in unknown',
-  'reject up',
-  'reject unknown',
-);
+const notAllowed: Allowed = every('snooze sign-in unknown', 'reject up', 'reject unknown');
+
+/** Our own cookies are too large for the upstream, if it has any; else it is a page like others. */
+const cookiesTooLarge: Allowed = {
+  read: ['snooze sign-in unknown', 'retry down'],
+  idempotent: ['in_doubt unknown', 'in_doubt down'],
+  unsafe: ['in_doubt unknown', 'in_doubt down'],
+};
+
+/** A login page in answer to a write, which may have been done. */
+export const loginPageInstead: Allowed = {
+  read: ['done up'],
+  idempotent: ['in_doubt unknown'],
+  unsafe: ['in_doubt unknown'],
+};
 
 /** A sign-in that needs a person. */
 export const personNeeded: Allowed = every('snooze sign-in unknown');
@@ -84,8 +93,7 @@ export const personNeeded: Allowed = every('snooze sign-in unknown');
  */
 export const signInFailed: Allowed = every(
   ...(['done up', 'retry down', 'retry unknown'] as const),
-  ...(['snooze rate-limit up', 'snooze rate-limit unknown'] as const),
-  ...(['snooze sign-in up', 'snooze sign-in unknown'] as const),
+  ...(['snooze rate-limit unknown', 'snooze sign-in unknown'] as const),
 );
 
 /** Longer than any attempt has: a request that waits this long ends with its attempt. */
@@ -130,7 +138,17 @@ export const faultCases: readonly FaultCase[] = [
   broken('a hang', { kind: 'hang' }),
   broken('a hang that ends in a reset', { kind: 'hang', ms: 30 }),
   broken('a page instead of an answer', { kind: 'html' }),
-  broken('a page with status 502', { kind: 'html', status: 502 }),
+  ...[400, 403, 404, 405, 502].map((status) =>
+    broken(`a page with status ${status}`, { kind: 'html', status }),
+  ),
+  {
+    title: 'a page with status 431',
+    fault: { kind: 'html', status: 431 },
+    allowed: cookiesTooLarge,
+    mayApply: true,
+  },
+  { title: 'a redirect of the request itself', fault: { kind: 'status', status: 307 }, allowed: notSent },
+  broken('a redirect elsewhere', { kind: 'status', status: 302 }),
   broken('an empty answer', { kind: 'empty' }),
   broken('half an answer', { kind: 'truncate' }),
   broken('a connection cut in mid-answer', { kind: 'truncate', abort: true }),
@@ -162,7 +180,7 @@ export function expectAllowed(outcome: Outcome, effect: Effect, allowed: Allowed
 }
 
 function verdictOf(outcome: Outcome): string {
-  const hold = outcome.kind === 'snooze' ? [outcome.hold.kind] : [];
+  const hold = outcome.kind === 'snooze' ? [outcome.hold?.kind ?? 'local'] : [];
   return [outcome.kind, ...hold, outcome.health].join(' ');
 }
 
@@ -175,7 +193,7 @@ export function expectWellFormed(outcome: Outcome): void {
   }
   expect(outcome.code, shown).toMatch(/^[a-z][a-z_]*$/);
   expect(outcome.message, shown).toMatch(/\S/);
-  if (outcome.kind !== 'snooze') return;
+  if (outcome.kind !== 'snooze' || outcome.hold === null) return;
   expect(outcome.hold.reason, shown).toMatch(/\S/);
   if (outcome.hold.kind !== 'rate-limit') return;
   expect(outcome.hold.delayMs, shown).toBeGreaterThanOrEqual(1_000);

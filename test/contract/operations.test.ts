@@ -78,7 +78,11 @@ describe.each(subjects)('$name', ({ name, definition, operations, faultKinds, ca
         expectAllowed(outcome, effect, faultCase.allowed);
         expect(requests.length, 'the fault was never met').toBeGreaterThan(0);
         if (effect === 'unsafe' && outcome.kind === 'in_doubt') expect(requests).toHaveLength(1);
-        if (outcome.kind === 'snooze' && outcome.hold.kind === 'rate-limit' && 'retryAfterSeconds' in fault) {
+        if (
+          outcome.kind === 'snooze' &&
+          outcome.hold?.kind === 'rate-limit' &&
+          'retryAfterSeconds' in fault
+        ) {
           expect(outcome.hold.delayMs).toBeGreaterThanOrEqual((fault.retryAfterSeconds ?? 0) * 1_000);
         }
       },

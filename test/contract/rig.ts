@@ -114,7 +114,9 @@ export class Rig {
     ]);
     const settings = upstreamSettings(this.definition, Object.fromEntries(prefixed));
     const worker = `worker-${this.workers.length + 1}`;
-    const sessions = new SessionStore({ redis, root, sealer: this.#sealer, worker, pollMs: 10 });
+    // Many sessions end in one test; how often a fleet may sign in has tests of its own.
+    const pace = { signIns: 1_000_000 };
+    const sessions = new SessionStore({ redis, root, sealer: this.#sealer, worker, pollMs: 10, pace });
     const client = createClient(this.name, { settings, sessions, log: this.#evidence.log() });
     this.workers.push({ client, sessions });
     return { client, sessions };

@@ -2,6 +2,7 @@
 import type { Fault } from '@recloser/simulator/faults';
 import type { OperationDefinition, UpstreamDefinition } from '@recloser/upstreams/contract/upstream';
 import { type UpstreamName, upstreamNames } from '@recloser/upstreams/definitions';
+import type { SimulatedRequest } from '@recloser/upstreams/simulation/simulation';
 import { Rig } from './rig.ts';
 
 export type Subject = {
@@ -15,10 +16,24 @@ export type Subject = {
   readonly provable: readonly OperationDefinition[];
   readonly byPassword: boolean;
   readonly hasProbe: boolean;
+  /** Whether it shows a login page instead of an answer. */
+  readonly hasLoginPage: boolean;
   /** The kinds of fault that the simulator has for it. */
   readonly faultKinds: readonly string[];
   /** Whether its simulation knows the fault. */
   canHave(fault: Fault): boolean;
+};
+
+const withoutSession: SimulatedRequest = {
+  method: 'GET',
+  path: '/',
+  query: new URLSearchParams(),
+  headers: {},
+  cookies: new Map(),
+  bodyKind: 'none',
+  fields: {},
+  json: undefined,
+  loginUrl: 'http://login.test',
 };
 
 /** Every upstream. */
@@ -38,6 +53,7 @@ async function examine(name: UpstreamName): Promise<Subject> {
     provable: writes.filter((operation) => worker.client.canVerify(operation.name)),
     byPassword: definition.signIn === 'password',
     hasProbe: worker.client.probe !== undefined,
+    hasLoginPage: upstream.simulation.endSession(withoutSession, 'html').status === 200,
     faultKinds: upstream.faultSchema.options.map((option) => option.shape.kind.value),
     canHave: (fault) => upstream.faultSchema.safeParse(fault).success,
   };

@@ -5,20 +5,22 @@
  */
 import { dirname, join } from 'node:path';
 import { findRedis } from '@recloser/local-stack/redis/find-redis';
+import type { Env } from '@recloser/runtime/env/env';
 import { findChromium } from '../support/programs/chromium.ts';
-import { type Env, isExecutable, programsOnPath } from '../support/programs/programs.ts';
+import { isExecutable, programsOnPath } from '../support/programs/programs.ts';
 import { findPython } from '../support/programs/python.ts';
 
 /** `what` is for people. */
 export type Need = {
   readonly what: string;
   readonly debianPackage: string;
-  isMet(env: Env): Promise<boolean>;
+  isMet(env: Env, cacheDir: string): Promise<boolean>;
 };
 
-const cacheDir = join(import.meta.dirname, '../../.cache');
+/** Where a Redis that was unpacked privately lies. */
+export const cacheDir = join(import.meta.dirname, '../../.cache');
 
-async function hasRedis(env: Env): Promise<boolean> {
+async function hasRedis(env: Env, cacheDir: string): Promise<boolean> {
   const source = await findRedis({ env: { ...env, REDIS_URL: '' }, cacheDir }).catch(() => undefined);
   return source?.kind === 'command' && isExecutable(join(dirname(source.file), 'redis-cli'));
 }
@@ -53,7 +55,18 @@ export const needs: readonly Need[] = [
 ];
 
 /** Those that are not met. */
-export async function missingNeeds(env: Env): Promise<readonly Need[]> {
-  const met = await Promise.all(needs.map((need) => need.isMet(env)));
+export async function missingNeeds(env: Env, cache = cacheDir): Promise<readonly Need[]> {
+  const met = await Promise.all(needs.map((need) => need.isMet(env, cache)));
   return needs.filter((_, index) => !met[index]);
+}
+
+/** What is missing, and in the last line the one command that installs it. */
+export function advice(missing: readonly Need[], isRoot: boolean): string {
+  const packages = missing.map(({ debianPackage }) => debianPackage).join(' ');
+  return [
+    'npm run test:full cannot start. This machine lacks:',
+    ...missing.map(({ what }) => `  - ${what}`),
+    'Install it (Debian, Ubuntu) with:',
+    `  ${isRoot ? '' : 'sudo '}apt-get install -y ${packages}`,
+  ].join('\n');
 }

@@ -160,7 +160,11 @@ describe('a fleet of three', () => {
         expect(await allEnded(api, ids)).toEqual({ succeeded: 40 });
         const ledger = await api.ledger();
         expect(ledger.logins).toBe(logins + 1);
-        expect((await api.calls(ids)).every(({ attempts }) => attempts.made === 1)).toBe(true);
+        // A login page proves nothing about a write. A write that met one is read back, which costs it one attempt.
+        const most = style === 'html' ? 2 : 1;
+        expect(Math.max(...(await api.calls(ids)).map(({ attempts }) => attempts.made))).toBeLessThanOrEqual(
+          most,
+        );
         const { breaker } = await api.upstream();
         expect(breaker).toMatchObject({ state: 'closed', generation: 0 });
         expect(Math.max(...Object.values(ledger.visitsByItem))).toBe(1);

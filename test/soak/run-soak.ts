@@ -60,6 +60,7 @@ const settings = {
   WALMART_EDR_BACKOFF_BASE_MS: '200',
   WALMART_EDR_MAX_ATTEMPTS: '30',
   READ_BACK_WAITS_MS: '500,2000,5000',
+  SIGN_IN_LIMIT: '10000',
   KEEP_SUCCEEDED_CALLS: '1500',
   KEEP_FAILED_CALLS: '100',
   STALE_TTL_SECONDS: '240',
@@ -78,6 +79,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakLedger> {
       env: { ...settings, CALLBACK_SECRETS: secret },
       workers: 3,
       dataDir,
+      installationDir: process.env.DATA_DIR?.trim() || '.data',
       onLine: logs.line,
     });
     return await play(stack, options, secret, logs);

@@ -22,6 +22,8 @@ export const quick = {
   CROSSMARK_BACKOFF_BASE_MS: '200',
   CROSSMARK_TIMEOUT_MS: '4000',
   READ_BACK_WAITS_MS: '500,2000,5000',
+  // Tests end sessions more often than an account would stand.
+  SIGN_IN_LIMIT: '10000',
   WALMART_EDR_BREAKER_RESET_MS: '1500',
   WALMART_EDR_BACKOFF_BASE_MS: '200',
 };

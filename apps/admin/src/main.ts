@@ -6,6 +6,7 @@ import { createMetrics } from '@recloser/runtime/observe/metrics';
 import { listen } from '@recloser/runtime/process/http-server';
 import { runUntilSignal } from '@recloser/runtime/process/shutdown';
 import { connectRedis, type RedisRole } from '@recloser/runtime/redis/connection';
+import { leaveInstallationId } from '@recloser/runtime/redis/installation';
 import { redisSecurity } from '@recloser/runtime/redis/security';
 import { createSealer, loadSessionKeys } from '@recloser/runtime/secrets/seal';
 import { upstreamPolicy } from '@recloser/upstreams/contract/settings';
@@ -85,7 +86,9 @@ function connect(config: AdminConfig, log: Logger) {
   const security = redisSecurity(config);
   const open = (role: RedisRole) =>
     connectRedis(config.REDIS_URL, { role, name: 'recloser-admin', log, security });
-  return { redis: open('fast'), subscriber: open('subscriber') };
+  const redis = open('fast');
+  leaveInstallationId({ redis, prefix: config.REDIS_PREFIX, madeBy: 'admin', log });
+  return { redis, subscriber: open('subscriber') };
 }
 
 /** Without accounts (development only) a password is made up and shown this once, outside the log. */

@@ -126,7 +126,7 @@ async function locked(context: Context, work: () => Promise<Finish>): Promise<Fi
 }
 
 async function decide(context: Context, verdict: Verdict): Promise<Finish> {
-  if (verdict.refusal) return { kind: 'send', reply: errorPage(verdict.refusal) };
+  if (verdict.refusal) return { kind: 'send', reply: ownError(verdict.refusal, context) };
   await pause(ownLatencyMs(context), context);
   await waitFor(verdict.before, context);
   if (verdict.ending) return endWith(verdict.ending, verdict.after, context);
@@ -143,7 +143,7 @@ async function endWith(fault: Ending, after: Wait, context: Context): Promise<Fi
   const jsonHeaders = { 'Content-Type': upstream.simulation.jsonType };
   switch (fault.kind) {
     case 'status':
-      return { kind: 'send', reply: errorPage(fault) };
+      return { kind: 'send', reply: ownError(fault, context) };
     case 'reset':
       return { kind: 'reset' };
     case 'hang':
@@ -163,7 +163,7 @@ async function endWith(fault: Ending, after: Wait, context: Context): Promise<Fi
         fault.abort === true,
       );
     case 'not-ok':
-      return { kind: 'send', reply: upstream.simulation.refusal ?? errorPage({ status: 500 }) };
+      return { kind: 'send', reply: upstream.simulation.refusal ?? ownError({ status: 500 }, context) };
     case 'expired':
       return { kind: 'send', reply: upstream.simulation.endSession(context.request, fault.style) };
   }
@@ -216,16 +216,21 @@ async function untilGone(gone: AbortSignal, ended: AbortSignal): Promise<void> {
   if (!gone.aborted) await once(gone, 'abort', { signal: ended });
 }
 
-function errorPage(fault: Pick<Refusal, 'status'> & { retryAfterSeconds?: number }): SimulatedReply {
-  const page = htmlPage(fault.status);
-  if (fault.retryAfterSeconds === undefined) return page;
-  return { ...page, headers: { ...page.headers, 'Retry-After': String(fault.retryAfterSeconds) } };
+/** An error in the upstream's own form. */
+function ownError(
+  { status, retryAfterSeconds }: Pick<Refusal, 'status'> & { retryAfterSeconds?: number },
+  { upstream }: Context,
+): SimulatedReply {
+  const headers = {
+    'Content-Type': upstream.simulation.jsonType,
+    ...(retryAfterSeconds !== undefined && { 'Retry-After': String(retryAfterSeconds) }),
+  };
+  return { status, headers, body: JSON.stringify({ error: `simulated ${status}` }) };
 }
 
-/** What a proxy in front of the upstream shows. 403 is how a bot check looks. */
+/** What something in front of the upstream shows. */
 function htmlPage(status: number): SimulatedReply {
-  const title =
-    status === 403 ? 'Verify that you are human' : status === 200 ? 'Maintenance' : `Error ${status}`;
+  const title = status === 200 ? 'Maintenance' : `Error ${status}`;
   const body = `<!DOCTYPE html><html><head><title>${title}</title></head><body><h1>${title}</h1></body></html>`;
   return { status, headers: { 'Content-Type': 'text/html; charset=utf-8' }, body };
 }

@@ -1,6 +1,7 @@
 /** Starts the web app and stops it: the only file here with side effects. */
 import { readUpstreamState } from '@recloser/breaker/upstream-state';
 import { upstreamRoot } from '@recloser/calls/call/keys';
+import { readUnmet } from '@recloser/calls/call/need';
 import { readQueueDepth } from '@recloser/calls/queue/depth';
 import { LastGoodFinder } from '@recloser/calls/write/last-good';
 import { withDuplicateWindow } from '@recloser/calls/write/same-wish';
@@ -11,6 +12,7 @@ import { startTracing } from '@recloser/runtime/observe/start-tracing';
 import { listen } from '@recloser/runtime/process/http-server';
 import { runUntilSignal } from '@recloser/runtime/process/shutdown';
 import { connectRedis, type Redis, type RedisRole } from '@recloser/runtime/redis/connection';
+import { leaveInstallationId } from '@recloser/runtime/redis/installation';
 import { createReplicaConfirmation } from '@recloser/runtime/redis/replicas';
 import { memoryLimitShare, watchRedisSafety } from '@recloser/runtime/redis/safety';
 import { redisSecurity } from '@recloser/runtime/redis/security';
@@ -101,6 +103,7 @@ function connect(config: WebConfig, log: Logger) {
     connectRedis(config.REDIS_URL, { role, name, log, security });
   const redis = open('fast', 'recloser-web');
   writeOncePerTurn(redis);
+  leaveInstallationId({ redis, prefix: config.REDIS_PREFIX, madeBy: 'web', log });
   return {
     redis,
     events: open('worker', 'recloser-web-events'),
@@ -145,6 +148,7 @@ function openMetrics(redis: Redis, upstreams: readonly WebUpstream[], safety: Fl
     name,
     depth: await readQueueDepth({ redis, queue, root }),
     state: await readUpstreamState({ redis, root }),
+    unmet: await readUnmet({ redis, root }),
   });
   const read = () => Promise.all(upstreams.map(readOne));
   return createWebMetrics(metrics, createFleetMetrics(metrics, { read, safety }));

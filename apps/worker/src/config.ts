@@ -70,6 +70,8 @@ const shape = {
   WORKER_STOP_MS: intField(20_000, { min: 0, max: 600_000 }),
   /** When a write without proof is looked for, counted from the moment it became doubtful. */
   READ_BACK_WAITS_MS: readBackField,
+  /** Sign-ins of the whole fleet to one upstream in 15 minutes. */
+  SIGN_IN_LIMIT: intField(5, { min: 1, max: 10_000 }),
   SESSION_KEY: z.string().optional(),
   /** Where the development's own session key is kept. */
   DATA_DIR: z.string().trim().default('.data'),

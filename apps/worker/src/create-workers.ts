@@ -10,10 +10,10 @@ import { upstreamRoot } from '@recloser/calls/call/keys';
 import type { Logger } from '@recloser/runtime/observe/logger';
 import type { Metrics } from '@recloser/runtime/observe/metrics';
 import type { Tracing } from '@recloser/runtime/observe/tracing';
-import type { Sealer } from '@recloser/runtime/secrets/seal';
 import { createClient } from '@recloser/upstreams/clients';
 import { definitions } from '@recloser/upstreams/definitions';
 import { SessionStore } from '@recloser/upstreams/session/store';
+import type { Sealer } from './call/work-context.ts';
 import { createWorkerMetrics } from './call/worker-metrics.ts';
 import type { CallbackWorker } from './callback/worker.ts';
 import type { WorkerConfig } from './config.ts';
@@ -23,7 +23,7 @@ import { UpstreamWorker, type UpstreamWorkerOptions } from './upstream-worker.ts
 
 export type WorkersOptions = {
   readonly config: Pick<WorkerConfig, 'upstreams' | 'REDIS_PREFIX' | 'WORKER_CONCURRENCY'> &
-    Partial<Pick<WorkerConfig, 'READ_BACK_WAITS_MS'>>;
+    Partial<Pick<WorkerConfig, 'READ_BACK_WAITS_MS' | 'SIGN_IN_LIMIT'>>;
   readonly connections: UpstreamWorkerOptions['connections'];
   readonly worker: UpstreamWorkerOptions['worker'];
   readonly sealer: Sealer;
@@ -48,6 +48,7 @@ export function createWorkers(options: WorkersOptions): readonly UpstreamWorker[
       root,
       sealer,
       worker: worker.id,
+      pace: config.SIGN_IN_LIMIT === undefined ? {} : { signIns: config.SIGN_IN_LIMIT },
       onSignedIn: () => made.signedIn(),
     });
     const metrics = metricsOf(name);

@@ -9,6 +9,7 @@ import type { HealthCheck } from '@recloser/runtime/process/health';
 import { ListenError, listen } from '@recloser/runtime/process/http-server';
 import { runUntilSignal } from '@recloser/runtime/process/shutdown';
 import { connectRedis, type RedisRole } from '@recloser/runtime/redis/connection';
+import { leaveInstallationId } from '@recloser/runtime/redis/installation';
 import { createReplicaConfirmation } from '@recloser/runtime/redis/replicas';
 import { watchRedisSafety } from '@recloser/runtime/redis/safety';
 import { redisSecurity } from '@recloser/runtime/redis/security';
@@ -102,6 +103,7 @@ function connect(config: WorkerConfig, log: Logger) {
     connectRedis(config.REDIS_URL, { role, name: 'recloser-worker', log, security });
   const connections = { worker: open('worker'), fast: open('fast'), subscriber: open('subscriber') };
   for (const redis of [connections.worker, connections.fast]) writeOncePerTurn(redis);
+  leaveInstallationId({ redis: connections.fast, prefix: config.REDIS_PREFIX, madeBy: 'worker', log });
   return {
     connections,
     replicas: createReplicaConfirmation(config, () => open('fast'), log),

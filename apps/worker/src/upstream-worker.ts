@@ -1,14 +1,14 @@
 /**
- * Everything one process does for one upstream: its calls, its sign-in requests, its part in the breaker.
- *
- * Always true: calls are fetched only after the breaker has started and the holds were applied; every event
- * handler is attached once, here; nothing new is begun after `quiet`.
+ * Everything one process does for one upstream: its calls, its sign-in requests, its part in the breaker. Calls are
+ * fetched only after the breaker has started and the holds were applied.
  */
 import { UpstreamBreaker } from '@recloser/breaker/upstream-breaker';
-import type { CallReturnValue, Envelope } from '@recloser/calls/call/envelope';
+import { type Advert, advertisedAddress } from '@recloser/calls/call/advert';
+import { type CallReturnValue, type Envelope, envelopeVersions } from '@recloser/calls/call/envelope';
 import { inDoubtKey, queueOptions, upstreamRoot } from '@recloser/calls/call/keys';
 import { storeUnderLock } from '@recloser/calls/queue/store-under-lock';
 import type { SignInJob, SignInJobResult } from '@recloser/calls/sign-in/queue';
+import { claim, credit } from '@recloser/calls/write/claims';
 import { noteLateAnswer } from '@recloser/calls/write/late-answers';
 import type { Logger } from '@recloser/runtime/observe/logger';
 import { noTracing, type Tracing } from '@recloser/runtime/observe/tracing';
@@ -20,6 +20,7 @@ import type { UpstreamClient, UpstreamDefinition } from '@recloser/upstreams/con
 import { Queue } from 'bullmq';
 import { backoffMs } from './call/backoff.ts';
 import { keepLateAnswer } from './call/keep-late-answer.ts';
+import { LeftCalls } from './call/left-calls.ts';
 import { processCall } from './call/process-call.ts';
 import { SuspectGate } from './call/suspect-gate.ts';
 import type { Sealer, WorkContext } from './call/work-context.ts';
@@ -31,10 +32,12 @@ import { defaultTimings, type Timings } from './queue/timings.ts';
 import { errorLog, watchWorker } from './queue/worker-events.ts';
 import { SignInRecovery } from './sign-in/recovery.ts';
 import { createSignInWorker } from './sign-in/worker.ts';
+import { AddressWatch } from './upkeep/address-watch.ts';
 
 export type UpstreamWorkerOptions = {
   readonly definition: UpstreamDefinition;
-  readonly settings: Pick<UpstreamSettings, 'breaker' | 'operations'>;
+  readonly settings: Pick<UpstreamSettings, 'breaker' | 'operations'> &
+    Partial<Pick<UpstreamSettings, 'baseUrl' | 'loginBaseUrl'>>;
   readonly client: UpstreamClient;
   /** `REDIS_PREFIX`. */
   readonly prefix: string;
@@ -64,7 +67,7 @@ type Permit = Parameters<UpstreamBreaker['run']>[0];
 /** A stall never fails a call, design section 4; BullMQ wants a number all the same. */
 const stallsAllowed = 1_000_000;
 
-/** For a job whose operation this release does not know; it is settled before it is ever delayed. */
+/** For a job whose operation this release does not know; it is given back before it ever fails. */
 const fallbackRetry = { maxAttempts: 8, baseMs: 1_000, factor: 2, capMs: 300_000 };
 
 export class UpstreamWorker {
@@ -74,6 +77,9 @@ export class UpstreamWorker {
   readonly breaker: UpstreamBreaker;
   readonly #options: UpstreamWorkerOptions;
   readonly #timings: Timings;
+  readonly #advert: Advert;
+  readonly #leftCalls: LeftCalls;
+  readonly #addresses: AddressWatch;
   readonly #calls: CallWorker<Envelope, CallReturnValue>;
   readonly #signIns: CallWorker<SignInJob, SignInJobResult> | undefined;
   readonly #recovery: SignInRecovery | undefined;
@@ -88,7 +94,11 @@ export class UpstreamWorker {
     const { name, ...where } = queueOptions(prefix, definition.name);
     this.queue = new Queue(name, { ...where, connection: connections.worker });
     this.queue.on('error', errorLog(options.log, 'trouble with the queue'));
+    this.#advert = advertOf(options);
     this.breaker = this.#createBreaker();
+    const about = { redis: connections.fast, root: this.root, advert: this.#advert, log: options.log };
+    this.#leftCalls = new LeftCalls({ ...about, recentMs: this.#timings.leftRecentlyMs });
+    this.#addresses = new AddressWatch({ ...about, everyMs: this.#timings.addressLookMs });
     const context = this.#createContext();
     this.#calls = this.#createCallWorker(context);
     this.#recovery = this.#createRecovery();
@@ -104,6 +114,7 @@ export class UpstreamWorker {
   /** Breaker and holds first, then fetching. Resolves when calls are being taken. */
   async start(): Promise<void> {
     await this.breaker.start();
+    this.#addresses.start();
     this.#calls.keepRunning(this.#options.log);
     this.#signIns?.keepRunning(this.#options.log);
     this.#recovery?.start();
@@ -139,11 +150,12 @@ export class UpstreamWorker {
   /** Whether calls are fetched; part of readiness. */
   checks(): readonly HealthCheck[] {
     const calls = this.#calls.check(`${this.name}:calls`);
-    return this.#signIns ? [calls, this.#signIns.check(`${this.name}:sign-ins`)] : [calls];
+    const signIns = this.#signIns ? [this.#signIns.check(`${this.name}:sign-ins`)] : [];
+    return [calls, ...signIns, ...this.#leftCalls.checks(`${this.name}:understood`)];
   }
 
   async #close(): Promise<void> {
-    await this.#recovery?.stop();
+    await Promise.all([this.#recovery?.stop(), this.#addresses.stop()]);
     await Promise.all([this.#calls.close(), this.#signIns?.close()]);
     await this.breaker.stop();
     await this.queue.close();
@@ -161,6 +173,7 @@ export class UpstreamWorker {
       queue: this.queue,
       policy: { ...settings.breaker, attemptTimeoutMs: Math.max(...timeouts) },
       worker: { ...worker, capacity: concurrency },
+      advert: this.#advert,
       ...(probe && {
         probe: async (signal) => {
           const answer = await probe.call(client, { signal, onSending: async () => {} });
@@ -175,10 +188,11 @@ export class UpstreamWorker {
 
   #createRecovery(): SignInRecovery | undefined {
     const { client, log, settings, worker } = this.#options;
-    const { signInAnew } = client;
+    const { signInAnew, signInIsDue } = client;
     if (!signInAnew) return undefined;
     return new SignInRecovery({
       signInAnew: (when, signal) => signInAnew.call(client, when, signal),
+      ...(signInIsDue && { isDue: () => signInIsDue.call(client) }),
       holds: this.breaker.holds,
       workerId: worker.id,
       everyMs: this.#timings.signInLookMs,
@@ -199,6 +213,7 @@ export class UpstreamWorker {
     const { client, confirmWritten, connections, log, metrics, sealer, settings, stop, tracing, worker } =
       this.#options;
     const inDoubt = inDoubtKey(this.root);
+    const claims = { redis: connections.worker, root: this.root, queue: this.queue };
     return {
       upstream: this.name,
       workerId: worker.id,
@@ -211,6 +226,11 @@ export class UpstreamWorker {
         add: (callId, atMs) => connections.worker.zadd(inDoubt, atMs, callId),
         remove: (callId) => connections.worker.zrem(inDoubt, callId),
       },
+      claims: {
+        claim: (id, callId) => claim(claims, id, callId),
+        credit: (id, callId) => credit(claims, id, callId),
+      },
+      leftCalls: this.#leftCalls,
       storeUnderLock: ({ id = '' }, token, data) =>
         storeUnderLock({
           redis: connections.worker,
@@ -264,4 +284,17 @@ export class UpstreamWorker {
       keepLateAnswer(context, { callId: id, operation, entry: attempt, result });
     return worker;
   }
+}
+
+function advertOf({ sealer, settings }: UpstreamWorkerOptions): Advert {
+  const { baseUrl: BASE_URL, loginBaseUrl: LOGIN_BASE_URL, operations } = settings;
+  const addresses = Object.entries({ BASE_URL, LOGIN_BASE_URL }).flatMap(([variable, url]) =>
+    url === undefined ? [] : [[variable, advertisedAddress(url)] as const],
+  );
+  return {
+    operations: Object.keys(operations),
+    envelopes: [...envelopeVersions],
+    keys: [...(sealer.keys ?? [])],
+    addresses: Object.fromEntries(addresses),
+  };
 }

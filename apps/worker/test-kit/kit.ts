@@ -27,14 +27,14 @@ import { createWorkerMetrics } from '../src/call/worker-metrics.ts';
 import { stopWorkers } from '../src/create-workers.ts';
 import { StopSwitch } from '../src/queue/stop-switch.ts';
 import type { Timings } from '../src/queue/timings.ts';
-import { UpstreamWorker } from '../src/upstream-worker.ts';
+import { UpstreamWorker, type UpstreamWorkerOptions } from '../src/upstream-worker.ts';
 
 const retry = { maxAttempts: 3, baseMs: 10, factor: 2, capMs: 50 };
 const base = { summary: '', input: z.any(), result: z.any(), timeoutMs: 60_000, retry };
 
 const operations = {
   read: { ...base, name: 'read', effect: 'read' },
-  write: { ...base, name: 'write', effect: 'unsafe' },
+  write: { ...base, name: 'write', effect: 'unsafe', makes: 'madeId' },
   remove: { ...base, name: 'remove', effect: 'idempotent' },
   notify: { ...base, name: 'notify', effect: 'unsafe' },
   secret: { ...base, name: 'secret', effect: 'read', sealedInput: ['note'], sealedResult: true },
@@ -56,6 +56,9 @@ export const testUpstream: UpstreamDefinition = {
 export const testTimings: Partial<Timings> = {
   readBackWaitsMs: [20, 40, 60],
   stepAsideMs: 20,
+  leaveMinMs: 20,
+  leaveMaxMs: 40,
+  leaveRestMs: 1,
   putOffMs: 10,
   hostBusyMs: 10,
   lockMs: 60_000,
@@ -120,6 +123,12 @@ type KitOptions = {
   readonly concurrency?: number;
 };
 
+/** What sets a worker apart from the others of its kit. */
+type OtherWorker = Partial<Pick<UpstreamWorkerOptions, 'sealer'>> & {
+  readonly baseUrl?: string;
+  readonly operations?: Readonly<Record<string, OperationDefinition>>;
+};
+
 type Connections = { readonly worker: Redis; readonly fast: Redis; readonly subscriber: Redis };
 
 /** One Redis prefix with a sealer and queues; workers are added with `worker()`. */
@@ -164,8 +173,8 @@ export class Kit {
   }
 
   /** Makes a worker and, unless told otherwise, starts it. The first one is called `w1`. */
-  async worker(client: UpstreamClient, { start = true }: { start?: boolean } = {}) {
-    const made = this.#make(client);
+  async worker(client: UpstreamClient, { start = true, ...other }: { start?: boolean } & OtherWorker = {}) {
+    const made = this.#make(client, other);
     if (start) await made.worker.start();
     return { ...made, breaker: made.worker.breaker };
   }
@@ -215,7 +224,10 @@ export class Kit {
     for (const connection of this.#connections) connection.disconnect();
   }
 
-  #make(client: UpstreamClient): { worker: UpstreamWorker; stop: StopSwitch } {
+  #make(
+    client: UpstreamClient,
+    { sealer = this.sealer, operations: known = operations, baseUrl }: OtherWorker = {},
+  ): { worker: UpstreamWorker; stop: StopSwitch } {
     const { breaker = testUpstream.breaker, concurrency = 5, timings } = this.#options;
     const stop = new StopSwitch();
     const connections: Connections = {
@@ -226,13 +238,13 @@ export class Kit {
     };
     const worker = new UpstreamWorker({
       definition: testUpstream,
-      settings: { operations, breaker: { failPercent: 50, ...breaker } },
+      settings: { ...(baseUrl && { baseUrl }), operations: known, breaker: { failPercent: 50, ...breaker } },
       client,
       prefix: this.prefix,
       connections,
       worker: { id: `w${this.#running.length}`, host: 'test', pid: this.#running.length },
       concurrency,
-      sealer: this.sealer,
+      sealer,
       metrics: createWorkerMetrics(createMetrics('test'))('testing'),
       log: this.log,
       stop,

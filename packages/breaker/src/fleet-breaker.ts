@@ -60,8 +60,9 @@ export class FleetBreaker {
     return this.#scripts.run('read');
   }
 
-  heartbeat(report: WorkerReport): Promise<FleetReply> {
-    return this.#scripts.run('heartbeat', report.id, JSON.stringify(report));
+  /** @param advert JSON, see `adverts.ts`; empty: none */
+  heartbeat(report: WorkerReport, advert = ''): Promise<FleetReply> {
+    return this.#scripts.run('heartbeat', report.id, JSON.stringify(report), advert);
   }
 
   leave(worker: string): Promise<FleetReply> {
@@ -119,6 +120,11 @@ export class FleetBreaker {
   /** A worker's own rolling failure rate tripped; opens the breaker unless this worker is alone in that. */
   rateTripped(worker: string, generation: number, text: string, windowMs: number): Promise<FleetReply> {
     return this.#scripts.run('report-rate', worker, generation, text, this.#policy.resetMs, windowMs);
+  }
+
+  /** Sets a worker aside for a fault of its own machine, unless too few others are left. */
+  setAside(worker: string, reason: string): Promise<FleetReply> {
+    return this.#scripts.run('set-aside', worker, reason, this.#policy.resetMs);
   }
 
   /** Until when a worker is set aside. */

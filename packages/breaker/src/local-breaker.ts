@@ -7,9 +7,9 @@
  * timeout is off, because opossum has one timeout per instance and lets a timed-out call run on: each attempt
  * brings its own deadline with abort.
  */
-import CircuitBreaker from 'opossum';
 
-export type Health = 'up' | 'down' | 'unknown';
+import type { Health } from '@recloser/runtime/values/health';
+import CircuitBreaker from 'opossum';
 
 type RollingPolicy = {
   /** Failure share in percent that trips, e.g. 50. */

@@ -1,6 +1,6 @@
 /**
  * Loads the Lua scripts that move the fleet breaker and runs them on one upstream's keys.
- * Always true: every script gets the same seven keys, all in one hash slot, and reads Redis' own clock.
+ * Always true: every script gets the same eight keys, all in one hash slot, and reads Redis' own clock.
  */
 import { readFileSync } from 'node:fs';
 import type { Cluster, Redis } from 'ioredis';
@@ -13,7 +13,7 @@ const scriptFolders = {
   attempt: ['abandon', 'admit', 'failure', 'report-rate', 'success'],
   hold: ['hold', 'note-repair', 'release'],
   trial: ['begin-trial', 'end-probe', 'idle', 'steer', 'unlimit'],
-  worker: ['aside-until', 'come-back', 'heartbeat', 'leave'],
+  worker: ['aside-until', 'come-back', 'heartbeat', 'leave', 'set-aside'],
   '.': ['read'],
 } as const;
 
@@ -23,7 +23,7 @@ export type Scripts = { run(name: ScriptName, ...args: (string | number)[]): Pro
 
 const lua = (file: string) => readFileSync(new URL(`./lua/${file}.lua`, import.meta.url), 'utf8');
 
-const keySuffixes = ['breaker', 'holds', 'permits', 'workers', 'evidence', 'aside', 'transitions'];
+const keySuffixes = ['breaker', 'holds', 'permits', 'workers', 'evidence', 'aside', 'transitions', 'adverts'];
 
 /** Which clock a connection's commands were defined with: they are defined once, not at every use. */
 const definedWith = new WeakMap<RedisConnection, string>();

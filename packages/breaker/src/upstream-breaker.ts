@@ -1,14 +1,8 @@
-/**
- * A worker's face of the breaker: asks leave for each attempt, runs it through the local breaker, reports what
- * it showed, and takes its part in trials and repairs.
- *
- * Always true: a call that succeeds while the breaker is closed and no streak is known costs no Redis command.
- * An attempt's answer is reported with the generation that it was admitted under. Losing Redis never counts
- * as an upstream failure: the call waits.
- */
+/** A worker's side of the breaker: permits for attempts, reports of their results, trials and repairs. */
+import type { Health } from '@recloser/runtime/values/health';
 import { type Admitted, FleetBreaker, type FleetPolicy } from './fleet-breaker.ts';
 import { Holds, type PausableQueue } from './holds.ts';
-import { type Health, LocalBreaker } from './local-breaker.ts';
+import { LocalBreaker } from './local-breaker.ts';
 import { Reconciler, type ReconcilerLog } from './reconciler.ts';
 import type { FleetReply } from './record.ts';
 import type { RedisConnection } from './scripts.ts';
@@ -24,6 +18,9 @@ export type Permit = Admitted & {
 export type Admission =
   | { readonly kind: 'go'; readonly permit: Permit }
   | { readonly kind: 'wait'; readonly reason: string };
+
+/** What an attempt showed. `local`: a fault of this machine, which counts against this worker only. */
+export type Shown = { readonly health: Health; readonly code?: string; readonly local?: boolean };
 
 export type UpstreamQueue = PausableQueue & {
   getJobCounts(...types: ('wait' | 'prioritized' | 'active')[]): Promise<Record<string, number>>;
@@ -50,6 +47,8 @@ export type UpstreamBreakerOptions = {
     readonly pid: number;
     readonly capacity: number;
   };
+  /** What this worker says of itself to those who read `adverts.ts`; the breaker does not look at it. */
+  readonly advert?: object;
   readonly probe?: Probe;
   readonly log: ReconcilerLog;
   /** This worker has been set aside (true) or is back (false): it should stop or start fetching. */
@@ -77,10 +76,13 @@ export class UpstreamBreaker {
   readonly #reconciler: Reconciler;
   readonly #trials: TrialRunner;
   readonly #startedAt = Date.now();
+  readonly #advert: string;
   readonly #channel: string;
   #view: FleetReply | undefined;
   #seenAt = 0;
   #active = 0;
+  /** Faults of this machine since an attempt last got past it. */
+  #localFaults = 0;
   #aside = false;
   #heartbeatTimer: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -89,6 +91,7 @@ export class UpstreamBreaker {
     const { redis, root, queue, policy, worker, log, clock } = options;
     this.#options = options;
     this.#channel = `${root}:changed`;
+    this.#advert = options.advert ? JSON.stringify(options.advert) : '';
     this.fleet = new FleetBreaker({ redis, root, policy, clock });
     this.holds = new Holds({ redis, root, queue, clock });
     this.#reconciler = new Reconciler({ holds: this.holds, log, sweepMs: options.sweepMs });
@@ -183,10 +186,7 @@ export class UpstreamBreaker {
    * Runs an admitted attempt and reports its health before the outcome is handed back, so that a trip is
    * known everywhere before this worker fetches its next call.
    */
-  async run<T extends { readonly health: Health; readonly code?: string }>(
-    permit: Permit,
-    attempt: () => Promise<T>,
-  ): Promise<T> {
+  async run<T extends Shown>(permit: Permit, attempt: () => Promise<T>): Promise<T> {
     this.#active += 1;
     try {
       const outcome = await this.#local.run(attempt);
@@ -200,7 +200,8 @@ export class UpstreamBreaker {
     }
   }
 
-  async #report(permit: Permit, { health, code }: { health: Health; code?: string }): Promise<void> {
+  async #report(permit: Permit, { health, code, local = false }: Shown): Promise<void> {
+    await this.#countLocal(local, code);
     if (health === 'down') {
       await this.#tell(() => this.fleet.failed(permit, code ?? 'failed'));
     } else if (health === 'unknown') {
@@ -208,6 +209,14 @@ export class UpstreamBreaker {
     } else if (permit.trial || (this.#view?.breaker.consecutiveFailures ?? 1) > 0) {
       await this.#tell(() => this.fleet.succeeded(permit));
     }
+  }
+
+  /** As many faults of this machine in a row as open the breaker set this worker aside, if another one lives. */
+  async #countLocal(local: boolean, code = 'local'): Promise<void> {
+    this.#localFaults = local ? this.#localFaults + 1 : 0;
+    if (this.#localFaults < this.#options.policy.failMax) return;
+    this.#localFaults = 0;
+    await this.#tell(() => this.fleet.setAside(this.#options.worker.id, code));
   }
 
   /** Runs a script and learns from it. Without Redis the report is lost; leases and heartbeats make up for it. */
@@ -257,13 +266,16 @@ export class UpstreamBreaker {
   async #beat(): Promise<void> {
     const breaker = this.#view?.breaker;
     await this.#tell(() =>
-      this.fleet.heartbeat({
-        ...this.#options.worker,
-        startedAt: this.#startedAt,
-        active: this.#active,
-        state: breaker?.state ?? 'closed',
-        generation: breaker?.generation ?? 0,
-      }),
+      this.fleet.heartbeat(
+        {
+          ...this.#options.worker,
+          startedAt: this.#startedAt,
+          active: this.#active,
+          state: breaker?.state ?? 'closed',
+          generation: breaker?.generation ?? 0,
+        },
+        this.#advert,
+      ),
     );
   }
 

@@ -4,8 +4,9 @@
  *
  * Always true: no browser is an error that says how to get one, never a skipped test.
  */
+import type { Env } from '@recloser/runtime/env/env';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
-import { type Env, isExecutable, programsOnPath } from './programs.ts';
+import { isExecutable, programsOnPath } from './programs.ts';
 
 /** No background traffic of its own, so that every request is the page's. */
 const args = [

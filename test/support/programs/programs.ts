@@ -1,8 +1,7 @@
 /** Finds programs as a shell does: executables on the PATH. */
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
-
-export type Env = Readonly<Record<string, string | undefined>>;
+import type { Env } from '@recloser/runtime/env/env';
 
 /** Every executable of these names on the PATH: an earlier name first, then an earlier folder. */
 export function programsOnPath(names: readonly string[], env: Env): string[] {

@@ -1,6 +1,8 @@
 /** A Python for the tests. Always true: no Python with Flask is an error that says how to get one, never a skipped test. */
+
 import { spawnSync } from 'node:child_process';
-import { type Env, programsOnPath } from './programs.ts';
+import type { Env } from '@recloser/runtime/env/env';
+import { programsOnPath } from './programs.ts';
 
 /** The first `python3` on the PATH that has Flask: one of a version manager may stand before Debian's. Throws with advice. */
 export function findPython(env: Env = process.env): string {

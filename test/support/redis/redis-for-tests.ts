@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { runCommand } from '@recloser/local-stack/process/run-command';
 import { startEmbeddedRedis } from '@recloser/local-stack/redis/embedded-redis';
 import { findRedis, RedisNotFoundError, type RedisSource } from '@recloser/local-stack/redis/find-redis';
+import { withDeadline } from '@recloser/runtime/process/with-deadline';
 import { Redis } from 'ioredis';
 
 /** A Redis for one run. `description` is one line for people. */
@@ -82,7 +83,9 @@ async function startContainer(
 ): Promise<TestRedis | string> {
   // Loaded only here: it takes a second, and a run with REDIS_URL has no use for it.
   const { GenericContainer, getContainerRuntimeClient, ImageName, Wait } = await import('testcontainers');
-  const client = await withDeadline(getContainerRuntimeClient(), daemonMs).catch(() => undefined);
+  const client = await withDeadline(getContainerRuntimeClient(), daemonMs, 'Docker does not answer').catch(
+    () => undefined,
+  );
   if (!client) return 'no Docker daemon answers';
   if (!(await client.image.exists(ImageName.fromString(image)))) {
     say(`pulling ${image} for the tests`);
@@ -98,6 +101,7 @@ async function startContainer(
         .withStartupTimeout(containerMs)
         .start(),
       containerMs,
+      'the container does not start',
     );
   const started = await start().catch(async () => {
     // Most often its helper that clears up after a killed run is missing (no image registry): do without it.
@@ -135,17 +139,6 @@ async function startEmbedded(
       await rm(dataDir, { recursive: true, force: true });
     },
   };
-}
-
-/** `promise`, or a rejection after `ms`. */
-async function withDeadline<T>(promise: Promise<T>, ms: number): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error(`took longer than ${ms} ms`)), ms);
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 function lastLine(text: string): string {

@@ -7,8 +7,8 @@
 import type { z } from 'zod';
 import type { AttemptContext, Outcome, UpstreamClient, Verification } from '../contract/upstream.ts';
 import { createHttp, type HttpRequest } from '../http/http.ts';
+import type { FailedOutcome } from '../http/outcomes.ts';
 import type { ClientOptions } from '../session/client-options.ts';
-import type { FailedOutcome } from '../session/store.ts';
 import { classify, invalidInput, type Value } from './classify.ts';
 import { parcels } from './definition.ts';
 import { SignedIn } from './signed-in.ts';
@@ -71,6 +71,10 @@ class ParcelsClient implements UpstreamClient {
 
   signInAnew(when: 'always' | 'others', signal: AbortSignal): Promise<'signed-in' | 'no' | 'later'> {
     return this.#session.signInAnew(when, signal);
+  }
+
+  signInIsDue(): Promise<boolean> {
+    return this.#options.sessions.refusalIsDue();
   }
 
   async currentSession(): Promise<string | null> {

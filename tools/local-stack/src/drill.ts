@@ -21,6 +21,7 @@ async function play(scene: Scene): Promise<boolean> {
       env: { ...process.env, ...scene.env },
       workers: scene.workers,
       dataDir,
+      installationDir: process.env.DATA_DIR?.trim() || '.data',
     });
     const api = new StackApi(stack.urls);
     const stage = new Stage({ api, view, stack });

@@ -37,6 +37,7 @@ async function main(): Promise<number> {
     env: { NODE_ENV: env.NODE_ENV || 'development', ...account.env },
     workers: 2,
     dataDir,
+    installationDir: dataDir,
     ports,
     restartWorkers: true,
     onProcesses: (pids) => noteProcesses(notePath, pids),

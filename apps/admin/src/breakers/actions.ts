@@ -3,6 +3,7 @@
  * before it happens, and goes through the holds or the fleet breaker, never straight to the queue.
  */
 import type { Redis } from '@recloser/runtime/redis/connection';
+import { isoTimeSchema } from '@recloser/runtime/values/iso-time';
 import { forgetRefusal } from '@recloser/upstreams/session/store';
 import type { Request, Response } from 'express';
 import { z } from 'zod';
@@ -101,7 +102,7 @@ const maxUntilMs = 31 * 24 * 60 * 60 * 1000;
 const body = z.strictObject({
   action: z.string(),
   reason: z.string().trim().min(1, 'say why').max(500),
-  until: z.iso.datetime({ offset: true }).nullish(),
+  until: isoTimeSchema.nullish(),
 });
 
 /** What the action handler needs. */

@@ -3,11 +3,15 @@
  * plus what an operator needs. Always true: times are ISO 8601 by Redis' clock unless a name ends in `Ms` or the
  * field belongs to `day`, and no call's data is in it.
  */
+import { readAdverts } from '@recloser/breaker/adverts';
 import type { WorkerView } from '@recloser/breaker/record';
 import { readEvidence, readUpstreamState, type Transition } from '@recloser/breaker/upstream-state';
+import type { AddressDifference } from '@recloser/calls/call/advert';
+import { readUnmet } from '@recloser/calls/call/need';
 import { type QueueDepth, readQueueDepth } from '@recloser/calls/queue/depth';
 import { type HoldView, holdView } from '@recloser/calls/read/view';
 import type { Redis } from '@recloser/runtime/redis/connection';
+import { isoTime } from '@recloser/runtime/values/iso-time';
 import { incidentsOf } from '../incidents/incidents.ts';
 import { type RetryRun, readRetryRun } from '../retry/retry-run.ts';
 import type { AdminUpstream } from '../upstream/admin-upstream.ts';
@@ -15,6 +19,7 @@ import type { Rates } from '../upstream/rate-gauge.ts';
 import type { RecentError } from '../upstream/recent-errors.ts';
 import { type Agreement, agreementOf } from './agreement.ts';
 import { type DayStrip, dayStripOf } from './day-strip.ts';
+import { differencesOf, type UnmetNeed, unmetNeeds } from './worker-adverts.ts';
 
 const timelineEntries = 30;
 const incidentEntries = 5;
@@ -24,6 +29,8 @@ const longestOpenFactor = 10;
 type FleetWorker = Omit<WorkerView, 'startedAt' | 'seenAt'> & {
   readonly startedAt: string;
   readonly seenAt: string;
+  /** Its addresses that are not those of the fleet's workers. */
+  readonly differs: readonly AddressDifference[];
 };
 
 /** One upstream as the API shows it; the first part is the shape of `GET /v1/upstreams/{name}`. */
@@ -72,6 +79,8 @@ export type UpstreamView = {
   readonly rates: Rates;
   readonly agreement: Agreement;
   readonly fleet: readonly FleetWorker[];
+  /** What calls that wait need and no live worker has. */
+  readonly unmet: readonly UnmetNeed[];
   /** Newest first. */
   readonly timeline: readonly (Omit<Transition, 'at' | 'retryAt' | 'evidence'> & { readonly at: string })[];
   /** The last 24 hours as they are drawn, in ms. */
@@ -101,20 +110,22 @@ export async function readSnapshot(redis: Redis, upstreams: readonly AdminUpstre
 type Parts = Awaited<ReturnType<typeof readParts>>;
 
 async function readParts(redis: Redis, { root, queue, transitions, rates, errors }: AdminUpstream) {
-  const [state, depth, entries, paused, evidence, retryRun] = await Promise.all([
+  const [state, depth, entries, paused, evidence, retryRun, adverts, unmet] = await Promise.all([
     readUpstreamState({ redis, root }),
     readQueueDepth({ redis, queue, root }),
     transitions.read(),
     queue.isPaused(),
     readEvidence({ redis, root }),
     readRetryRun({ redis, root }),
+    readAdverts({ redis, root }),
+    readUnmet({ redis, root }),
   ]);
   const due = depth.waiting + depth.overdue;
   const [pace, recent] = await Promise.all([
     rates.read(depth, due, state.nowMs),
     errors.read(depth, state.nowMs),
   ]);
-  return { state, depth, due, entries, paused, evidence, retryRun, pace, recent };
+  return { state, depth, due, entries, paused, evidence, retryRun, adverts, unmet, pace, recent };
 }
 
 /** Reads one upstream. */
@@ -126,6 +137,7 @@ export async function readView(
   const { state, depth, due, entries, paused, retryRun, pace } = parts;
   const { breaker, holds, workers, nowMs } = state;
   const { definition } = upstream;
+  const differs = differencesOf(parts.adverts);
   const view: UpstreamView = {
     name: definition.name,
     title: definition.title,
@@ -150,7 +162,9 @@ export async function readView(
       ...worker,
       startedAt: new Date(worker.startedAt).toISOString(),
       seenAt: new Date(worker.seenAt).toISOString(),
+      differs: differs.get(worker.id) ?? [],
     })),
+    unmet: unmetNeeds(parts.unmet, parts.adverts),
     timeline: entries
       .slice(0, timelineEntries)
       .map(({ retryAt: _retryAt, evidence: _evidence, ...entry }) => ({
@@ -199,8 +213,4 @@ function evidenceView(
     })),
     errors: recent,
   };
-}
-
-function isoTime(ms: number | null): string | null {
-  return ms === null || ms === 0 ? null : new Date(ms).toISOString();
 }

@@ -3,6 +3,7 @@
  * comes as a file. Times are ISO 8601.
  */
 import type { Redis } from '@recloser/runtime/redis/connection';
+import { isoTime } from '@recloser/runtime/values/iso-time';
 import type { Request, Response } from 'express';
 import { problemOf, problems, sendProblem } from '../page/problem.ts';
 import type { AdminUpstream } from '../upstream/admin-upstream.ts';
@@ -90,8 +91,4 @@ function entryJson({ upstream, incident, calls }: LedgerEntry): unknown {
     steps: steps.map((step) => ({ ...step, at: isoTime(step.at) })),
     links: { self: `/api/incidents/${upstream}/${id}`, page: `/incidents/${upstream}/${id}` },
   };
-}
-
-function isoTime(ms: number | null): string | null {
-  return ms === null ? null : new Date(ms).toISOString();
 }

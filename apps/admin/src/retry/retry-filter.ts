@@ -4,6 +4,7 @@
  */
 import { listIds, readListed } from '@recloser/calls/read/list-calls';
 import type { Redis } from '@recloser/runtime/redis/connection';
+import { isoTimeSchema } from '@recloser/runtime/values/iso-time';
 import { z } from 'zod';
 import type { AdminUpstream } from '../upstream/admin-upstream.ts';
 
@@ -12,8 +13,8 @@ export const retryFilterSchema = z.strictObject({
   operation: z.string().min(1).max(100).optional(),
   code: z.string().min(1).max(100).optional(),
   status: z.enum(['failed', 'expired']).default('failed'),
-  endedAfter: z.iso.datetime({ offset: true }).optional(),
-  endedBefore: z.iso.datetime({ offset: true }).optional(),
+  endedAfter: isoTimeSchema.optional(),
+  endedBefore: isoTimeSchema.optional(),
 });
 
 /** A checked filter. */

@@ -1,4 +1,5 @@
 import { newCallId } from '@recloser/calls/call/id';
+import { createSealer } from '@recloser/runtime/secrets/seal';
 import { UnrecoverableError } from 'bullmq';
 import { describe, expect, inject, it } from 'vitest';
 import { callOf, problemOf, startWeb, visit } from '../../test-kit/web-under-test.ts';
@@ -139,6 +140,46 @@ describe('GET /v1/calls/{id}', () => {
     const call = await reach(web, await submit(web), 'succeeded');
     expect(call.result).toEqual({ reps: [{ name: 'Ann' }] });
     expect(JSON.stringify((await web.upstream().queue.getJob(call.id))?.returnvalue)).not.toContain('Ann');
+  });
+
+  it('says why it cannot show a personal result that was sealed with another key', async () => {
+    await using web = await startWeb({ redisUrl });
+    const elsewhere = createSealer(Buffer.alloc(32, 9));
+    web.work(async () => ({ result: { sealed: elsewhere.seal('{"reps":[{"name":"Ann"}]}') }, attempt }));
+    const id = await submit(web);
+    await expect
+      .poll(async () => (await show(web, id)).call)
+      .toMatchObject({
+        status: 'succeeded',
+        result: null,
+        error: { code: 'result_unreadable', status: null },
+        attempts: { made: 1 },
+      });
+  });
+
+  it('shows what it can of a call that only another release or another key understands', async () => {
+    await using web = await startWeb({ redisUrl });
+    const ids = [await submit(web), await submit(web), await submit(web)];
+    const { queue } = web.upstream();
+    const changes = [
+      { operation: 'of-the-next-release' },
+      { v: 2, input: 'a new form' },
+      { input: { comments: { sealed: createSealer(Buffer.alloc(32, 9)).seal('"x"') } } },
+    ];
+    for (const [n, id] of ids.entries()) {
+      const job = await queue.getJob(id);
+      await job?.updateData({ ...job.data, ...changes[n] });
+    }
+    const shown = await Promise.all(ids.map((id) => show(web, id)));
+    expect(shown.map(({ status, call }) => [status, call.status, call.operation])).toEqual([
+      [200, 'queued', 'of-the-next-release'],
+      [200, 'queued', 'schedule-event'],
+      [200, 'queued', 'schedule-event'],
+    ]);
+    const list = await web.get('/v1/calls');
+    expect(list.status).toBe(200);
+    const { calls } = (await list.json()) as { calls: { id: string }[] };
+    expect(calls.map(({ id }) => id).toSorted()).toEqual(ids.toSorted());
   });
 
   it('tells the place in the line', async () => {

@@ -7,10 +7,9 @@
  */
 import { EventEmitter } from 'node:events';
 import type { RedisClient } from '@recloser/calls/call/keys';
+import type { Log } from '@recloser/runtime/observe/log';
 import { QueueEvents } from 'bullmq';
 import type { CallWaiter, EventSource } from '../http/web-deps.ts';
-
-type Log = Record<'warn', (object: object, message: string) => void>;
 
 const endings = ['completed', 'failed', 'removed'] as const;
 const changes = ['waiting', 'delayed', 'active', 'stalled'] as const;
@@ -21,7 +20,7 @@ type WaiterOptions = {
   readonly redis: RedisClient;
   /** Redis' clock in ms; rejects soon when Redis is away. */
   readonly now: () => Promise<number>;
-  readonly log: Log;
+  readonly log: Log<'warn'>;
 };
 
 /** Opens nothing until somebody waits. */

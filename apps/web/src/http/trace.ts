@@ -4,6 +4,7 @@
  * Always true: a span knows the route's pattern, never the path; without tracing the headers go on as they came.
  */
 import type { EnqueueResult } from '@recloser/calls/write/enqueue';
+import { parseTraceparent } from '@recloser/runtime/observe/traceparent';
 import { noTracing, type Span, type TraceHeaders, type Tracing } from '@recloser/runtime/observe/tracing';
 import type { Request } from 'express';
 import type { ApiRequest } from './route.ts';
@@ -11,8 +12,7 @@ import type { ApiRequest } from './route.ts';
 /** The trace headers, when they are well formed; undefined otherwise. */
 export function traceHeaders(request: Pick<ApiRequest, 'header'>): Record<string, string> | undefined {
   const traceparent = request.header('traceparent');
-  if (traceparent === undefined || !/^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(traceparent))
-    return undefined;
+  if (traceparent === undefined || !parseTraceparent(traceparent)) return undefined;
   const tracestate = request.header('tracestate');
   const usable = tracestate !== undefined && /^[\x20-\x7e]{1,512}$/.test(tracestate);
   return { traceparent, ...(usable && { tracestate }) };

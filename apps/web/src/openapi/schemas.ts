@@ -7,12 +7,13 @@
 import { historyEntrySchema } from '@recloser/calls/call/envelope';
 import { callStatuses } from '@recloser/calls/read/status';
 import type { CallView, HoldView } from '@recloser/calls/read/view';
+import { isoTimeSchema } from '@recloser/runtime/values/iso-time';
 import { z } from 'zod';
 import type { ListedCall } from '../calls/list-calls.ts';
 import { type ProblemCode, problems } from '../http/problem-codes.ts';
 import type { UpstreamView } from '../upstreams/get-upstreams.ts';
 
-const time = z.iso.datetime({ offset: true });
+const time = isoTimeSchema;
 const count = z.int().min(0);
 const links = z.object({ self: z.string(), upstream: z.string() });
 const fields = z.record(z.string(), z.unknown());

@@ -7,6 +7,7 @@
  */
 import type { BreakerState, HoldKind } from '@recloser/breaker/record';
 import type { UpstreamState } from '@recloser/breaker/upstream-state';
+import type { Need } from '@recloser/calls/call/need';
 import type { QueueDepth } from '@recloser/calls/queue/depth';
 import type { Metrics } from '@recloser/runtime/observe/metrics';
 import type { RedisSafety } from '@recloser/runtime/redis/safety';
@@ -16,6 +17,8 @@ export type FleetReading = {
   readonly name: string;
   readonly depth: QueueDepth;
   readonly state: Pick<UpstreamState, 'breaker' | 'holds' | 'workers' | 'inFlight'>;
+  /** What waiting calls need and no live worker has. */
+  readonly unmet: readonly Need[];
 };
 
 export type FleetSource = {
@@ -26,6 +29,7 @@ export type FleetSource = {
 
 const breakerStates = ['closed', 'open', 'half_open'] as const satisfies readonly BreakerState[];
 const holdKinds = ['breaker', 'operator', 'sign-in', 'rate-limit'] as const satisfies readonly HoldKind[];
+const needKinds = ['operation', 'envelope', 'session-key'] as const satisfies readonly Need['kind'][];
 
 /** Registers the gauges. Returns what sets them, to be awaited before each scrape; it never rejects. */
 export function createFleetMetrics(metrics: Metrics, { read, safety }: FleetSource): () => Promise<void> {
@@ -96,10 +100,15 @@ function createGauges({ gauge }: Metrics) {
       help: 'Living workers, by whether they take calls (taking) or were set aside (set_aside).',
       labels: ['upstream', 'state'],
     }),
+    unmet: gauge<'upstream' | 'kind'>({
+      name: 'unmet_needs',
+      help: 'What waiting calls need and no living worker has: an operation, an envelope version or a session key.',
+      labels: ['upstream', 'kind'],
+    }),
   };
 }
 
-function show(gauges: Gauges, { name: upstream, depth, state }: FleetReading): void {
+function show(gauges: Gauges, { name: upstream, depth, state, unmet }: FleetReading): void {
   const { breaker, holds, workers, inFlight } = state;
   const { waiting, delayed, overdue, active, failed, inDoubt: in_doubt } = depth;
   for (const [where, count] of Object.entries({ waiting, delayed, overdue, active, failed, in_doubt })) {
@@ -120,4 +129,7 @@ function show(gauges: Gauges, { name: upstream, depth, state }: FleetReading): v
   const aside = workers.filter(({ setAside }) => setAside).length;
   gauges.workers.set({ upstream, state: 'taking' }, workers.length - aside);
   gauges.workers.set({ upstream, state: 'set_aside' }, aside);
+  for (const kind of needKinds) {
+    gauges.unmet.set({ upstream, kind }, unmet.filter((need) => need.kind === kind).length);
+  }
 }

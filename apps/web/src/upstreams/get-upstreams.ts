@@ -2,6 +2,7 @@
 
 import { type QueueDepth, readQueueDepth } from '@recloser/calls/queue/depth';
 import { type HoldView, holdView } from '@recloser/calls/read/view';
+import { isoTime } from '@recloser/runtime/values/iso-time';
 import { problem } from '../http/problem.ts';
 import type { ApiRequest, ApiResponse } from '../http/route.ts';
 import type { WebDeps, WebUpstream } from '../http/web-deps.ts';
@@ -66,9 +67,4 @@ export async function readUpstream(deps: WebDeps, upstream: WebUpstream): Promis
     workers: workers.length,
     setAside: workers.filter((worker) => worker.setAside).length,
   };
-}
-
-/** The record of a breaker that never moved has no times. */
-function isoTime(ms: number | null): string | null {
-  return ms === null || ms === 0 ? null : new Date(ms).toISOString();
 }

@@ -95,6 +95,8 @@ type AttemptKind<Answer> = {
     readonly health: Health;
     readonly code?: string;
     readonly status?: number;
+    /** Null: a fault of this machine. */
+    readonly hold?: unknown;
   };
   /** Put before the outcome in the metrics. */
   readonly label: string;
@@ -120,8 +122,9 @@ async function makeAttempt<P extends Permit, Answer extends { readonly kind: str
       const answer = await kind.run(mark.attempt);
       durationMs = Date.now() - startedMs;
       const cut = ends.aborted && !kind.standsWhenCut(answer);
-      const { health, code } = kind.shows(answer);
-      return { answer, cut, health: cut ? ('unknown' as const) : health, ...(code && { code }) };
+      const { health, code, hold } = kind.shows(answer);
+      const local = hold === null;
+      return { answer, cut, health: cut ? ('unknown' as const) : health, local, ...(code && { code }) };
     });
     const shown = cut ? 'cut' : kind.label + answer.kind;
     context.metrics.attempt(call.operation.name, shown, durationMs);
@@ -186,6 +189,7 @@ class SendingMark {
         signal.throwIfAborted();
         this.#envelope = marked;
       },
+      claim: (id) => context.claims.claim(id, call.id),
       // A worker that is frozen after the mark wakes up in the middle of sending, when the call may be another's.
       sendBy: () => this.#sendBy,
     };

@@ -10,7 +10,7 @@ import { jittered, type Timings } from '../queue/timings.ts';
 import type { AttemptResult } from './attempt-call.ts';
 import { historyEntry, remember, unmarked } from './envelope-changes.ts';
 import { isRedisTrouble } from './redis-trouble.ts';
-import type { Call, Judgement, Permit, WorkContext } from './work-context.ts';
+import type { Call, Judgement, Permit, Reason, WorkContext } from './work-context.ts';
 
 type JudgeContext = Pick<WorkContext, 'workerId' | 'client' | 'timings'>;
 
@@ -78,12 +78,15 @@ function judgeRetry(
   return { kind: 'give-back', envelope: { ...envelope, trials }, when: behind, why: 'trial' };
 }
 
-/** The pause an answer asked for, and the call back unspent. */
+/** The pause an answer asked for, and the call back unspent. Null: a fault of this machine, which holds nobody else. */
 export function snooze(
   { timings }: { readonly timings: Timings },
   envelope: Envelope,
   requested: Extract<Outcome, { kind: 'snooze' }>['hold'],
 ): Judgement {
+  if (requested === null) {
+    return { kind: 'give-back', envelope, when: jittered(timings.stepAsideMs), why: 'fault' };
+  }
   const { kind, reason } = requested;
   const forMs =
     requested.kind === 'rate-limit' ? rateLimitMs(timings, requested.delayMs) : (requested.forMs ?? null);
@@ -115,7 +118,7 @@ function doubt(
   context: JudgeContext,
   call: Call,
   known: Envelope,
-  why: { readonly code: string; readonly message: string; readonly status?: number },
+  why: Reason & { readonly ended?: boolean },
 ): Judgement {
   const provable = context.client.canVerify(call.operation.name);
   if (!provable && call.operation.effect !== 'unsafe') {
@@ -127,16 +130,14 @@ function doubt(
   const sending = known.sending ?? { at: now, worker: context.workerId };
   const envelope = { ...known, sending };
   if (!provable) return inDoubt(envelope, why);
-  const readBack = { reads: 0, firstAt: now, failures: 0, code: why.code, message: why.message };
+  const { code, message, ended = false } = why;
+  const readBack = { reads: 0, firstAt: now, failures: 0, ended, code, message };
   const firstWait = context.timings.readBackWaitsMs[0] ?? 0;
   return { kind: 'give-back', envelope: { ...envelope, readBack }, when: firstWait, why: 'read_back' };
 }
 
 /** Nobody but a person can tell whether it was done. */
-export function inDoubt(
-  envelope: Envelope,
-  why: { readonly code: string; readonly message: string; readonly status?: number },
-): Judgement {
+export function inDoubt(envelope: Envelope, why: Reason): Judgement {
   const { code, message, status: httpStatus } = why;
   const settled = {
     status: 'in_doubt',

@@ -1,5 +1,3 @@
-import { sealInput } from '@recloser/calls/call/seal-input';
-import { createSealer } from '@recloser/runtime/secrets/seal';
 import { describe, expect, test } from 'vitest';
 import { createKit, done, outcome, ScriptedClient } from '../../test-kit/kit.ts';
 import { defaultTimings } from '../queue/timings.ts';
@@ -31,29 +29,6 @@ describe('what each outcome does to a call', () => {
     const stored = JSON.stringify(await kit.redis.hgetall(kit.queue.toKey(id)));
     expect(stored).not.toContain('Ada');
     expect(kit.lines.join('')).not.toContain('Ada');
-  });
-
-  test('an input sealed with a key that is gone: failed with what to do, and made once the key is back', async () => {
-    await using kit = await createKit();
-    const client = new ScriptedClient();
-    await kit.queue.pause();
-    const id = await kit.post('secret', {}, { note: 'call Ada Private' });
-    const job = await kit.queue.getJob(id);
-    if (!job) throw new Error('no job');
-    const { input } = job.data;
-    const elsewhere = createSealer(Buffer.alloc(32, 8));
-    await job.updateData({ ...job.data, input: sealInput({ note: 'x' }, ['note'], elsewhere) });
-    await kit.queue.resume();
-    await kit.worker(client);
-    const call = await kit.until(id, 'failed');
-    expect(call.error?.code).toBe('input_unreadable');
-    expect(call.error?.message).toContain('SESSION_KEY');
-    expect(client.asked).toEqual([]);
-    const failed = await kit.queue.getJob(id);
-    await failed?.updateData({ ...failed.data, input });
-    await failed?.retry('failed');
-    await kit.until(id, 'succeeded');
-    expect(client.inputs).toEqual([{ note: 'call Ada Private' }]);
   });
 
   test('retry: charged, made again after the backoff, the history says both', async () => {
@@ -96,7 +71,7 @@ describe('what each outcome does to a call', () => {
         ? done
         : {
             kind: 'snooze',
-            health: 'up',
+            health: 'unknown',
             code: 'rate_limited',
             message: 'Too many requests.',
             status: 429,
@@ -110,6 +85,37 @@ describe('what each outcome does to a call', () => {
     const call = await kit.until(id, 'succeeded');
     expect(call.attempts).toMatchObject({ made: 1, deferrals: 1 });
     expect(call.history.map((entry) => entry.outcome)).toEqual(['snooze', 'done']);
+  });
+
+  test('a fault of this machine costs nothing, holds nobody, and sets the worker aside if it goes on', async () => {
+    await using kit = await createKit({ breaker: { failMax: 3, resetMs: 60_000 } });
+    const sick = new ScriptedClient();
+    sick.onRun = async () => ({
+      kind: 'snooze',
+      health: 'unknown',
+      code: 'local_network',
+      message: 'No descriptors.',
+      hold: null,
+    });
+    const { breaker } = await kit.worker(sick);
+    const ids = await Promise.all(Array.from({ length: 12 }, () => kit.post('read')));
+    await expect.poll(() => sick.asked.length, { timeout: 20_000 }).toBeGreaterThan(12);
+    expect((await breaker.fleet.snapshot()).aside).toEqual([]);
+    // Beside another worker, busy with calls of its own, it leaves them to that one.
+    const setAside = Promise.withResolvers<void>();
+    const healthy = new ScriptedClient();
+    healthy.onRun = async () => {
+      await setAside.promise;
+      return done;
+    };
+    await kit.worker(healthy);
+    await expect
+      .poll(async () => (await breaker.fleet.snapshot()).aside, { timeout: 20_000 })
+      .toEqual(['w1']);
+    setAside.resolve();
+    for (const id of ids) expect((await kit.until(id, 'succeeded')).attempts.made).toBe(1);
+    expect((await breaker.fleet.read()).consecutiveFailures).toBe(0);
+    expect(await kit.holds.list()).toEqual([]);
   });
 
   test.each([
@@ -203,17 +209,11 @@ describe('a call that is not made', () => {
     expect(call.error?.code).toBe('expired');
   });
 
-  test('of an unknown operation, or unreadable: failed with a code, nothing charged', async () => {
+  test('a job that is no call at all: failed with a code', async () => {
     await using kit = await createKit();
     const client = new ScriptedClient();
-    const id = await kit.post('read');
-    const job = await kit.queue.getJob(id);
-    await job?.updateData({ ...job.data, operation: 'gone' });
     const broken = await kit.queue.add('read', { nonsense: true }, { jobId: 'testing-broken' });
     await kit.worker(client);
-    const call = await kit.until(id, 'failed');
-    expect(call.error?.code).toBe('operation_unknown');
-    expect(call.attempts.made).toBe(0);
     await expect
       .poll(async () => (await kit.queue.getJob(broken.id ?? ''))?.data)
       .toMatchObject({

@@ -33,6 +33,10 @@ export async function processCall<P extends Permit>(
 }
 
 async function takeTurn<P extends Permit>(context: WorkContext<P>, read: ReadCall): Promise<CallReturnValue> {
+  if (read.kind === 'not-understood') {
+    context.leftCalls.note(read.need, read.call.id);
+    return settleCall(context, read.call, { kind: 'leave', envelope: read.envelope });
+  }
   if (read.kind === 'unusable') return settleCall(context, read.call, read.judgement);
   const { call } = read;
   try {
@@ -54,7 +58,7 @@ async function settle(context: WorkContext, call: Call, judgement: Judgement): P
   try {
     return await settleCall(context, call, judgement);
   } catch (error) {
-    if (error instanceof LockLost && judgement.kind !== 'succeeded') {
+    if (error instanceof LockLost && judgement.kind !== 'succeeded' && judgement.kind !== 'leave') {
       const last = judgement.envelope.history.at(-1);
       const entry = last === call.envelope.history.at(-1) ? undefined : last;
       await keepLateAnswer(context, { callId: call.id, operation: call.operation.name, entry });
@@ -98,7 +102,21 @@ async function judgeFresh<P extends Permit>(context: WorkContext<P>, call: Call)
   const admission = await context.breaker.admit(call.id, operation.timeoutMs);
   if (admission.kind === 'wait') return { kind: 'give-back', envelope, when: 'held', why: 'no_permit' };
   const attemptResult = await attemptCall(context, call, admission.permit);
-  return judgeAttempt(context, call, admission.permit, attemptResult);
+  const judgement = judgeAttempt(context, call, admission.permit, attemptResult);
+  if (judgement.kind === 'succeeded') await credit(context, call, judgement.result);
+  return judgement;
+}
+
+/** Remembers whose work the answer named. The answer stands also if that fails. */
+async function credit(context: WorkContext, { id, operation }: Call, result: unknown): Promise<void> {
+  if (operation.makes === undefined) return;
+  const made = (result as Readonly<Record<string, unknown>>)[operation.makes];
+  if (typeof made !== 'string') return;
+  try {
+    await context.claims.credit(made, id);
+  } catch (err) {
+    context.log.warn({ err, callId: id }, 'could not remember what a call was credited with');
+  }
 }
 
 /** It may be what kills them: nobody's worker shall go on with it by itself. */

@@ -47,6 +47,72 @@ describe('an ambiguous write', () => {
     expect(call.attempts.made).toBe(1);
   });
 
+  test('whose request the upstream had ended: two reads prove it absent', async () => {
+    await using kit = await createKit({ timings: { readBackWaitsMs: [10, 20, 600_000] } });
+    const client = new ScriptedClient();
+    client.onRun = async (...args) => ({ ...(await sendsIntoDoubt(...args)), ended: true }) as Outcome;
+    client.onVerify = async () => {
+      client.onRun = async () => done;
+      return { kind: 'absent', health: 'up' };
+    };
+    await kit.worker(client);
+    await kit.until(await kit.post('write'), 'succeeded');
+    expect(client.asked).toEqual(['write', 'verify write', 'verify write', 'verify write', 'write']);
+  });
+
+  test('is not proved by what another call was credited with, however that learned of it', async () => {
+    await using kit = await createKit();
+    const client = new ScriptedClient();
+    // The list shows one visit, which the first call has made.
+    client.onVerify = async (_operation, _input, { claim }) =>
+      (await claim?.('44'))
+        ? { kind: 'applied', health: 'up', result: { madeId: '44' } }
+        : {
+            kind: 'unprovable',
+            health: 'up',
+            code: 'visit_of_another_call',
+            message: 'Another call has it.',
+          };
+    client.onRun = async () => ({ kind: 'done', health: 'up', result: { madeId: '44' } });
+    await kit.worker(client);
+    await kit.until(await kit.post('write'), 'succeeded');
+    client.onRun = sendsIntoDoubt;
+    const repeats = [await kit.post('write'), await kit.post('write'), await kit.post('write')];
+    for (const id of repeats)
+      expect((await kit.until(id, 'in_doubt')).error?.code).toBe('visit_of_another_call');
+  });
+
+  test('of several calls, one read-back gets what was made, and a redelivery of that call keeps it', async () => {
+    await using kit = await createKit();
+    const client = await doubtful(kit);
+    const claimed: boolean[] = [];
+    client.onVerify = async (_operation, _input, { claim }) => {
+      const mine = (await claim?.('44')) === true;
+      claimed.push(mine);
+      // The worker learns it and then fails once before it has settled the call.
+      if (mine && claimed.filter(Boolean).length === 1) throw new Error('an error of our own');
+      return mine
+        ? { kind: 'applied', health: 'up', result: { madeId: '44' } }
+        : {
+            kind: 'unprovable',
+            health: 'up',
+            code: 'visit_of_another_call',
+            message: 'Another call has it.',
+          };
+    };
+    const ids = await Promise.all(Array.from({ length: 4 }, () => kit.post('write')));
+    await expect
+      .poll(
+        async () => {
+          const calls = await Promise.all(ids.map((id) => kit.view(id)));
+          return calls.map(({ status }) => status).sort();
+        },
+        { timeout: 20_000 },
+      )
+      .toEqual(['in_doubt', 'in_doubt', 'in_doubt', 'succeeded']);
+    expect(claimed.filter(Boolean)).toHaveLength(2);
+  });
+
   test('proved absent at the last read: charged once and made again', async () => {
     await using kit = await createKit();
     const client = await doubtful(kit);

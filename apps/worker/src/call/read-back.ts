@@ -16,11 +16,15 @@ import { inDoubt, snooze } from './judge-attempt.ts';
 import { isRedisTrouble } from './redis-trouble.ts';
 import type { Call, Judgement, Permit, WorkContext } from './work-context.ts';
 
-/** Where a read-back stands. `failures`: reads in a row that did not work. `code`, `message`: why it began. */
+/**
+ * Where a read-back stands. `failures`: reads in a row that did not work. `ended`: the upstream was done with the
+ * request when it answered, so two reads are enough. `code`, `message`: why it began.
+ */
 type Progress = {
   readonly reads: number;
   readonly firstAt: string;
   readonly failures: number;
+  readonly ended: boolean;
   readonly code: string;
   readonly message: string;
 };
@@ -69,11 +73,12 @@ function progressOf(envelope: Envelope): Progress {
 
 function progressFrom(stored: unknown): Progress {
   const found = (stored ?? {}) as { readonly [Name in keyof Progress]?: unknown };
-  const { reads, firstAt, failures, code, message } = found;
+  const { reads, firstAt, failures, ended, code, message } = found;
   return {
     reads: typeof reads === 'number' ? reads : 0,
     firstAt: typeof firstAt === 'string' ? firstAt : new Date().toISOString(),
     failures: typeof failures === 'number' ? failures : 0,
+    ended: ended === true,
     code: typeof code === 'string' ? code : 'worker_lost',
     message: typeof message === 'string' ? message : 'The worker was lost after the request had been sent.',
   };
@@ -125,13 +130,14 @@ function judgeAbsent(
 ): Judgement {
   const { readBackWaitsMs } = context.timings;
   const reads = progress.reads + 1;
+  const needed = progress.ended ? 2 : Math.max(2, readBackWaitsMs.length);
   const entry = historyEntry(context, attemptResult, {
     outcome: 'in_doubt',
     code: 'read_back_absent',
-    message: `Reading back (${reads} of ${readBackWaitsMs.length}) did not show it.`,
+    message: `Reading back (${reads} of ${needed}) did not show it.`,
   });
   const known = remember(attemptResult.envelope, entry);
-  if (reads >= Math.max(2, readBackWaitsMs.length)) {
+  if (reads >= needed) {
     // Proved absent: the attempt that began this is charged now, once, and may be made again.
     return {
       kind: 'charge',

@@ -1,10 +1,12 @@
 /**
- * Turns a BullMQ job into a call that can be worked on, or says why it cannot be.
+ * Turns a BullMQ job into a call that can be worked on, or says why this worker or nobody can.
  *
  * Always true: job data is parsed, never trusted; a call that was settled before is not made again unless a
  * person asked for it; sealed input is opened in memory only.
  */
+
 import { type Envelope, parseEnvelope } from '@recloser/calls/call/envelope';
+import type { Need } from '@recloser/calls/call/need';
 import { openInput } from '@recloser/calls/call/seal-input';
 import type { Span } from '@recloser/runtime/observe/tracing';
 import type { Settleable } from './settle-call.ts';
@@ -14,7 +16,14 @@ export type ReadCall =
   /** `revived`: it was failed, and a person retries it. */
   | { readonly kind: 'call'; readonly call: Call; readonly revived: boolean }
   /** To be settled as `judgement` says, without an attempt. */
-  | { readonly kind: 'unusable'; readonly call: Settleable; readonly judgement: Judgement };
+  | { readonly kind: 'unusable'; readonly call: Settleable; readonly judgement: Judgement }
+  /** Another worker may have what it needs. `envelope` null: of a version that this release must not change. */
+  | {
+      readonly kind: 'not-understood';
+      readonly call: Settleable;
+      readonly need: Need;
+      readonly envelope: Envelope | null;
+    };
 
 /** Reads a job. Never throws for what the job contains. */
 export function readCall(
@@ -26,6 +35,10 @@ export function readCall(
 ): ReadCall {
   const id = job.id ?? '';
   const parsed = parseEnvelope(job.data);
+  if (!parsed.ok && parsed.version !== undefined) {
+    const need: Need = { kind: 'envelope', version: parsed.version };
+    return { kind: 'not-understood', call: { job, id, token }, need, envelope: null };
+  }
   if (!parsed.ok) {
     context.log.error({ callId: id }, 'the data of a call cannot be read');
     const settled = unusable(
@@ -48,19 +61,18 @@ export function readCall(
     judgement: { kind: 'final', envelope, settled },
   });
   if (verdict && stillStands(verdict, job)) return end(verdict);
-  if (!operation) return end(unusable('operation_unknown', 'No worker knows this operation.'));
+  const leave = (need: Need): ReadCall => ({
+    kind: 'not-understood',
+    call: settleable,
+    need,
+    envelope: parsed.envelope,
+  });
+  if (!operation) return leave({ kind: 'operation', name: envelope.operation });
   const input = open(context, envelope);
   if (input === undefined) {
-    context.log.error(
-      { callId: id },
-      'the sealed input of a call cannot be opened; is SESSION_KEY the same everywhere?',
-    );
-    return end(
-      unusable(
-        'input_unreadable',
-        'Its sealed input was sealed with another key: add that key to SESSION_KEY of the workers, then retry the call.',
-      ),
-    );
+    const { sealedWith } = envelope;
+    const isOther = sealedWith !== undefined && !context.sealer.keys?.includes(sealedWith);
+    return leave({ kind: 'session-key', fingerprint: isOther ? sealedWith : null });
   }
   return {
     kind: 'call',

@@ -5,6 +5,7 @@
  * a call that is given back is never charged; a call is settled before it is failed, so that a crash in
  * between finds the verdict and repeats nothing.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import type { CallReturnValue, Envelope } from '@recloser/calls/call/envelope';
 import { sealValue } from '@recloser/calls/call/seal-input';
 import { DelayedError, UnrecoverableError, WaitingError } from 'bullmq';
@@ -55,6 +56,8 @@ export async function settleCall(
       return charge(context, call, judgement);
     case 'give-back':
       return giveBack(context, call, judgement);
+    case 'leave':
+      return leave(context, call, judgement);
     case 'final':
       return finish(context, call, judgement.envelope, judgement.settled);
     default:
@@ -110,6 +113,27 @@ async function giveBack(
   // With nothing that pauses the queue the call would come straight back: keep it off for a moment.
   const delayMs = when === 'held' ? jittered(context.timings.stepAsideMs) : when;
   await job.moveToDelayed(Date.now() + Math.max(1, Math.round(delayMs)), token);
+  throw new DelayedError();
+}
+
+/** Only that it was given back is stored: the count of workers lost in a row is for those who can make it. */
+async function leave(
+  context: WorkContext,
+  { job, token }: Settleable,
+  { envelope }: Extract<Judgement, { kind: 'leave' }>,
+): Promise<never> {
+  const { metrics, storeUnderLock, timings } = context;
+  if (envelope) {
+    const handedBack = { at: new Date().toISOString(), reason: 'not_understood' };
+    const data: Envelope = { ...envelope, deferrals: envelope.deferrals + 1, handedBack };
+    if (!(await storeUnderLock(job, token, data))) throw new LockLost();
+  }
+  metrics.givenBack('not_understood');
+  const { leaveMinMs, leaveMaxMs, leaveRestMs } = timings;
+  const delayMs = Math.round(leaveMinMs + Math.random() * (leaveMaxMs - leaveMinMs));
+  await job.moveToDelayed(Date.now() + delayMs, token);
+  // Its place rests: a worker that only gives back would be the fastest and go through a long line again and again.
+  await pause(leaveRestMs);
   throw new DelayedError();
 }
 

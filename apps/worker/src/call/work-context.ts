@@ -2,7 +2,9 @@
  * What processing a call needs, handed in by `create-workers`. Faces, not classes: a test can put a scripted
  * client in, and the straight line sees only what it uses.
  */
+
 import type { CallReturnValue, Envelope, HistoryEntry } from '@recloser/calls/call/envelope';
+import type { Need } from '@recloser/calls/call/need';
 import type { LateAnswer } from '@recloser/calls/write/late-answers';
 import type { Logger } from '@recloser/runtime/observe/logger';
 import type { Span, Tracing } from '@recloser/runtime/observe/tracing';
@@ -28,8 +30,11 @@ export type Admission<P extends Permit = Permit> =
 export type Breaker<P extends Permit = Permit> = {
   /** `timeoutMs`: the attempt's own time limit. */
   admit(callId: string, timeoutMs: number): Promise<Admission<P>>;
-  /** Runs one attempt under its permit; the attempt's `health` feeds the breaker. */
-  run<T extends { readonly health: Health; readonly code?: string }>(
+  /**
+   * Runs one attempt under its permit; the attempt's `health` feeds the breaker. `local`: a fault of this machine,
+   * which counts against this worker only.
+   */
+  run<T extends { readonly health: Health; readonly code?: string; readonly local?: boolean }>(
     permit: P,
     attempt: () => Promise<T>,
   ): Promise<T>;
@@ -45,7 +50,12 @@ export type Breaker<P extends Permit = Permit> = {
 };
 
 /** What this app needs of a `Sealer`: encrypts personal data that is kept in Redis. */
-export type Sealer = { seal(plain: string): string; open(sealed: string): string };
+export type Sealer = {
+  seal(plain: string): string;
+  open(sealed: string): string;
+  /** Fingerprints of the keys. */
+  readonly keys?: readonly string[];
+};
 
 export type WorkContext<P extends Permit = Permit> = {
   readonly upstream: string;
@@ -62,6 +72,14 @@ export type WorkContext<P extends Permit = Permit> = {
     add(callId: string, atMs: number): Promise<unknown>;
     remove(callId: string): Promise<unknown>;
   };
+  /** Which call was credited with what a write made upstream; see `OperationDefinition.makes`. */
+  readonly claims: {
+    /** False: another kept call holds it. */
+    claim(id: string, callId: string): Promise<boolean>;
+    credit(id: string, callId: string): Promise<unknown>;
+  };
+  /** Told of calls that this worker cannot make. */
+  readonly leftCalls: { note(need: Need, callId: string): void };
   /** Stores a job's data and extends its lock; false when another worker has it. */
   readonly storeUnderLock: (job: CallJob, token: string, data: Envelope) => Promise<boolean>;
   /** Whether enough replicas have the job's data with this text in it. Never rejects. */
@@ -100,6 +118,8 @@ export type Call = {
  * - `charge`: the attempt is charged; again after the backoff, or failed if it was the last.
  * - `give-back`: nothing is charged. `held`: next in line once the queue runs again. `now`: somebody else may
  *   take it at once. A number: milliseconds from now, behind those that wait.
+ * - `leave`: this worker cannot understand it: back unspent, for a few seconds, to whoever can. `envelope` null: what
+ *   is stored stays as it is.
  * - `final`: finished without success.
  */
 export type Judgement =
@@ -119,6 +139,7 @@ export type Judgement =
         readonly session?: string;
       };
     }
+  | { readonly kind: 'leave'; readonly envelope: Envelope | null }
   | { readonly kind: 'final'; readonly envelope: Envelope; readonly settled: Settled };
 
 export type Reason = { readonly code: string; readonly message: string; readonly status?: number };

@@ -63,4 +63,5 @@ export type GiveBackReason =
   | 'shutdown'
   | 'not_run'
   | 'suspect'
+  | 'not_understood'
   | 'fault';

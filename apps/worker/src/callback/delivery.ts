@@ -74,6 +74,13 @@ export async function deliverCallback(
     context.metrics.settled('superseded');
     return { outcome: 'superseded' };
   }
+  if (body === 'sealed') {
+    context.log.warn(
+      { callback: job.id, callId: data.callId },
+      'left to a worker with the right SESSION_KEY',
+    );
+    return putOff(context, job, token, 0);
+  }
   if (body === 'gone') return giveUp(context, 'given_up', 'the call is no longer kept');
   const entry = await context.gate.enter(checked.url.host, job.id ?? '');
   if (entry.kind === 'wait') return putOff(context, job, token, entry.forMs);
@@ -92,16 +99,25 @@ type Delivery = {
 async function drawBody(
   context: DeliveryContext,
   data: CallbackJob,
-): Promise<string | 'superseded' | 'gone'> {
+): Promise<string | 'superseded' | 'gone' | 'sealed'> {
   const { redis, sealer } = context;
   const queue = context.queues.get(data.upstream);
   const call = queue && (await readCall({ redis, queue, id: data.callId }));
   // Made once more by a person since: its next end has a callback of its own.
   if (call && call.job.finishedOn !== data.finishedMs) return 'superseded';
-  if (data.sealedBody !== undefined) return sealer.open(data.sealedBody);
+  if (data.sealedBody !== undefined) return open(sealer, data.sealedBody) ?? 'sealed';
   if (!call) return 'gone';
   const view = callView({ upstream: data.upstream, call, holds: [], nowMs: Date.now(), sealer });
+  if (view.error?.code === 'result_unreadable') return 'sealed';
   return callbackBody(view).text;
+}
+
+function open(sealer: Sealer, sealed: string): string | undefined {
+  try {
+    return sealer.open(sealed);
+  } catch {
+    return undefined;
+  }
 }
 
 async function send(context: DeliveryContext, delivery: Delivery, pass: Pass): Promise<Delivered> {

@@ -10,6 +10,7 @@ import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 import { type CallbackHosts, hostOf, isAllowedAddress } from '@recloser/calls/callback/hosts';
+import { retryAfterMs } from '@recloser/runtime/values/retry-after';
 
 /** What one exchange showed. `reason` is short and holds nothing the receiver sent. */
 export type SendResult =
@@ -70,7 +71,7 @@ function exchange(options: SendOptions, host: string): Promise<SendResult> {
   request.once('error', (error) => reject(signal.aborted ? signal.reason : error));
   request.once('response', (response) => {
     const status = response.statusCode ?? 0;
-    const retryAfterMs = parseRetryAfter(response.headers['retry-after'], Date.now());
+    const pauseMs = retryAfterMs(response.headers['retry-after'], Date.now());
     let read = 0;
     response.on('data', (part: Buffer) => {
       read += part.length;
@@ -78,7 +79,7 @@ function exchange(options: SendOptions, host: string): Promise<SendResult> {
     });
     // The status line is the verdict, however the rest of the answer goes.
     response.on('error', () => undefined);
-    response.once('close', () => resolve({ kind: 'answered', status, retryAfterMs }));
+    response.once('close', () => resolve({ kind: 'answered', status, retryAfterMs: pauseMs }));
   });
   request.end(bytes);
   return promise;
@@ -110,11 +111,4 @@ function reasonOf(error: unknown): string {
   if (error.name === 'TimeoutError') return 'timeout';
   const { code } = error as NodeJS.ErrnoException;
   return typeof code === 'string' && /^[A-Z][A-Z0-9_]*$/.test(code) ? code.toLowerCase() : 'broken';
-}
-
-/** Seconds or a date (RFC 9110), as ms from now; null when absent or not to be understood. */
-export function parseRetryAfter(header: string | undefined, nowMs: number): number | null {
-  if (header === undefined) return null;
-  const ms = /^\d{1,9}$/.test(header.trim()) ? Number(header) * 1000 : Date.parse(header) - nowMs;
-  return Number.isFinite(ms) && ms >= 0 ? ms : null;
 }

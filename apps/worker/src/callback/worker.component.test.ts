@@ -3,11 +3,13 @@ import { randomBytes } from 'node:crypto';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { FleetBreaker } from '@recloser/breaker/fleet-breaker';
+import { callbacksKey } from '@recloser/calls/call/keys';
 import { callbackBody } from '@recloser/calls/callback/event';
 import { parseCallbackHosts } from '@recloser/calls/callback/hosts';
-import { callbacksKey, sweepEnds } from '@recloser/calls/callback/queue';
+import { sweepEnds } from '@recloser/calls/callback/queue';
 import { parseCallbackSecrets } from '@recloser/calls/callback/signature';
 import { createMetrics } from '@recloser/runtime/observe/metrics';
+import { createSealer } from '@recloser/runtime/secrets/seal';
 import type { Job } from 'bullmq';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
@@ -22,7 +24,6 @@ import {
 import { StopSwitch } from '../queue/stop-switch.ts';
 import { callbackBreakerRoot } from './gate.ts';
 import { createCallbackMetrics } from './metrics.ts';
-import { parseRetryAfter } from './sender.ts';
 import { CallbackWorker, type CallbackWorkerOptions } from './worker.ts';
 
 type Taken = { readonly id: string; readonly callId: string; readonly type: string; readonly text: string };
@@ -231,6 +232,23 @@ describe('what is kept meanwhile', () => {
     expect(kit.lines.join('\n')).not.toContain('Jo Muster');
   });
 
+  test('a personal result is told by a worker that has its key, whoever meets it first', async () => {
+    await kit.worker(client);
+    client.onRun = async () => ({ ...done, result: { name: 'Jo Muster' } });
+    const id = await endedCall(undefined, 'secret');
+    const other = callbackWorker({ sealer: createSealer(Buffer.alloc(32, 9)) });
+    other.worker.start();
+    const meets = 'left to a worker with the right SESSION_KEY';
+    await until(() => expect(kit.lines.join('')).toContain(meets));
+    expect(receiver.of(id)).toEqual([]);
+    const [job] = await jobsOf(other.worker);
+    expect(job?.attemptsMade).toBe(0);
+    await other.worker.close();
+    callbackWorker().worker.start();
+    await until(() => expect(receiver.of(id)).toHaveLength(1));
+    expect(receiver.of(id)[0]?.text).toContain('Jo Muster');
+  });
+
   test('the body stays the same when the call is gone by the time the receiver is back', async () => {
     await kit.worker(client);
     const held = holdAnswer();
@@ -393,12 +411,4 @@ describe('addresses', () => {
     );
     expect(receiver.requests).toBe(0);
   });
-});
-
-test('Retry-After is read in both forms', () => {
-  const now = Date.parse('2026-01-01T00:00:00Z');
-  expect(parseRetryAfter('120', now)).toBe(120_000);
-  expect(parseRetryAfter('Thu, 01 Jan 2026 00:00:10 GMT', now)).toBe(10_000);
-  for (const text of [undefined, '', 'soon', '-1', 'Thu, 01 Jan 2020 00:00:00 GMT'])
-    expect(parseRetryAfter(text, now)).toBeNull();
 });

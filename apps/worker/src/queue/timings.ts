@@ -13,6 +13,15 @@ export type Timings = {
   readonly rateLimitJitter: number;
   /** About how long a call steps aside when it may not run although the queue is not paused. */
   readonly stepAsideMs: number;
+  /** Bounds of how long a call steps aside that this worker cannot understand, design section 4. */
+  readonly leaveMinMs: number;
+  readonly leaveMaxMs: number;
+  /** How long the place of such a call takes no other; below the shortest step aside and the lock's renewal. */
+  readonly leaveRestMs: number;
+  /** How long a worker is not ready after it met such a call. */
+  readonly leftRecentlyMs: number;
+  /** About how often the addresses of the other workers are looked at. */
+  readonly addressLookMs: number;
   /** The shortest wait of a callback that may not be sent now; longer the more often that has happened. */
   readonly putOffMs: number;
   /** How long a callback waits for a place at a receiver that has all of its places taken. */
@@ -41,6 +50,11 @@ export const defaultTimings: Timings = {
   rateLimitMaxMs: 600_000,
   rateLimitJitter: 0.1,
   stepAsideMs: 1_000,
+  leaveMinMs: 1_000,
+  leaveMaxMs: 5_000,
+  leaveRestMs: 500,
+  leftRecentlyMs: 60_000,
+  addressLookMs: 30_000,
   putOffMs: 500,
   hostBusyMs: 1_000,
   signInLookMs: 10_000,

@@ -8,7 +8,7 @@ type Answer = 'signed-in' | 'no' | 'later';
 const forPassword: Hold = { kind: 'sign-in', since: 5, until: null };
 
 /** Starts one with these holds; `answers` are given to its tries in turn. */
-function start(holds: Hold[], answers: Answer[]) {
+function start(holds: Hold[], answers: Answer[], due: boolean[] = []) {
   const asked: string[] = [];
   const released: string[] = [];
   let looks = 0;
@@ -17,6 +17,7 @@ function start(holds: Hold[], answers: Answer[]) {
       asked.push(when);
       return answers.shift() ?? 'no';
     },
+    isDue: async () => due.shift() ?? false,
     holds: {
       list: async () => {
         looks += 1;
@@ -54,6 +55,18 @@ describe('a sign-in hold', () => {
     await moreLooks();
     expect(asked).toEqual(['always']);
     expect(released).toEqual([]);
+  });
+
+  test('is tried again when that is due', async () => {
+    const { asked, released, moreLooks } = start(
+      [forPassword],
+      ['no', 'no', 'signed-in'],
+      [false, true, false, true],
+    );
+    await moreLooks();
+    await moreLooks();
+    expect(asked).toEqual(['always', 'always', 'always']);
+    expect(released).toEqual(['sign-in']);
   });
 
   test('is tried again when the upstream could not be asked', async () => {

@@ -2,9 +2,9 @@
  * Ends a `sign-in` hold that asks for other credentials, once this process has them: it signs in first, and releases
  * the hold only when there is a session. So whoever mends the password restarts the workers and is done.
  *
- * Always true: for one hold each process tries once, when it starts or when others were refused, and again only if
- * the upstream could not be asked; credentials that were refused before are not sent; a hold with an end, and
- * one that waits for a text-message code, are left alone.
+ * Always true: for one hold each process tries once, when it starts or when others were refused, and again if the
+ * upstream could not be asked; refused credentials are sent again only when that is due, by one process of the fleet; a
+ * hold with an end, and one that waits for a text-message code, are left alone.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from '@recloser/runtime/observe/logger';
@@ -15,6 +15,8 @@ type Hold = { readonly kind: string; readonly since: number; readonly until: num
 
 export type SignInRecoveryOptions = {
   readonly signInAnew: NonNullable<UpstreamClient['signInAnew']>;
+  /** Whether it is time to try refused credentials again. */
+  readonly isDue?: () => Promise<boolean>;
   readonly holds: {
     list(): Promise<readonly Hold[]>;
     release(kind: 'sign-in', by: { owner: string; reason: string }): Promise<unknown>;
@@ -60,14 +62,16 @@ export class SignInRecovery {
   }
 
   async #look(): Promise<void> {
-    const { signInAnew, holds, workerId, timeoutMs, log } = this.#options;
+    const { signInAnew, isDue = async () => false, holds, workerId, timeoutMs, log } = this.#options;
     const hold = (await holds.list()).find(({ kind, until }) => kind === 'sign-in' && until === null);
     // Whatever may be wrong, a restart is what an operator is told to do: it deserves one try.
     const when = this.#started ? 'others' : 'always';
     this.#started = true;
-    if (!hold || hold.since === this.#settledSince) return;
+    if (!hold) return;
+    const settled = hold.since === this.#settledSince;
+    if (settled && !(await isDue())) return;
     const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(timeoutMs)]);
-    const answer = await signInAnew(when, signal);
+    const answer = await signInAnew(settled ? 'always' : when, signal);
     log.info({ answer }, 'a sign-in hold stands: tried our own credentials');
     if (answer === 'later') {
       this.#started = when === 'others';

@@ -1,9 +1,12 @@
 /**
- * Keeps the set of failed calls within its retention, for the whole fleet.
+ * Keeps the set of failed calls within its retention, and forgets the claims of calls that are gone, for the whole
+ * fleet.
  *
  * Always true: one worker does it per interval and upstream; a failure is logged and tried again next time.
  */
+
 import type { RedisClient } from '@recloser/calls/call/keys';
+import { sweepClaims } from '@recloser/calls/write/claims';
 import { trimFailed } from '@recloser/calls/write/retention';
 import type { Logger } from '@recloser/runtime/observe/logger';
 
@@ -55,6 +58,7 @@ export class FailedTrimmer {
       if ((await redis.set(`${root}:janitor`, '1', 'PX', Math.ceil(intervalMs * 0.9), 'NX')) === null) return;
       const { removed } = await trimFailed({ redis, queue, root, ...retention });
       if (removed > 0) log.info({ root, removed }, 'removed failed calls past their retention');
+      await sweepClaims({ redis, root, queue });
     } catch (err) {
       log.warn({ err, root }, 'failed calls could not be trimmed; trying again next time');
     }

@@ -1,7 +1,7 @@
 -- Put before every script: the keys, the record, and the few moves that several scripts share.
 -- Always true: all keys carry the upstream's hash tag, so a script touches one slot; a transition raises
 -- the generation by one, is written to the stream and published.
-local BREAKER, HOLDS, PERMITS, WORKERS, EVIDENCE, ASIDE, TRANSITIONS = unpack(KEYS)
+local BREAKER, HOLDS, PERMITS, WORKERS, EVIDENCE, ASIDE, TRANSITIONS, ADVERTS = unpack(KEYS)
 local CHANNEL = string.gsub(BREAKER, ':breaker$', ':changed')
 local WORKER_SILENCE_MS = 15000
 local NOW = now()
@@ -38,6 +38,7 @@ local function forget_silent_workers()
     if NOW - cjson.decode(flat[i + 1]).seenAt > WORKER_SILENCE_MS then
       redis.call('HDEL', WORKERS, flat[i])
       redis.call('HDEL', ASIDE, flat[i])
+      redis.call('HDEL', ADVERTS, flat[i])
     end
   end
 end

@@ -42,6 +42,9 @@ export const storedOptionsSchema = z.looseObject({
   allowDuplicate: z.boolean().optional(),
 });
 
+/** The versions that this release reads. */
+export const envelopeVersions = [1];
+
 /** Data of a call's job, version 1. */
 export const envelopeSchema = z.looseObject({
   v: z.literal(1),
@@ -50,6 +53,8 @@ export const envelopeSchema = z.looseObject({
   resultKey: z.string().optional(),
   /** The validated input; a personal field is `{sealed: string}`, see `seal-input.ts`. */
   input: z.record(z.string(), z.unknown()),
+  /** Fingerprint of the session key that the input's sealed fields were sealed with. */
+  sealedWith: z.string().optional(),
   options: storedOptionsSchema,
   createdAt: z.string(),
   requestId: z.string(),
@@ -66,7 +71,10 @@ export const envelopeSchema = z.looseObject({
   handedBack: z.looseObject({ at: z.string(), reason: z.string() }).optional(),
   /** Stored before the first byte of an unsafe operation leaves. */
   sending: z.looseObject({ at: z.string(), worker: z.string() }).optional(),
-  readBack: z.looseObject({ reads: z.number(), firstAt: z.string() }).optional(),
+  /** `ended`: the upstream was done with the request when it answered: two reads prove that it is absent. */
+  readBack: z
+    .looseObject({ reads: z.number(), firstAt: z.string(), ended: z.boolean().optional() })
+    .optional(),
   settled: settledSchema.optional(),
 });
 
@@ -90,13 +98,23 @@ export function isLeftInDoubt({ settled, sending }: Envelope): boolean {
 const historyLimit = 50;
 const messageLimit = 300;
 
-/** Reads a job's data; a job some other program or a far newer release wrote is not an exception but `ok: false`. */
-export function parseEnvelope(
-  data: unknown,
-): { ok: true; envelope: Envelope } | { ok: false; reason: string } {
+const newerSchema = z.looseObject({ v: z.int().gt(Math.max(...envelopeVersions)) });
+
+export type ParsedEnvelope =
+  | { readonly ok: true; readonly envelope: Envelope }
+  /** `version`: of a newer release's envelope; undefined when it is not one of ours at all. */
+  | { readonly ok: false; readonly reason: string; readonly version?: number };
+
+/** Reads a job's data; what another program or a newer release wrote is not an exception but `ok: false`. */
+export function parseEnvelope(data: unknown): ParsedEnvelope {
   const parsed = envelopeSchema.safeParse(data);
   if (parsed.success) return { ok: true, envelope: parsed.data };
-  return { ok: false, reason: z.prettifyError(parsed.error) };
+  const newer = newerSchema.safeParse(data);
+  return {
+    ok: false,
+    reason: z.prettifyError(parsed.error),
+    ...(newer.success && { version: newer.data.v }),
+  };
 }
 
 /** A new history with `entry` at its end: the first attempt and the latest ones stay, long messages are cut. */

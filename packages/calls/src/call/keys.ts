@@ -51,3 +51,8 @@ export function wishesKey(root: string): string {
 export function wishesDueKey(root: string): string {
   return `${root}:wishes-due`;
 }
+
+/** Sorted set of the calls that want a callback. */
+export function callbacksKey(root: string): string {
+  return `${root}:callbacks`;
+}

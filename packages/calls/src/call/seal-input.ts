@@ -3,8 +3,13 @@
  * `{sealed: string}`; what the string holds is the JSON of the value.
  */
 
-/** Encrypts and decrypts; `open` throws when the text was not sealed with this key. */
-export type Sealer = { seal(plain: string): string; open(sealed: string): string };
+/** Encrypts and decrypts; `open` throws when the text was not sealed with one of `keys` (fingerprints). */
+export type Sealer = {
+  seal(plain: string): string;
+  open(sealed: string): string;
+  /** The one that seals is the first. */
+  readonly keys?: readonly string[];
+};
 
 /** A value as it is stored when it is personal. */
 export type Sealed = { readonly sealed: string };
@@ -33,6 +38,14 @@ export function sealInput(
   sealer: Sealer,
 ): Record<string, unknown> {
   return mapFields(input, (value, name) => (fields.includes(name) ? sealValue(value, sealer) : value));
+}
+
+/** Names the key that a stored input was just sealed with; empty when nothing in it is sealed. */
+export function sealedWith(
+  input: Readonly<Record<string, unknown>>,
+  { keys }: Sealer,
+): { readonly sealedWith?: string } {
+  return keys?.[0] && Object.values(input).some(isSealed) ? { sealedWith: keys[0] } : {};
 }
 
 /** The input as the application sent it. Throws what the sealer throws. */

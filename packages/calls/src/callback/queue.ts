@@ -11,7 +11,7 @@
 import type { JobsOptions, Queue } from 'bullmq';
 import { z } from 'zod';
 import { timeOfCallId } from '../call/id.ts';
-import type { RedisClient } from '../call/keys.ts';
+import { callbacksKey, type RedisClient } from '../call/keys.ts';
 
 /** Data of a callback's job. Its id is the `webhook-id`. */
 export const callbackJobSchema = z.looseObject({
@@ -44,11 +44,6 @@ const daySeconds = 24 * 60 * 60;
 /** Name and key prefix of the queue for callbacks: one for all upstreams, never paused by their breakers. */
 export function callbackQueueOptions(prefix: string): { name: string; prefix: string } {
   return { name: 'callbacks', prefix: `${prefix}:{callbacks}` };
-}
-
-/** The set of calls that want a callback. */
-export function callbacksKey(root: string): string {
-  return `${root}:callbacks`;
 }
 
 /** Notes that these calls want a callback. To be done before they are stored; rejects when Redis fails. */

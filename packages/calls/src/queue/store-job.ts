@@ -10,6 +10,7 @@
 import { Job, type JobsOptions, type Queue } from 'bullmq';
 import type { Envelope } from '../call/envelope.ts';
 import {
+  callbacksKey,
   deadlinesKey,
   inDoubtKey,
   type RedisClient,
@@ -17,7 +18,6 @@ import {
   wishesDueKey,
   wishesKey,
 } from '../call/keys.ts';
-import { callbacksKey } from '../callback/queue.ts';
 import { around, bullScript, lua, type ScriptArgument, scriptCommand } from './scripts.ts';
 
 export type StoreJobRequest = {

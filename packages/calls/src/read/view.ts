@@ -97,6 +97,7 @@ export function callView(options: {
   const begun = placement.state === 'active' || status === 'succeeded';
   const waiting = placement.state === 'waiting' || placement.state === 'delayed';
   const nextMs = nextAttemptMs(facts);
+  const result = resultOf(success?.result, sealer);
   const position = placement.state === 'waiting' ? placement.position : null;
   return {
     id,
@@ -127,8 +128,8 @@ export function callView(options: {
       ...(envelope.handedBack && { handedBack: envelope.handedBack.reason }),
       ...(options.throughput && { throughput: options.throughput }),
     }),
-    result: success ? resultOf(success.result, sealer) : null,
-    error: errorOf(envelope, status),
+    result: result.kind === 'opened' ? result.value : null,
+    error: result.kind === 'closed' ? unopenable : errorOf(envelope, status),
     links: { self: `/v1/calls/${id}`, upstream: `/v1/upstreams/${upstream}` },
   };
 }
@@ -162,9 +163,24 @@ function errorOf(envelope: Envelope, status: CallStatus): CallView['error'] {
     : { code: 'worker_failed', message: 'The worker could not finish the call.', status: null };
 }
 
-function resultOf(stored: unknown, sealer: Sealer | undefined): unknown {
-  if (!isSealed(stored)) return stored ?? null;
-  return sealer ? openValue(stored, sealer) : '[sealed]';
+/** Of a call that succeeded, where the reader has not the key of its personal result. */
+const unopenable = {
+  code: 'result_unreadable',
+  message:
+    'It succeeded. Its result is encrypted with a SESSION_KEY that this process does not have, so it is not shown.',
+  status: null,
+};
+
+type Result = { readonly kind: 'opened'; readonly value: unknown } | { readonly kind: 'closed' };
+
+function resultOf(stored: unknown, sealer: Sealer | undefined): Result {
+  if (!isSealed(stored)) return { kind: 'opened', value: stored ?? null };
+  if (!sealer) return { kind: 'opened', value: '[sealed]' };
+  try {
+    return { kind: 'opened', value: openValue(stored, sealer) };
+  } catch {
+    return { kind: 'closed' };
+  }
 }
 
 function publicEntry(entry: HistoryEntry): HistoryEntry {

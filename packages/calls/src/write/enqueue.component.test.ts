@@ -4,9 +4,15 @@ import { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { canonicalJson } from '../call/canonical-json.ts';
 import { timeOfCallId, upstreamOfCallId } from '../call/id.ts';
-import { deadlinesKey, inDoubtKey, queueOptions, storedKey, upstreamRoot } from '../call/keys.ts';
+import {
+  callbacksKey,
+  deadlinesKey,
+  inDoubtKey,
+  queueOptions,
+  storedKey,
+  upstreamRoot,
+} from '../call/keys.ts';
 import { parseCallbackHosts } from '../callback/hosts.ts';
-import { callbacksKey } from '../callback/queue.ts';
 import { readQueueDepth } from '../queue/depth.ts';
 import { storeJob } from '../queue/store-job.ts';
 import { callView, readCall } from '../read/view.ts';

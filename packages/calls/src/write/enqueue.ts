@@ -12,7 +12,7 @@ import { canonicalJson } from '../call/canonical-json.ts';
 import type { Envelope } from '../call/envelope.ts';
 import { newCallId, timeOfCallId } from '../call/id.ts';
 import { idempotencyKey, type RedisClient, upstreamRoot } from '../call/keys.ts';
-import { type Sealer, sealInput } from '../call/seal-input.ts';
+import { type Sealer, sealedWith, sealInput } from '../call/seal-input.ts';
 import { type StoreJobRequest, storeJob } from '../queue/store-job.ts';
 import type { StoredJob } from '../read/view.ts';
 import { resultKeyOf } from './last-good.ts';
@@ -226,13 +226,15 @@ async function confirmed(
 
 function createEnvelope(request: EnqueueRequest, maxAttempts: number, nowMs: number): Envelope {
   const { ifOpen, priority, runAt, expiresAt, metadata, callback, allowDuplicate } = request.options;
+  const input = sealInput(request.input, request.operation.sealedInput ?? [], request.sealer);
   return {
     v: 1,
     operation: request.operation.name,
     ...(request.operation.effect === 'read' && {
       resultKey: resultKeyOf(request.operation.name, request.input),
     }),
-    input: sealInput(request.input, request.operation.sealedInput ?? [], request.sealer),
+    input,
+    ...sealedWith(input, request.sealer),
     options: {
       ifOpen,
       priority,

@@ -28,6 +28,7 @@ import {
   TracerProvider,
 } from '@opentelemetry/sdk-trace';
 import type { Logger } from './logger.ts';
+import { parseTraceparent } from './traceparent.ts';
 import type { Span, SpanAttributes, SpanOptions, TraceHeaders, Tracing } from './tracing.ts';
 
 const delayMs = 1_000;
@@ -104,15 +105,15 @@ function under(parent: TraceHeaders | undefined): Context {
 }
 
 function contextOf(headers: TraceHeaders | undefined): SpanContext | undefined {
-  const [, version, traceId = '', spanId = '', flags = '0'] =
-    /^(\w\w)-(\w{32})-(\w{16})-(\w\w)/.exec(headers?.traceparent ?? '') ?? [];
-  const traceFlags = Number.parseInt(flags, 16) & 1;
+  const parent = parseTraceparent(headers?.traceparent);
+  if (!parent) return undefined;
+  const { traceId, spanId, flags } = parent;
   const state = headers?.tracestate;
   const context = {
-    ...{ traceId, spanId, traceFlags, isRemote: true },
+    ...{ traceId, spanId, traceFlags: flags & 1, isRemote: true },
     ...(state !== undefined && { traceState: createTraceState(state) }),
   };
-  return version !== 'ff' && isSpanContextValid(context) ? context : undefined;
+  return isSpanContextValid(context) ? context : undefined;
 }
 
 function defined(attributes: SpanAttributes): Attributes {

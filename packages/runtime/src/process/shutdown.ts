@@ -4,8 +4,7 @@
  *
  * Always true: Node's own report of an uncaught error is never reached, as it would print request options and headers.
  */
-
-type Log = Record<'info' | 'warn' | 'error' | 'fatal', (object: object, message: string) => void>;
+import type { Log } from '../observe/log.ts';
 
 /** The part of `process` used here, so that a test can stand in for it. */
 export type ProcessLike = {
@@ -19,7 +18,7 @@ export type ShutdownOptions = {
   /** Stops everything in the reverse order of starting. Called at most once. */
   readonly stop: () => Promise<void>;
   readonly deadlineMs: number;
-  readonly log: Log;
+  readonly log: Log<'info' | 'warn' | 'error' | 'fatal'>;
   /**
    * A signal this soon after the first is the same key press: npm passes Ctrl-C on to a process that the terminal has
    * already told. 500 ms unless given.

@@ -3,6 +3,8 @@ import { type AddressInfo, createServer, connect as dial, type Socket } from 'no
 import { describe, expect, inject, onTestFinished, test, vi } from 'vitest';
 // @boundaries-ignore Tests beside the code start servers as all other tests do.
 import { type RedisServer, startRedisServer } from '../../../../test/support/redis/redis-server.ts';
+// @boundaries-ignore As above.
+import { freePort } from '../../../../tools/local-stack/src/process/free-port.ts';
 import { ConfigError } from '../env/env.ts';
 import { connectRedis, fastCommandMs, type Redis, type RedisRole } from './connection.ts';
 import { checkRedisSafety, watchRedisSafety } from './safety.ts';
@@ -186,7 +188,9 @@ describe('connectRedis', () => {
 
 describe('a Redis Cluster', () => {
   async function startCluster(): Promise<RedisServer> {
-    const cluster = ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1'];
+    // Without one of its own the bus takes the port 10,000 above, which any outgoing connection may hold.
+    const bus = ['--cluster-port', String(await freePort())];
+    const cluster = ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1', ...bus];
     const server = await startRedisServer({ args: [...cluster, '--appendonly', 'no'] });
     const operator = server.connect();
     await operator.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');

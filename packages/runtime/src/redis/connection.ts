@@ -12,6 +12,7 @@
 import { Cluster, Redis as IoRedis, type RedisOptions } from 'ioredis';
 import { ConfigError } from '../env/env.ts';
 import { parseRedisUrl, type RedisTarget } from '../env/redis-url.ts';
+import type { Log } from '../observe/log.ts';
 import { redisAdvice } from './advice.ts';
 import type { RedisSecurity } from './security.ts';
 import { WatchingSentinelConnector } from './sentinel-connector.ts';
@@ -24,8 +25,6 @@ export type Redis = IoRedis;
 
 /** How a connection behaves when Redis does not answer. */
 export type RedisRole = 'fast' | 'worker' | 'subscriber';
-
-type Log = Record<'info' | 'warn', (object: object, message: string) => void>;
 
 /** Who connects, and as what. `name` is shown by `CLIENT LIST`. */
 export type ConnectOptions = {

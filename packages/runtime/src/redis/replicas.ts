@@ -9,6 +9,7 @@
  */
 import { promisify } from 'node:util';
 import type { Cluster } from 'ioredis';
+import type { Log } from '../observe/log.ts';
 import type { Redis } from './connection.ts';
 
 /**
@@ -26,7 +27,6 @@ export type WrittenJob = { readonly root: string; readonly key: string; readonly
 /** Resolves to whether the replicas have it. */
 export type ConfirmWritten = (written: WrittenJob) => Promise<boolean>;
 
-type Log = Record<'info' | 'warn', (object: object, message: string) => void>;
 type Question = {
   readonly root: string;
   readonly asked: readonly Asked[];

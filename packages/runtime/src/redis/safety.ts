@@ -5,6 +5,7 @@
  * Always true: reads only `INFO` and `TIME` (managed Redis often forbids `CONFIG`), and never throws.
  */
 import type { Cluster, Redis } from 'ioredis';
+import type { Log } from '../observe/log.ts';
 
 /** What was found. `problems` make it unsafe; `warnings` do not. Sentences for people, without secrets. */
 export type RedisSafety = {
@@ -100,8 +101,6 @@ function combine(nodes: readonly RedisSafety[]): RedisSafety {
     clockSkewMs: worst(nodes.map((node) => node.clockSkewMs)),
   };
 }
-
-type Log = Record<'info' | 'warn', (object: object, message: string) => void>;
 
 /** What to watch, how often, and whom to tell. */
 export type WatchOptions = {

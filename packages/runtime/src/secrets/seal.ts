@@ -3,7 +3,7 @@
  *
  * Always true: AES-256-GCM, a fresh random nonce each time, and a version in front so that the format can change.
  */
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { ConfigError } from '../env/env.ts';
 import { secretInFile } from './secret-file.ts';
@@ -15,7 +15,12 @@ export class SealError extends Error {
 }
 
 /** Seals text and opens it again; `open` throws {@link SealError}. */
-export type Sealer = { seal(plain: string): string; open(sealed: string): string };
+export type Sealer = {
+  seal(plain: string): string;
+  open(sealed: string): string;
+  /** Fingerprints of the keys, the one that seals first. They tell keys apart and give nothing of them away. */
+  readonly keys: readonly string[];
+};
 
 const version = 's1.';
 const nonceBytes = 12;
@@ -32,6 +37,7 @@ export function createSealer(...keys: SessionKeys): Sealer {
       throw new RangeError(`a sealing key has ${keyBytes} bytes, this one ${key.length}`);
   }
   return {
+    keys: keys.map(fingerprintOf),
     seal: (plain) => sealWith(keys[0], plain),
     open(sealed) {
       const bytes = Buffer.from(sealed.slice(version.length), 'base64url');
@@ -53,6 +59,13 @@ export function createSealer(...keys: SessionKeys): Sealer {
       );
     },
   };
+}
+
+function fingerprintOf(key: Buffer): string {
+  return createHmac('sha256', key)
+    .update('recloser: fingerprint of a session key')
+    .digest('hex')
+    .slice(0, 16);
 }
 
 function sealWith(key: Buffer, plain: string): string {

@@ -30,9 +30,11 @@ export type RequestedHold =
 export type Outcome =
   | { readonly kind: 'done'; readonly health: 'up'; readonly result: unknown; readonly status?: number }
   | Failure<'retry', Health>
-  | (Failure<'snooze', 'up' | 'unknown'> & { readonly hold: RequestedHold })
+  /** `hold` null: a fault of this machine. The upstream is not held; this worker steps aside if it goes on. */
+  | (Failure<'snooze', 'unknown'> & { readonly hold: RequestedHold | null })
   | Failure<'reject', 'up' | 'unknown'>
-  | Failure<'in_doubt', Health>;
+  /** `ended`: the upstream is done with the request, so what is not there soon will not come. */
+  | (Failure<'in_doubt', Health> & { readonly ended?: boolean });
 
 export type Failure<Kind extends string, H extends Health> = {
   readonly kind: Kind;
@@ -68,6 +70,8 @@ export type OperationDefinition = {
   readonly result: z.ZodType;
   readonly timeoutMs: number;
   readonly retry: RetryPolicy;
+  /** The field of the result that names what the write made. No two calls may be credited with the same. */
+  readonly makes?: string;
   /** Input fields that are personal and are therefore stored sealed (encrypted) in the job. */
   readonly sealedInput?: readonly string[];
   /** True when the result holds personal data and is therefore stored sealed (encrypted). */
@@ -111,6 +115,11 @@ export type AttemptContext = {
    * leave any more. Asked after `onSending`.
    */
   readonly sendBy?: () => number;
+  /**
+   * Asked by a read-back before it takes `id` for what this call made (see `OperationDefinition.makes`). False: another
+   * call was credited with it. Absent: everything may be taken.
+   */
+  readonly claim?: (id: string) => Promise<boolean>;
   /** W3C trace headers and request id to pass on, if any. */
   readonly headers?: Readonly<Record<string, string>>;
 };
@@ -139,6 +148,8 @@ export type UpstreamClient = {
    * or before. `later`: the upstream could not be asked. Rejects for what Redis did, and when `signal` aborts.
    */
   signInAnew?(when: 'always' | 'others', signal: AbortSignal): Promise<'signed-in' | 'no' | 'later'>;
+  /** Whether it is time to try refused credentials again. Rejects only for what Redis did. */
+  signInIsDue?(): Promise<boolean>;
   /** Id of the session that the fleet has now, null for none. Rejects only for what Redis did. */
   currentSession?(): Promise<string | null>;
   close(): Promise<void>;

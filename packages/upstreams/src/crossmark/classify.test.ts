@@ -25,17 +25,6 @@ const booking = {
   end: '2025-09-30T15:30:00-04:00',
 };
 const echo = { ID: 44000001, RepID: 123456, mPlanID: 31000001, LocationID: '205001', AllDay: '0' };
-const loginPage =
-  '<html><title>Log in</title><form action="/login/authenticate"><input type="password"></form>';
-const otherPage = '<html><title>Maintenance</title><p>Back soon</p></html>';
-const timeout: Exchange = { kind: 'no_answer', cause: 'timeout', code: 'ETIMEDOUT', message: '' };
-const reset: Exchange = { kind: 'no_answer', cause: 'reset', code: 'ECONNRESET', message: '' };
-const aborted: Exchange = { kind: 'no_answer', cause: 'aborted', code: 'ERR_ABORTED', message: '' };
-const refused: Exchange = { kind: 'not_sent', code: 'ECONNREFUSED', message: '' };
-const slowConnect: Exchange = { kind: 'not_sent', code: 'ETIMEDOUT', message: '' };
-const gaveUp: Exchange = { kind: 'not_sent', code: 'ERR_ABORTED', message: '' };
-const noFiles: Exchange = { kind: 'not_sent', code: 'EMFILE', message: '' };
-
 const writes = {
   schedule: (exchange: Exchange) => classifySchedule(exchange, booking, now),
   unschedule: (exchange: Exchange) =>
@@ -51,108 +40,28 @@ function brief(outcome: { kind: string; health?: string; code?: string }): Expec
   return [outcome.kind, outcome.health, outcome.code].filter(Boolean).join(' ');
 }
 
-/** Exchanges that mean the same for every operation of a sort: what a read makes of it, what a write does. */
-const common: [string, Exchange, Expected, Expected][] = [
-  ['connection refused', refused, 'retry down unreachable', 'retry down unreachable'],
-  ['connection not made in time', slowConnect, 'retry down unreachable', 'retry down unreachable'],
-  ['given up before sending', gaveUp, 'retry unknown aborted', 'retry unknown aborted'],
-  ['no file handles here', noFiles, 'retry unknown local_network', 'retry unknown local_network'],
-  ['timeout', timeout, 'retry down timeout', 'in_doubt down timeout'],
-  ['reset', reset, 'retry down connection_lost', 'in_doubt down connection_lost'],
-  ['given up after sending', aborted, 'retry unknown aborted', 'in_doubt unknown aborted'],
-  ['500', answer(500, otherPage), 'retry down upstream_error', 'in_doubt down upstream_error'],
-  ['502', answer(502), 'retry down upstream_error', 'in_doubt down upstream_error'],
-  ['503', answer(503), 'retry down upstream_error', 'in_doubt down upstream_error'],
-  [
-    '503 with nonsense in Retry-After',
-    answer(503, '', { 'retry-after': 'soon' }),
-    'retry down upstream_error',
-    'in_doubt down upstream_error',
-  ],
-  [
-    '503 with Retry-After',
-    answer(503, '', { 'retry-after': '30' }),
-    'snooze unknown unavailable',
-    'in_doubt down upstream_error',
-  ],
-  ['408', answer(408), 'retry down upstream_error', 'in_doubt down upstream_error'],
-  ['425', answer(425), 'retry down upstream_error', 'in_doubt down upstream_error'],
-  ['429', answer(429), 'snooze unknown rate_limited', 'snooze unknown rate_limited'],
-  ['400', answer(400, { message: 'bad' }), 'reject up request_refused', 'reject up request_refused'],
-  ['404', answer(404, otherPage), 'reject up request_refused', 'reject up request_refused'],
-  ['401', answer(401), 'signed_out', 'signed_out'],
-  ['403', answer(403, { ok: 0 }), 'signed_out', 'signed_out'],
-  [
-    '302 to the login page',
-    answer(302, '', { location: 'https://host.test/Login?next=1' }),
-    'signed_out',
-    'signed_out',
-  ],
-  [
-    '302 elsewhere',
-    answer(302, '', { location: '/maintenance' }),
-    'retry down unexpected_redirect',
-    'in_doubt down unexpected_redirect',
-  ],
-  ['200 login page', answer(200, loginPage), 'signed_out', 'signed_out'],
-  ['200 text about authentication', answer(200, 'Authentication required'), 'signed_out', 'signed_out'],
-  [
-    '200 page that sends to the login',
-    answer(200, '<script>window.location="/login"</script>'),
-    'signed_out',
-    'signed_out',
-  ],
-  [
-    '200 other page',
-    answer(200, otherPage),
-    'retry down unreadable_answer',
-    'in_doubt down unreadable_answer',
-  ],
-  ['200 empty', answer(200), 'retry down unreadable_answer', 'in_doubt down unreadable_answer'],
-  [
-    '200 cut JSON',
-    answer(200, '{"ok":1,"mplans":[{"mPl'),
-    'retry down unreadable_answer',
-    'in_doubt down unreadable_answer',
-  ],
-  [
-    'ok 0',
-    answer(200, { ok: 0, message: 'rep is busy' }),
-    'reject up upstream_refused',
-    'reject up upstream_refused',
-  ],
-  ['ok 0 as text', answer(200, { ok: '0' }), 'reject up upstream_refused', 'reject up upstream_refused'],
-  ['ok null', answer(200, { ok: null }), 'reject up upstream_refused', 'reject up upstream_refused'],
-  [
-    'success false',
-    answer(200, { success: false }),
-    'reject up upstream_refused',
-    'reject up upstream_refused',
-  ],
+/** What every operation makes of Crossmark's own no; the rest is the shared judge's, see judge-exchange.test.ts. */
+const refusals: [string, Answer, Expected][] = [
+  ['400', answer(400, { message: 'bad' }), 'reject up request_refused'],
+  ['404', answer(404, { error: 'not found' }), 'reject up request_refused'],
+  ['ok 0', answer(200, { ok: 0, message: 'rep is busy' }), 'reject up upstream_refused'],
+  ['ok 0 as text', answer(200, { ok: '0' }), 'reject up upstream_refused'],
+  ['ok null', answer(200, { ok: null }), 'reject up upstream_refused'],
+  ['success false', answer(200, { success: false }), 'reject up upstream_refused'],
 ];
 
-describe.each(common)('%s', (_name, exchange, forRead, forWrite) => {
-  it(`is "${forRead}" for a read`, () => expect(brief(read(exchange))).toBe(forRead));
-
-  it.each(Object.entries(writes))(`is "${forWrite}" for %s`, (_write, classify) => {
-    expect(brief(classify(exchange))).toBe(forWrite);
+describe.each(refusals)('%s', (_name, exchange, expected) => {
+  it.each(Object.entries({ read, ...writes }))(`is "${expected}" for %s`, (_operation, classify) => {
+    expect(brief(classify(exchange))).toBe(expected);
   });
 });
 
-describe('Retry-After', () => {
-  it.each([
-    ['7', 7_000],
-    ['0', 1_000],
-    ['86400', 600_000],
-    ['Thu, 01 Jan 2026 00:00:20 GMT', 20_000],
-    ['Thu, 01 Jan 1970 00:00:00 GMT', 1_000],
-    ['tomorrow', 5_000],
-    ['-3', 5_000],
-    [undefined, 5_000],
-  ])('%s on a 429 holds for %i ms', (header, delayMs) => {
-    const headers: Answer['headers'] = header === undefined ? {} : { 'retry-after': header };
-    expect(read(answer(429, '', headers))).toMatchObject({ hold: { kind: 'rate-limit', delayMs } });
-  });
+it.each([
+  ['/login', 'signed_out'],
+  ['https://host.test/Login?next=1', 'signed_out'],
+  ['/planning', 'retry down unexpected_redirect'],
+])('a redirect to %s is "%s" for a read', (location, expected) => {
+  expect(brief(read(answer(302, '', { location })))).toBe(expected);
 });
 
 describe('schedule-event', () => {
@@ -170,7 +79,7 @@ describe('schedule-event', () => {
     expect(brief(writes.schedule(answer(200, other)))).toBe('in_doubt up not_echoed');
   });
 
-  it.each([{ ok: 1 }, { ok: 1, MVScheduledEvent: { ...echo, ID: null } }, [], null, 'text', 1, {}])(
+  it.each([{ ok: 1 }, { ok: 1, MVScheduledEvent: { ...echo, ID: null } }, [], {}])(
     'is in doubt for %j',
     (body) => {
       expect(brief(writes.schedule(answer(200, JSON.stringify(body))))).toBe('in_doubt up unexpected_answer');
@@ -186,7 +95,7 @@ describe('unschedule-event', () => {
     });
   });
 
-  it.each([{}, [], null])('is in doubt, to be read back, for %j', (body) => {
+  it.each([{}, []])('is in doubt, to be read back, for %j', (body) => {
     expect(brief(writes.unschedule(answer(200, JSON.stringify(body))))).toBe('in_doubt up not_confirmed');
   });
 });
@@ -196,8 +105,8 @@ describe('reissue-event', () => {
     expect(writes.reissue(answer(201, body))).toMatchObject({ kind: 'done', result: { accepted: true } });
   });
 
-  it.each([null, 5, 'text'])('is in doubt for %j', (body) => {
-    expect(brief(writes.reissue(answer(200, JSON.stringify(body))))).toBe('in_doubt up unexpected_answer');
+  it('is in doubt for a list', () => {
+    expect(brief(writes.reissue(answer(200, [])))).toBe('in_doubt up unexpected_answer');
   });
 });
 
@@ -218,7 +127,7 @@ describe('reads', () => {
     expect(read(answer(200, body)).kind).toBe('value');
   });
 
-  it.each([{}, { total: 0 }, { mplans: null }, { mplans: {} }, { mplans: [{}] }, [], null, 'x'])(
+  it.each([{}, { total: 0 }, { mplans: null }, { mplans: {} }, { mplans: [{}] }, []])(
     'never takes %j for an empty list',
     (body) => {
       expect(brief(read(answer(200, JSON.stringify(body))))).toBe('reject up unexpected_answer');

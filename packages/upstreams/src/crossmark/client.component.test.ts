@@ -1,18 +1,13 @@
-import { hash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Redis } from 'ioredis';
-import { afterAll, afterEach, describe, expect, inject, it, vi } from 'vitest';
+import { afterAll, afterEach, describe, expect, inject, it } from 'vitest';
 import { upstreamSettings } from '../contract/settings.ts';
 import type { AttemptContext, UpstreamClient } from '../contract/upstream.ts';
 import { SessionStore } from '../session/store.ts';
 import { createCrossmarkClient } from './client.ts';
 import { crossmark } from './definition.ts';
-
-// The real one is slow on purpose, 40 ms for each client; `session-store.component.test.ts` tests it.
-vi.mock('../session/credentials.ts', () => ({
-  credentialsFingerprint: (...credentials: string[]) => hash('sha256', JSON.stringify(credentials)),
-}));
 
 const redis = new Redis(inject('redisUrl'));
 const cleanups: (() => void | Promise<void>)[] = [];
@@ -409,13 +404,6 @@ describe('sessions', () => {
     ['401', (response) => response.writeHead(401).end()],
     ['403', (response) => response.writeHead(403).end('<html>no</html>')],
     ['302', (response) => response.writeHead(302, { location: '/crossmark/login' }).end()],
-    [
-      'a login page',
-      (response) => {
-        response.writeHead(200, { 'content-type': 'text/html', 'set-cookie': 'PHPSESSID=anonymous; path=/' });
-        response.end(loginPage);
-      },
-    ],
   ])('renews a session that ended with %s and makes the same attempt again', async (_style, signedOut) => {
     const { upstream, client } = await setUp();
     upstream.signedOut = signedOut;
@@ -431,6 +419,80 @@ describe('sessions', () => {
     expect(marks).toBe(1);
   });
 
+  it('does not repeat a write that got a login page, but signs in for those that follow', async () => {
+    const { upstream, client } = await setUp();
+    upstream.replies.set(planningPath, (response) => json(response, { mplans: [], total: 0 }));
+    upstream.signedOut = (response) => {
+      response.writeHead(200, { 'content-type': 'text/html', 'set-cookie': 'PHPSESSID=anonymous; path=/' });
+      response.end(loginPage);
+    };
+    await client.run('schedule-event', booking, context());
+    upstream.sessions.clear();
+    expect(await client.run('schedule-event', booking, context())).toMatchObject({
+      kind: 'in_doubt',
+      health: 'unknown',
+      code: 'login_page',
+      ended: true,
+    });
+    expect([upstream.count(schedulePath), upstream.count(loginPath)]).toEqual([2, 2]);
+    expect(await client.run('schedule-event', booking, context())).toMatchObject({ kind: 'done' });
+    expect(upstream.count(loginPath)).toBe(2);
+  });
+
+  it.each<[string, Reply]>([
+    ['a 403 page', (response) => response.writeHead(403).end('<html>Forbidden</html>')],
+    ['a redirect to the login', (response) => response.writeHead(302, { location: '/login' }).end()],
+    [
+      'a redirect to the login with a cookie of a stranger',
+      (response) => {
+        response.writeHead(302, { location: '/login', 'set-cookie': 'PHPSESSID=anonymous; path=/' }).end();
+      },
+    ],
+    ['a page that speaks of authentication', (response) => response.end('<b>Authentication failed</b>')],
+    ['a page with a link to the login', (response) => response.end('<html><a href="/login">Back</a></html>')],
+  ])('books once when the session lives and the write is answered with %s', async (_what, reply) => {
+    const { upstream, client } = await setUp();
+    let applied = 0;
+    upstream.replies.set(planningPath, (response) => json(response, { mplans: [], total: 0 }));
+    upstream.replies.set(schedulePath, (response, seen) => {
+      applied += 1;
+      reply(response, seen);
+    });
+    const outcome = await client.run('schedule-event', booking, context());
+    expect(outcome).toMatchObject({ kind: 'in_doubt' });
+    expect([applied, upstream.count(loginPath)]).toEqual([1, 1]);
+  });
+
+  it('drops a session whose cookies have become too large, and signs in again', async () => {
+    const { upstream, client } = await setUp();
+    let refused = 0;
+    await client.run('schedule-event', booking, context());
+    upstream.replies.set(planningPath, (response) => {
+      if (upstream.count(loginPath) > 1) return json(response, { mplans: [], total: 0 });
+      refused += 1;
+      response.writeHead(431).end('<html>Request Header Fields Too Large</html>');
+    });
+    const read = { startDate: '2025-09-01', endDate: '2025-09-02' };
+    expect(await client.run('list-planning', read, context())).toMatchObject({ kind: 'done' });
+    expect([refused, upstream.count(loginPath)]).toEqual([1, 2]);
+  });
+
+  it('keeps the jar small whatever answers put in it, also after a restart', async () => {
+    const { upstream, client, makeClient } = await setUp();
+    let [n, longest] = [0, 0];
+    upstream.replies.set(planningPath, (response, { headers }) => {
+      longest = Math.max(longest, headers.cookie?.length ?? 0);
+      response.setHeader('set-cookie', `trk${n++}=${'x'.repeat(200)}; path=/`);
+      json(response, { mplans: [], total: 0 });
+    });
+    const read = { startDate: '2025-09-01', endDate: '2025-09-02' };
+    for (let i = 0; i < 30; i += 1) await client.run('list-planning', read, context());
+    await makeClient('w2').run('list-planning', read, context());
+    expect(longest).toBeGreaterThan(2_000);
+    expect(longest).toBeLessThanOrEqual(4_000);
+    expect(upstream.count(loginPath)).toBe(1);
+  });
+
   it('makes one sign-in for parallel calls that all find themselves signed out', async () => {
     const { upstream, client, makeClient } = await setUp();
     const other = makeClient('w2');
@@ -444,19 +506,23 @@ describe('sessions', () => {
     expect(upstream.count(loginPath)).toBe(2);
   });
 
-  it('gets over a newer session that has ended too', async () => {
+  it('gets over a newer session that has ended too, with one repeat in each attempt', async () => {
     const { upstream, client, makeClient } = await setUp();
     await client.run('schedule-event', booking, context());
     upstream.sessions.clear();
     await makeClient('w2').run('schedule-event', booking, context());
     upstream.sessions.clear();
+    expect(await client.run('schedule-event', booking, context())).toMatchObject({
+      kind: 'snooze',
+      code: 'session_replaced',
+    });
     expect(await client.run('schedule-event', booking, context())).toMatchObject({ kind: 'done' });
     expect(upstream.count(loginPath)).toBe(3);
   });
 
   it('asks for a person when it is signed out right after a sign-in', async () => {
     const { upstream, client } = await setUp();
-    upstream.replies.set(schedulePath, (response) => response.writeHead(403).end());
+    upstream.replies.set(schedulePath, (response) => response.writeHead(401).end());
     expect(await client.run('schedule-event', booking, context())).toMatchObject({
       kind: 'snooze',
       code: 'signed_out_again',
@@ -644,7 +710,8 @@ describe('probe', () => {
   it.each<[string, Reply, string]>([
     ['a list', (response) => json(response, { mplans: [planningRow], total: 500 }), 'pass'],
     ['a refusal', (response) => json(response, { ok: 0 }), 'pass'],
-    ['404', (response) => response.writeHead(404).end(), 'pass'],
+    ['its own 404', (response) => response.writeHead(404).end('{"error":"no"}'), 'pass'],
+    ['a 404 page', (response) => response.writeHead(404).end('<html>nginx</html>'), 'fail'],
     ['429', (response) => response.writeHead(429).end(), 'pass'],
     ['500', (response) => response.writeHead(500).end(), 'fail'],
     ['503 with Retry-After', (response) => response.writeHead(503, { 'retry-after': '5' }).end(), 'fail'],
@@ -664,7 +731,7 @@ describe('probe', () => {
     expect(await client.probe?.(context({ signal: AbortSignal.abort() }))).toMatchObject({
       verdict: 'inconclusive',
     });
-    upstream.replies.set(loginPath, (response) => response.writeHead(401).end());
+    upstream.replies.set(loginPath, (response) => response.writeHead(401).end('{"error":"no"}'));
     await expect.poll(() => client.probe?.(context())).toMatchObject({ verdict: 'inconclusive' });
   });
 });

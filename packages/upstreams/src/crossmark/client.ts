@@ -2,21 +2,22 @@
  * Crossmark's client: one attempt of an operation, the read-back after an ambiguous write, and the breaker's probe.
  *
  * Always true: `onSending` is awaited after the sign-in and before the first byte of a write; a write goes
- * out again in the same attempt only after an answer that said "signed out"; nothing is thrown for what Crossmark
- * or the network did.
+ * out again in the same attempt at most once, and only when it is proved that it was not done; nothing is thrown for
+ * what Crossmark or the network did.
  */
+import type { CookieJar } from 'tough-cookie';
 import type { z } from 'zod';
 import type { AttemptContext, Outcome, UpstreamClient, Verification } from '../contract/upstream.ts';
 import { createHttp, type Exchange, type Http } from '../http/http.ts';
+import type { SignedOut } from '../http/judge-exchange.ts';
+import type { FailedOutcome } from '../http/outcomes.ts';
 import type { ClientOptions } from '../session/client-options.ts';
-import type { FailedOutcome } from '../session/store.ts';
 import {
   classifyRead,
   classifyReissue,
   classifySchedule,
   classifyUnschedule,
   type ReadValue,
-  type SignedOut,
 } from './classify.ts';
 import {
   type CrossmarkInput,
@@ -24,7 +25,7 @@ import {
   type CrossmarkResult,
   crossmark,
 } from './definition.ts';
-import { type OutcomeCode, rejectOutcome } from './outcome-codes.ts';
+import { type OutcomeCode, outcomes } from './outcome-codes.ts';
 import { type PlanningList, readPlanning, type SendRead } from './planning.ts';
 import {
   type Proof,
@@ -69,9 +70,9 @@ class CrossmarkClient implements UpstreamClient {
   }
 
   async run(operation: string, input: unknown, context: AttemptContext): Promise<Outcome> {
-    if (!isOperation(operation)) return rejectOutcome('unknown', { code: 'unknown_operation' });
+    if (!isOperation(operation)) return outcomes.reject('unknown', { code: 'unknown_operation' });
     const parsed = crossmark.operations[operation].input.safeParse(input);
-    if (!parsed.success) return rejectOutcome('unknown', { code: 'invalid_input' });
+    if (!parsed.success) return outcomes.reject('unknown', { code: 'invalid_input' });
     return this.#run(operation, parsed.data as never, context);
   }
 
@@ -81,7 +82,8 @@ class CrossmarkClient implements UpstreamClient {
       const parsed = crossmark.operations[operation].input.safeParse(input);
       if (!parsed.success) return unreadable('invalid_input');
       const query = scheduleProofQuery(parsed.data, this.#place);
-      return this.#prove(query, context, ({ rows }) => proveScheduled(rows, parsed.data, this.#place));
+      const claim = context.claim ?? (async () => true);
+      return this.#prove(query, context, ({ rows }) => proveScheduled(rows, parsed.data, this.#place, claim));
     }
     if (operation === 'unschedule-event') {
       const parsed = crossmark.operations[operation].input.safeParse(input);
@@ -99,12 +101,7 @@ class CrossmarkClient implements UpstreamClient {
   async probe(
     context: AttemptContext,
   ): Promise<{ verdict: 'pass' | 'fail' | 'inconclusive'; reason: string }> {
-    const today = toDate(new Date().toISOString(), this.#place.timezone);
-    const query = { startDate: today, endDate: today, page: 1, limit: 1 };
-    const draft = planningRequest(this.#place, query);
-    const answer = await this.#read(context, async (send) =>
-      classifyRead(await send(draft), planningAnswer, Date.now()),
-    );
+    const answer = await this.#read(context, (send) => this.#look(send));
     if (answer.kind === 'value' || answer.kind === 'reject') return { verdict: 'pass', reason: 'it answers' };
     if (answer.kind === 'snooze' && answer.status === 429) return { verdict: 'pass', reason: answer.message };
     if (answer.health === 'down' || (answer.kind === 'snooze' && answer.status === 503)) {
@@ -115,6 +112,10 @@ class CrossmarkClient implements UpstreamClient {
 
   signInAnew(when: 'always' | 'others', signal: AbortSignal): Promise<'signed-in' | 'no' | 'later'> {
     return this.#session.signInAnew(when, signal);
+  }
+
+  signInIsDue(): Promise<boolean> {
+    return this.#sessions.refusalIsDue();
   }
 
   async currentSession(): Promise<string | null> {
@@ -182,9 +183,12 @@ class CrossmarkClient implements UpstreamClient {
     context: AttemptContext,
     read: (send: SendRead) => Promise<ReadValue<T> | SignedOut | FailedOutcome>,
   ): Promise<ReadValue<T> | FailedOutcome> {
-    return this.#session.run<ReadValue<T> | FailedOutcome>(context.signal, (cookies) =>
-      read((draft) => this.#http.send(this.#request(draft, context, cookies))),
-    );
+    return this.#session.run<ReadValue<T> | FailedOutcome>({
+      sending: 'read',
+      signal: context.signal,
+      send: (cookies) => read(this.#sender(context, cookies)),
+      look: (cookies) => this.#look(this.#sender(context, cookies)),
+    });
   }
 
   #write(
@@ -194,34 +198,47 @@ class CrossmarkClient implements UpstreamClient {
   ): Promise<Outcome> {
     let marked = false;
     const sendBy = () => context.sendBy?.() ?? Number.POSITIVE_INFINITY;
-    return this.#session.run<Outcome>(context.signal, async (cookies) => {
-      // A long sign-in in between may have used up the time that the mark was good for.
-      if (!marked || performance.now() > sendBy()) await context.onSending();
-      marked = true;
-      return classify(await this.#http.send({ ...this.#request(draft, context, cookies), sendBy: sendBy() }));
+    return this.#session.run<Outcome>({
+      sending: 'write',
+      signal: context.signal,
+      send: async (cookies) => {
+        // A long sign-in in between may have used up the time that the mark was good for.
+        if (!marked || performance.now() > sendBy()) await context.onSending();
+        marked = true;
+        const request = this.#request(draft, context, cookies);
+        return classify(await this.#http.send({ ...request, sendBy: sendBy() }));
+      },
+      look: (cookies) => this.#look(this.#sender(context, cookies)),
     });
+  }
+
+  /** The smallest read there is. */
+  async #look(send: SendRead): Promise<ReadValue<unknown> | SignedOut | FailedOutcome> {
+    const today = toDate(new Date().toISOString(), this.#place.timezone);
+    const draft = planningRequest(this.#place, { startDate: today, endDate: today, page: 1, limit: 1 });
+    return classifyRead(await send(draft), planningAnswer, Date.now());
+  }
+
+  #sender(context: AttemptContext, cookies: CookieJar): SendRead {
+    return (draft) => this.#http.send(this.#request(draft, context, cookies));
   }
 
   async #prove(
     query: Omit<PlanningQuery, 'page'>,
     context: AttemptContext,
-    judge: (list: PlanningList) => Proof,
+    judge: (list: PlanningList) => Proof | Promise<Proof>,
   ): Promise<Verification> {
     const read = await this.#read(context, (send) => readPlanning(send, this.#place, query));
     return read.kind === 'value' ? judge(read.value) : { kind: 'unreadable', outcome: read };
   }
 
-  #request(
-    draft: Draft,
-    { signal, headers }: AttemptContext,
-    cookies: Parameters<Http['send']>[0]['cookies'],
-  ) {
-    return { ...draft, headers: { ...headers, ...draft.headers }, signal, ...(cookies && { cookies }) };
+  #request(draft: Draft, { signal, headers }: AttemptContext, cookies: CookieJar) {
+    return { ...draft, headers: { ...headers, ...draft.headers }, signal, cookies };
   }
 }
 
 function unreadable(code: OutcomeCode): Verification {
-  const outcome = rejectOutcome('unknown', { code });
+  const outcome = outcomes.reject('unknown', { code });
   return { kind: 'unreadable', outcome };
 }
 

@@ -136,6 +136,7 @@ export const crossmark = {
       effect: 'unsafe',
       input: scheduleEventInput,
       result: scheduleEventResult,
+      makes: 'scheduleEventId',
       timeoutMs: 10_000,
       retry,
       duplicateWindowSeconds: 60,

@@ -3,10 +3,12 @@
  *
  * Always true: a list that is shorter than Crossmark announced is not returned as if it were whole.
  */
+
 import type { Exchange } from '../http/http.ts';
-import type { FailedOutcome } from '../session/store.ts';
-import { classifyRead, type ReadValue, type SignedOut } from './classify.ts';
-import { retryOutcome } from './outcome-codes.ts';
+import type { SignedOut } from '../http/judge-exchange.ts';
+import type { FailedOutcome } from '../http/outcomes.ts';
+import { classifyRead, type ReadValue } from './classify.ts';
+import { outcomes } from './outcome-codes.ts';
 import { type Draft, type Place, type PlanningQuery, planningRequest } from './requests.ts';
 import { type PlanningRecord, planningAnswer } from './wire.ts';
 
@@ -39,5 +41,5 @@ export async function readPlanning(
     // Nothing new: Crossmark gives the same page again, or has no more than this.
     if (rows.size === knownBefore) break;
   }
-  return retryOutcome('up', { code: 'incomplete_list' });
+  return outcomes.retry('up', { code: 'incomplete_list' });
 }

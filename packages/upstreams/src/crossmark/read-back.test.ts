@@ -19,14 +19,16 @@ const ours = {
   scheduleEventID: 44000001,
 };
 
+const free = async () => true;
+
 function rows(...mplans: object[]) {
   return planningAnswer.parse({ mplans, total: mplans.length }).rows;
 }
 
 describe('proveScheduled', () => {
-  it('finds our visit, whatever else is there', () => {
+  it('finds our visit, whatever else is there', async () => {
     const list = rows({ ...ours, scheduleRepID: 9, scheduleEventID: 1 }, { ...ours, mPlanID: 5 }, ours);
-    expect(proveScheduled(list, input, place)).toEqual({
+    expect(await proveScheduled(list, input, place, free)).toEqual({
       kind: 'applied',
       health: 'up',
       result: { scheduleEventId: '44000001', ...input },
@@ -38,8 +40,8 @@ describe('proveScheduled', () => {
     ['an unstaffed row', [{ ...ours, condition: 'Unstaffed', scheduleRepID: '', scheduleEventID: null }]],
     ['a visit at another location', [{ ...ours, storeID: 205002 }]],
     ['a visit of another item', [{ ...ours, mPlanID: 31000002 }]],
-  ])('says absent for %s', (_name, list) => {
-    expect(proveScheduled(rows(...list), input, place)).toEqual({ kind: 'absent', health: 'up' });
+  ])('says absent for %s', async (_name, list) => {
+    expect(await proveScheduled(rows(...list), input, place, free)).toEqual({ kind: 'absent', health: 'up' });
   });
 
   it.each([
@@ -48,9 +50,17 @@ describe('proveScheduled', () => {
     ['the same hour in the evening', { scheduleDate: '09/30/2025 09:00:00 PM' }, 'other_booking'],
     ['an unreadable time', { scheduleDate: 'soon' }, 'other_booking'],
     ['our visit without an id', { scheduleEventID: '0' }, 'visit_without_id'],
-  ])('leaves %s to a person', (_name, change, code) => {
-    const proof = proveScheduled(rows({ ...ours, ...change }), input, place);
+  ])('leaves %s to a person', async (_name, change, code) => {
+    const proof = await proveScheduled(rows({ ...ours, ...change }), input, place, free);
     expect(proof).toMatchObject({ kind: 'unprovable', code });
+  });
+
+  it('takes no visit that another call was credited with', async () => {
+    const claim = async (id: string) => id !== '44000001';
+    const one = await proveScheduled(rows(ours), input, place, claim);
+    expect(one).toMatchObject({ kind: 'unprovable', code: 'visit_of_another_call' });
+    const two = await proveScheduled(rows(ours, { ...ours, scheduleEventID: 44000002 }), input, place, claim);
+    expect(two).toMatchObject({ kind: 'applied', result: { scheduleEventId: '44000002' } });
   });
 
   it('asks for days around the visit, in the zone', () => {

@@ -47,21 +47,32 @@ export function unscheduleProofQuery(
   };
 }
 
-/** Applied if any visit there is ours; a visit of someone else or at another time is for a person to judge. */
-export function proveScheduled(
+/**
+ * Applied if a visit there is ours and `claim` gives it to this call; one that another call made, a visit of someone
+ * else or at another time is for a person to judge.
+ */
+export async function proveScheduled(
   rows: readonly PlanningRecord[],
   input: CrossmarkInput<'schedule-event'>,
   place: Place,
-): Proof {
+  claim: (id: string) => Promise<boolean>,
+): Promise<Proof> {
   const visits = rowsOf(rows, input, place).filter(isVisit);
   const start = toWallClock(input.start, place.timezone);
   const ours = visits.filter(
     (row) => row.scheduleRepID === input.repId && wallClock(row.scheduleDate, place) === start,
   );
-  const proven = ours.find((row) => row.scheduleEventID !== null);
-  if (proven?.scheduleEventID) {
-    const result: CrossmarkResult<'schedule-event'> = { scheduleEventId: proven.scheduleEventID, ...input };
+  const ids = ours.flatMap(({ scheduleEventID }) => (scheduleEventID === null ? [] : [scheduleEventID]));
+  for (const scheduleEventId of new Set(ids)) {
+    if (!(await claim(scheduleEventId))) continue;
+    const result: CrossmarkResult<'schedule-event'> = { scheduleEventId, ...input };
     return { kind: 'applied', health: 'up', result };
+  }
+  if (ids.length > 0) {
+    return unprovable(
+      'visit_of_another_call',
+      'The visit stands there, but another call was credited with it.',
+    );
   }
   if (ours.length > 0) {
     return unprovable('visit_without_id', 'The visit stands there, but Crossmark shows no id for it.');

@@ -23,20 +23,34 @@ function judge(exchange: Exchange, withCookie = true): string {
   return `failed ${verdict.outcome.kind} ${verdict.outcome.health} ${verdict.outcome.code}`;
 }
 
+const page =
+  '<html><title>Back soon</title>Authentication failed. <a href="/login">Back to the login</a></html>';
+const loginPage = '<html><form><input name="UserID"><input type="password" name="Password"></form></html>';
+
 describe('judgeSignIn', () => {
   it.each([
     ['JSON redirectUrl', answer(200, { redirectUrl: '/scheduling/' }), 'signed-in'],
     ['JSON success', answer(200, { success: true, userId: 1 }), 'signed-in'],
     ['the scheduling page', answer(200, '<html>Scheduling</html>'), 'signed-in'],
     ['a redirect into the application', answer(302, '', { location: '/scheduling/' }), 'signed-in'],
-    ['a redirect to the login page', answer(302, '', { location: '/login?e=1' }), 'refused'],
-    ['another page', answer(200, '<html>Please log in</html>'), 'refused'],
+    ['the login page again', answer(200, loginPage), 'refused'],
+    ['the login page again, with 401', answer(401, loginPage), 'refused'],
     ['JSON success false', answer(200, { success: false }), 'refused'],
-    ['JSON that says neither', answer(200, { hello: 1 }), 'refused'],
     ['JSON redirectUrl to the login page', answer(200, { redirectUrl: '/login' }), 'refused'],
-    ['401', answer(401), 'refused'],
-    ['403', answer(403), 'refused'],
-    ['404', answer(404), 'failed snooze unknown sign_in_rejected'],
+    ['401 in JSON', answer(401, { error: 'no' }), 'refused'],
+    ['403 in JSON', answer(403, { error: 'no' }), 'refused'],
+    ['401 page', answer(401, page), 'failed retry down sign_in_failed'],
+    ['403 page', answer(403, page), 'failed retry down sign_in_failed'],
+    ['404 page', answer(404, page), 'failed retry down sign_in_failed'],
+    ['404 in JSON', answer(404, { error: 'no' }), 'failed retry down sign_in_failed'],
+    ['another page', answer(200, page), 'failed retry down sign_in_failed'],
+    [
+      'a redirect to the login page',
+      answer(302, '', { location: '/login?e=1' }),
+      'failed retry down sign_in_failed',
+    ],
+    ['JSON that says neither', answer(200, { hello: 1 }), 'failed retry down sign_in_failed'],
+    ['431', answer(431, page), 'failed retry down sign_in_failed'],
     ['429', answer(429), 'failed snooze unknown rate_limited'],
     ['503 with Retry-After', answer(503, '', { 'retry-after': '9' }), 'failed snooze unknown unavailable'],
     ['500', answer(500), 'failed retry down sign_in_failed'],
@@ -56,6 +70,11 @@ describe('judgeSignIn', () => {
       'giving up',
       { kind: 'no_answer', cause: 'aborted', code: 'ERR_ABORTED', message: '' },
       'failed retry unknown sign_in_failed',
+    ],
+    [
+      'no file handles here',
+      { kind: 'not_sent', code: 'EMFILE', message: '' },
+      'failed snooze unknown local_network',
     ],
   ] satisfies [string, Exchange, string][])('%s', (_name, exchange, expected) => {
     expect(judge(exchange)).toBe(expected);

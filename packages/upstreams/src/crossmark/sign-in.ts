@@ -1,101 +1,99 @@
 /**
  * One sign-in to Crossmark (upstreams.md A1) and what its answer means.
  *
- * Always true: one request, never repeated here. What looks like wrong credentials is said to be `refused`, even
- * in doubt, because more tries could lock the account; only clear signs of an outage are `failed`.
+ * Always true: one request, never repeated here; credentials are `refused` only when Crossmark itself says so. Any
+ * page that does not ask for the password again is an outage.
  */
 import type { CookieJar } from 'tough-cookie';
 import type { UpstreamSettings } from '../contract/settings.ts';
+import { cookieNames } from '../http/bound-cookies.ts';
 import { type Exchange, type Http, newCookies, serializeCookies } from '../http/http.ts';
-import { retryAfterMs } from '../http/retry-after.ts';
-import type { FailedOutcome, SignInAnswer } from '../session/store.ts';
-import { outcomeMessages, rateLimitOutcome, retryOutcome, signInHoldOutcome } from './outcome-codes.ts';
+import { judgeExchange } from '../http/judge-exchange.ts';
+import type { FailedOutcome } from '../http/outcomes.ts';
+import { asksForPassword, ownBody } from '../http/own-answer.ts';
+import type { SignInAnswer } from '../session/renewal.ts';
+import type { SignInBudget } from '../session/sign-in-budget.ts';
+import { crossmarkDialect } from './classify.ts';
+import { outcomes } from './outcome-codes.ts';
 import { signInRequest } from './requests.ts';
 import { signInAnswer } from './wire.ts';
 
-/** What a Crossmark session keeps. */
-export type CrossmarkSession = { readonly cookies: string };
+/** What a Crossmark session keeps. `own`: the names of the cookies that the sign-in left. */
+export type CrossmarkSession = { readonly cookies: string; readonly own: readonly string[] };
 
-const sessionCookie = 'PHPSESSID';
-const defaultRateLimitMs = 5_000;
+export const sessionCookie = 'PHPSESSID';
 
 /** Signs in once with the settings' credentials. Never rejects for what Crossmark or the network did. */
 export async function signIn(
   http: Http,
   settings: UpstreamSettings,
+  budget: Pick<SignInBudget, 'take' | 'giveBack'>,
   signal: AbortSignal,
 ): Promise<SignInAnswer> {
+  const budgeted = await budget.take();
+  if (budgeted.kind === 'wait') {
+    const { forMs } = budgeted;
+    const outcome = outcomes.signInHold(tooMany, { code: 'sign_in_limit' }, forMs);
+    return { kind: 'failed', outcome, waitMs: forMs };
+  }
   const cookies = newCookies();
   const exchange = await http.send({ ...signInRequest(settings, settings), cookies, signal });
+  if (exchange.kind === 'not_sent') await budget.giveBack(budgeted.ticket);
   return judgeSignIn(exchange, cookies, Date.now());
 }
 
 /** What a sign-in exchange shows. `cookies`: the jar it was made with. Pure. */
 export function judgeSignIn(exchange: Exchange, cookies: CookieJar, nowMs: number): SignInAnswer {
+  const judged = judgeExchange(exchange, { dialect: crossmarkDialect, sending: 'read', nowMs });
+  if (judged.kind === 'snooze') return failed(judged);
   if (exchange.kind !== 'answer') {
-    const ours = exchange.code === 'ERR_ABORTED';
-    return failed(retryOutcome(ours ? 'unknown' : 'down', { code: 'sign_in_failed' }));
+    const health = judged.kind === 'retry' ? judged.health : 'unknown';
+    return failed(outcomes.retry(health, { code: 'sign_in_failed' }));
   }
   const { status } = exchange;
-  if (status === 401 || status === 403) return refused;
-  const pauseMs = retryAfterMs(exchange.headers['retry-after'], nowMs);
-  if (status === 429) {
-    return failed(rateLimitOutcome(pauseMs ?? defaultRateLimitMs, { code: 'rate_limited', status }));
-  }
-  if (status === 503 && pauseMs !== null) {
-    return failed(rateLimitOutcome(pauseMs, { code: 'unavailable', status }));
-  }
-  if (status >= 500 || status === 408 || status === 425) return down(status);
-  if (status >= 400) return failed(signInHoldOutcome(checkAddress, { code: 'sign_in_rejected', status }));
-  switch (bodyVerdict(status, exchange.location ?? '', exchange.body)) {
-    case 'refused':
-      return refused;
-    case 'unreadable':
-      return down(status);
-    default:
-  }
-  const session: CrossmarkSession = { cookies: serializeCookies(cookies) };
+  const down = failed(outcomes.retry('down', { code: 'sign_in_failed', status }));
+  if (asksForPassword(exchange)) return refused;
+  const own = ownBody(exchange);
+  if (status === 401 || status === 403) return own ? refused : down;
+  if (status >= 400 || exchange.bodyLost !== undefined) return down;
+  const verdict = own ? jsonVerdict(own.value) : pageVerdict(status, exchange.location ?? '', exchange.body);
+  if (verdict === 'refused') return refused;
+  if (verdict === 'unclear') return down;
   const signedIn = cookies.serializeSync()?.cookies.some(({ key }) => key === sessionCookie);
+  const session: CrossmarkSession = { cookies: serializeCookies(cookies), own: cookieNames(cookies) };
   // Accepted, but with nothing to go on with: trying again is harmless, the credentials are good.
   return signedIn
     ? { kind: 'signed-in', data: session }
-    : failed(retryOutcome('unknown', { code: 'sign_in_failed', status }));
+    : failed(outcomes.retry('unknown', { code: 'sign_in_failed', status }));
 }
 
-function bodyVerdict(status: number, location: string, body: string): 'ok' | 'refused' | 'unreadable' {
-  // The origin followed redirects and then looked for the word; leading away from the login page is the same sign.
-  if (status >= 300) return location === '' || /login/i.test(location) ? 'refused' : 'ok';
-  const text = body.trim();
-  if (text === '') return 'unreadable';
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    // A page: only the one with the schedule on it is a yes. Anything else that is cut JSON is no verdict at all.
-    if (text.includes('Scheduling')) return 'ok';
-    return /^[[{"]/.test(text) ? 'unreadable' : 'refused';
-  }
+/** Crossmark answers a good sign-in with its application's page or with a redirect into it. */
+function pageVerdict(status: number, location: string, body: string): 'ok' | 'unclear' {
+  if (status >= 300) return location === '' || /login/i.test(location) ? 'unclear' : 'ok';
+  return body.includes('Scheduling') ? 'ok' : 'unclear';
+}
+
+function jsonVerdict(json: unknown): 'ok' | 'refused' | 'unclear' {
   const parsed = signInAnswer.safeParse(json);
-  if (!parsed.success) return 'refused';
+  if (!parsed.success) return 'unclear';
   const { redirectUrl, success } = parsed.data;
-  if (typeof redirectUrl === 'string' && redirectUrl !== '')
+  if (typeof redirectUrl === 'string' && redirectUrl !== '') {
     return /login/i.test(redirectUrl) ? 'refused' : 'ok';
+  }
+  if (success === undefined) return 'unclear';
   return success === true || success === 1 ? 'ok' : 'refused';
 }
 
 const refused: SignInAnswer = {
   kind: 'refused',
   code: 'sign_in_refused',
-  message: outcomeMessages.sign_in_refused,
+  message: 'Crossmark refused the user name or password.',
 };
 
-const checkAddress =
-  'Crossmark refused the sign-in request itself. Check CROSSMARK_BASE_URL and restart the workers: they sign in and go on by themselves. Or release this hold: the sign-in is then tried once more.';
-
-function down(status: number): SignInAnswer {
-  return failed(retryOutcome('down', { code: 'sign_in_failed', status }));
-}
+const tooMany =
+  'There were too many sign-ins to Crossmark in the last 15 minutes; more could lock the account. The next one is made when this hold ends.';
 
 function failed(outcome: FailedOutcome): SignInAnswer {
-  return { kind: 'failed', outcome };
+  const pause = outcome.kind === 'snooze' && outcome.hold?.kind === 'rate-limit' ? outcome.hold : null;
+  return { kind: 'failed', outcome, ...(pause && { waitMs: pause.delayMs }) };
 }

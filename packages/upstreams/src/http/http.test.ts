@@ -163,7 +163,7 @@ describe('createHttp', () => {
       response.end('x'.repeat(200_000));
     });
     const exchange = await http(50_000).send({ method: 'GET', url, signal: patient() });
-    expect(exchange).toMatchObject({ kind: 'answer', status: 200, body: '', truncated: true });
+    expect(exchange).toMatchObject({ kind: 'answer', status: 200, body: '', bodyLost: 'too_large' });
   });
 });
 
@@ -247,15 +247,40 @@ describe('what may have been sent', () => {
     expect(connections[1]).toBe(connections[0]);
   });
 
-  it('says no_answer for a body that breaks off', async () => {
-    const { url } = await serve((request, response) => {
-      response.writeHead(200, { 'content-length': '100' });
-      response.write('half', () => request.socket.destroy());
-    });
-    expect(await http().send({ method: 'GET', url, signal: patient() })).toMatchObject({
-      kind: 'no_answer',
-      cause: 'reset',
-    });
+  it('keeps status and headers of an answer whose body is lost', async () => {
+    const answers: [string, RequestListener][] = [
+      [
+        'reset',
+        (request, response) => {
+          response.writeHead(429, { 'retry-after': '7', 'content-length': '100' });
+          response.write('half', () => request.socket.destroy());
+        },
+      ],
+      [
+        'reset',
+        (_request, response) => {
+          response.writeHead(429, { 'retry-after': '7', 'content-encoding': 'gzip' }).end('slow down');
+        },
+      ],
+      [
+        'timeout',
+        (_request, response) => {
+          response.writeHead(429, { 'retry-after': '7', 'content-length': '100' });
+          response.write('half');
+        },
+      ],
+    ];
+    for (const [bodyLost, listener] of answers) {
+      const { url } = await serve(listener);
+      const signal = bodyLost === 'timeout' ? AbortSignal.timeout(500) : patient();
+      expect(await http().send({ method: 'POST', url, form: { a: '1' }, signal })).toMatchObject({
+        kind: 'answer',
+        status: 429,
+        headers: { 'retry-after': '7' },
+        body: '',
+        bodyLost,
+      });
+    }
   });
 
   it('tells time being up from the caller giving up', async () => {

@@ -4,7 +4,8 @@
  *
  * Always true: `not_sent` is said only when no byte of the request can have left this machine (the request
  * never got a connection, or its new connection was never completed). Everything after that, a reset on a
- * reused keep-alive socket included, is `no_answer`: the upstream may have acted on it.
+ * reused keep-alive socket included, is `no_answer`: the upstream may have acted on it. Once status and headers have
+ * arrived it is an `answer`, whatever becomes of the body.
  * Messages never carry a URL, a body or a cookie; they name the error code only.
  */
 import { type ClientRequest, Agent as HttpAgent, type IncomingMessage } from 'node:http';
@@ -18,6 +19,9 @@ import { abortCause } from './abort.ts';
 /** What a connection without an answer died of. `aborted`: the caller gave up for a reason of its own. */
 export type NoAnswerCause = 'timeout' | 'reset' | 'aborted';
 
+/** How the body of an answer was lost. `reset`: the connection broke, or it is not in its content encoding. */
+export type BodyLoss = 'too_large' | NoAnswerCause;
+
 /** An answer of the upstream, whatever its status. */
 export type Answer = {
   readonly kind: 'answer';
@@ -26,10 +30,12 @@ export type Answer = {
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
   /** The content-type header, lower case, `''` when there is none. Some upstreams send JSON as text/html. */
   readonly contentType: string;
-  /** Decompressed text; `''` when it was larger than the cap (see `truncated`). */
+  /** Decompressed text; `''` when it was lost. */
   readonly body: string;
-  /** True when the body was larger than the cap and was thrown away. */
-  readonly truncated?: true;
+  /** Why there is no whole body. Status and headers arrived. */
+  readonly bodyLost?: BodyLoss;
+  /** Length of the Cookie header of the request, if it had one. */
+  readonly cookieBytes?: number;
   /** Where a redirect points, as sent. May carry tokens: never log it. */
   readonly location?: string;
 };
@@ -133,7 +139,7 @@ export function cookieState(jar: CookieJar): string {
 async function exchange(instance: Got, request: HttpRequest, maxBodyBytes: number): Promise<Exchange> {
   const connection = new ConnectionWatch(request.sendBy);
   const tooLarge = new AbortController();
-  let answered: Pick<Response, 'statusCode' | 'headers'> | undefined;
+  let answered: Head | undefined;
   try {
     const body = await bodyOptions(request);
     // A caller that gave up while the body was being prepared must not cause a connection any more.
@@ -149,18 +155,21 @@ async function exchange(instance: Got, request: HttpRequest, maxBodyBytes: numbe
     pending.on('request', (sent) => {
       connection.watch(sent);
       sent.once('response', (response: IncomingMessage) => {
-        answered = { statusCode: response.statusCode ?? 0, headers: response.headers };
+        const cookie = sent.getHeader('cookie');
+        const cookieBytes = typeof cookie === 'string' ? cookie.length : 0;
+        answered = { statusCode: response.statusCode ?? 0, headers: response.headers, cookieBytes };
       });
     });
     pending.on('downloadProgress', ({ transferred }) => {
       if (transferred > maxBodyBytes) tooLarge.abort();
     });
     const response = await pending;
-    return answer(response, response.body);
+    return answer(answered ?? response, response.body);
   } catch (error) {
     if (!(error instanceof RequestError)) throw error;
-    if (tooLarge.signal.aborted && answered) return { ...answer(answered, ''), truncated: true };
-    return withoutAnswer(error.code, request.signal, connection);
+    if (!answered) return withoutAnswer(error.code, request.signal, connection);
+    const bodyLost = tooLarge.signal.aborted ? 'too_large' : causeOf(error.code, request.signal);
+    return { ...answer(answered, ''), bodyLost };
   }
 }
 
@@ -185,20 +194,30 @@ async function bodyOptions(request: HttpRequest): Promise<BodyOptions> {
   return { headers: { ...headers, 'content-type': contentType }, body };
 }
 
-function answer(response: Pick<Response, 'statusCode' | 'headers'>, body: string): Answer {
+/** What is known of an answer before its body. */
+type Head = Pick<Response, 'statusCode' | 'headers'> & { readonly cookieBytes?: number };
+
+function answer(response: Head, body: string): Answer {
   const { location } = response.headers;
+  const { cookieBytes = 0 } = response;
   return {
     kind: 'answer',
     status: response.statusCode,
     headers: response.headers,
     contentType: (response.headers['content-type'] ?? '').toLowerCase(),
     body,
+    ...(cookieBytes > 0 && { cookieBytes }),
     ...(location !== undefined && { location }),
   };
 }
 
+function causeOf(code: string, signal: AbortSignal): NoAnswerCause {
+  if (signal.aborted) return abortCause(signal);
+  return code === 'ETIMEDOUT' ? 'timeout' : 'reset';
+}
+
 function withoutAnswer(code: string, signal: AbortSignal, connection: ConnectionWatch): NotSent | NoAnswer {
-  const cause = signal.aborted ? abortCause(signal) : code === 'ETIMEDOUT' ? 'timeout' : 'reset';
+  const cause = causeOf(code, signal);
   const stableCode = connection.tooLate
     ? 'ERR_TOO_LATE'
     : signal.aborted
@@ -230,7 +249,12 @@ class ConnectionWatch {
 
   watch(request: ClientRequest): void {
     if (request.socket) this.#watchSocket(request, request.socket);
-    else request.once('socket', (socket: Socket) => this.#watchSocket(request, socket));
+    else {
+      request.once('socket', (socket: Socket) => {
+        // The connection failed at once, before the request was handed to it: nothing can be written any more.
+        if (!socket.destroyed) this.#watchSocket(request, socket);
+      });
+    }
   }
 
   #watchSocket(request: ClientRequest, socket: Socket): void {

@@ -5,8 +5,8 @@
  * nothing from outside is ever put into a script's text. Leases are Redis key expiries, so Redis' clock rules.
  *
  * Keys: `session` hash {id, revision, sealed, signedInAt} · `lock` string = flight number, expires with the
- * lease · `flight` counter, the fencing token · `refusal` hash {fingerprint, code, message, at} · `failure`
- * hash {flight, outcome}, expires · `code-claim` string = ticket of the one who may have a code sent, expires.
+ * lease · `flight` counter, the fencing token · `refusal` hash {fingerprint, code, message, at, times, until} ·
+ * `failure` hash {flight, outcome, times, until}, expires · `sign-ins` sorted set of tickets by time · `code-claim` string = ticket of the one who may have a code sent, expires.
  */
 import { createHash } from 'node:crypto';
 import type { Cluster, Redis } from 'ioredis';
@@ -33,9 +33,18 @@ export async function runScript(
   }
 }
 
-function script(keys: number, source: string): Script {
+/** A script that takes so many keys. `now()` in it is Redis' time in ms. */
+export function script(keys: number, body: string): Script {
+  const source = `${clock}${body}`;
   return { source, keys, sha: createHash('sha1').update(source).digest('hex') };
 }
+
+const clock = `
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+`;
 
 /**
  * Decides what a caller without a usable session does. Keys: session, lock, flight, refusal, failure. Args: stale id,
@@ -50,8 +59,8 @@ local current = redis.call('HMGET', KEYS[1], 'id', 'revision', 'sealed', 'signed
 if current[1] and (current[1] ~= ARGV[1] or current[2] ~= ARGV[2]) then
   return {'session', current[1], current[2], current[3], current[4]}
 end
-local refusal = redis.call('HMGET', KEYS[4], 'fingerprint', 'code', 'message')
-if refusal[1] and refusal[1] == ARGV[3] then
+local refusal = redis.call('HMGET', KEYS[4], 'fingerprint', 'code', 'message', 'until')
+if refusal[1] and refusal[1] == ARGV[3] and now() < (tonumber(refusal[4] or '') or math.huge) then
   return {'refused', refusal[2], refusal[3]}
 end
 if ARGV[5] ~= '' then
@@ -64,18 +73,25 @@ local holder = redis.call('GET', KEYS[2])
 if holder then
   return {'wait', holder}
 end
+local pause = tonumber(redis.call('HGET', KEYS[5], 'until') or 0) - now()
+if pause > 0 then
+  return {'paused', tostring(math.ceil(pause))}
+end
 local flight = redis.call('INCR', KEYS[3])
 redis.call('SET', KEYS[2], flight, 'PX', ARGV[4])
 return {'lead', tostring(flight)}
 `,
 );
 
-/** Ends a flight with a session, if the lock is still this flight's. Keys: session, lock, refusal. Args: flight, id, sealed, signedInAt. */
+/**
+ * Ends a flight with a session, if the lock is still this flight's. Keys: session, lock, refusal, failure. Args: flight,
+ * id, sealed, signedInAt.
+ */
 export const completeScript = script(
-  3,
+  4,
   `
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
 redis.call('HSET', KEYS[1], 'id', ARGV[2], 'revision', '1', 'sealed', ARGV[3], 'signedInAt', ARGV[4])
 return 1
 `,
@@ -83,7 +99,7 @@ return 1
 
 /**
  * Ends a flight with "these credentials are wrong", and the session it was to replace. Keys: session, lock, refusal.
- * Args: flight, fingerprint, code, message, at, stale id.
+ * Args: flight, fingerprint, code, message, at, stale id, ms until the same are tried again: first, later.
  */
 export const refuseScript = script(
   3,
@@ -91,19 +107,38 @@ export const refuseScript = script(
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[2])
 if redis.call('HGET', KEYS[1], 'id') == ARGV[6] then redis.call('DEL', KEYS[1]) end
-redis.call('HSET', KEYS[3], 'fingerprint', ARGV[2], 'code', ARGV[3], 'message', ARGV[4], 'at', ARGV[5])
+local before = redis.call('HMGET', KEYS[3], 'fingerprint', 'times')
+local times = before[1] == ARGV[2] and tonumber(before[2] or 1) + 1 or 1
+local till = now() + tonumber(times == 1 and ARGV[7] or ARGV[8])
+redis.call('HSET', KEYS[3], 'fingerprint', ARGV[2], 'code', ARGV[3], 'message', ARGV[4], 'at', ARGV[5],
+  'times', times, 'until', till)
 return 1
 `,
 );
 
-/** Ends a flight that got nowhere; those waiting for it share its outcome. Keys: lock, failure. Args: flight, outcome, keep ms. */
+/** Whether the remembered refusal may be put to the test again. Keys: refusal. */
+export const refusalIsDueScript = script(
+  1,
+  `
+local till = redis.call('HGET', KEYS[1], 'until')
+return till and now() >= tonumber(till) and 1 or 0
+`,
+);
+
+/**
+ * Ends a flight that got nowhere; those waiting for it share its outcome, and the next one waits: three times longer
+ * with each failure in a row. Keys: lock, failure. Args: flight, outcome, first pause ms, longest pause ms, the pause
+ * itself if it is known.
+ */
 export const failScript = script(
   2,
   `
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[2], 'flight', ARGV[1], 'outcome', ARGV[2])
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
+local times = tonumber(redis.call('HGET', KEYS[2], 'times') or 0) + 1
+local pause = tonumber(ARGV[5]) or math.min(tonumber(ARGV[3]) * 3 ^ (times - 1), tonumber(ARGV[4]))
+redis.call('HSET', KEYS[2], 'flight', ARGV[1], 'outcome', ARGV[2], 'times', times, 'until', now() + pause)
+redis.call('PEXPIRE', KEYS[2], math.ceil(pause) + 2 * tonumber(ARGV[4]))
 return 1
 `,
 );
@@ -124,12 +159,12 @@ return redis.call('HINCRBY', KEYS[1], 'revision', 1)
 
 /**
  * Puts a session made by a person in place of any other; a flight under way has lost its lock and changes nothing.
- * Keys: session, refusal, pending, lock. Args: id, sealed, signedInAt.
+ * Keys: session, refusal, pending, lock, failure. Args: id, sealed, signedInAt.
  */
 export const storeScript = script(
-  4,
+  5,
   `
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5])
 redis.call('HSET', KEYS[1], 'id', ARGV[1], 'revision', '1', 'sealed', ARGV[2], 'signedInAt', ARGV[3])
 return 1
 `,

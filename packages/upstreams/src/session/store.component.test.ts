@@ -1,9 +1,10 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
-import { afterAll, afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { afterAll, afterEach, assert, beforeEach, describe, expect, inject, it } from 'vitest';
 import { credentialsFingerprint } from './credentials.ts';
+import type { Session, SignInAnswer } from './renewal.ts';
 import type { SessionSealer } from './sealed-json.ts';
-import { SessionStore, type SignInAnswer } from './store.ts';
+import { SessionStore } from './store.ts';
 
 const redis = new Redis(inject('redisUrl'));
 const others: Redis[] = [];
@@ -190,6 +191,7 @@ describe('load and renew', () => {
     const stale = await one.store('old');
     await one.renew(stale, prints, async () => failing);
     expect(await elsewhere('w2').load()).toMatchObject({ id: stale.id, data: 'old' });
+    await one.forgetRefusal();
     await one.renew(stale, prints, async () => refusing);
     expect(await elsewhere('w3').load()).toBeNull();
   });
@@ -249,7 +251,7 @@ describe('sign-ins that do not work', () => {
     expect(await store().renew(null, prints, signInWith('good').signIn)).toMatchObject({ kind: 'session' });
   });
 
-  it('shares a failure among those that waited for it, and lets later callers try again', async () => {
+  it('shares a failure among those that waited for it, and has later callers wait', async () => {
     const slow = Promise.withResolvers<SignInAnswer>();
     const begun = Promise.withResolvers<void>();
     const leading = store('w1').renew(null, prints, () => {
@@ -263,13 +265,77 @@ describe('sign-ins that do not work', () => {
     for (const { scripts } of waiters) await expect.poll(() => scripts.run).toBeGreaterThan(1);
     slow.resolve(failing);
     for (const each of [leading, ...waiting]) expect(await each).toEqual(failing);
+    expect(await store('w4').renew(null, prints, never)).toMatchObject({ kind: 'paused' });
+    // A person says that it works again.
+    await store().forgetRefusal();
     expect(await store('w4').renew(null, prints, signInWith('up again').signIn)).toMatchObject({
       kind: 'session',
     });
   });
 
+  it('waits three times longer after each failure in a row, and not at all after a success', async () => {
+    const pauses: number[] = [];
+    for (let tries = 0; tries < 6; tries += 1) {
+      expect(await store().renew(null, prints, async () => failing)).toEqual(failing);
+      const paused = await elsewhere('w2').renew(null, prints, never);
+      assert(paused.kind === 'paused');
+      pauses.push(paused.forMs);
+      await redis.hset(`${root}:session:failure`, 'until', 0);
+    }
+    for (const [index, most] of [5_000, 15_000, 45_000, 135_000, 300_000, 300_000].entries()) {
+      expect(pauses[index]).toBeLessThanOrEqual(most);
+      expect(pauses[index]).toBeGreaterThan(most - 5_000);
+    }
+    const { session } = (await store().renew(null, prints, signInWith('good').signIn)) as {
+      session: Session;
+    };
+    await store().clear(session.id);
+    expect(await store().renew(null, prints, signInWith('again').signIn)).toMatchObject({ kind: 'session' });
+  });
+
+  it('waits as long as the upstream asked for', async () => {
+    await store().renew(null, prints, async () => ({ ...failing, waitMs: 77_000 }));
+    const paused = await elsewhere('w2').renew(null, prints, never);
+    assert(paused.kind === 'paused');
+    expect(paused.forMs).toBeGreaterThan(70_000);
+  });
+
+  it('tries refused credentials again by itself when that is due, then an hour later', async () => {
+    const refusal = `${root}:session:refusal`;
+    const one = store();
+    const dueIn = async () => {
+      expect(await one.refusalIsDue()).toBe(false);
+      const [now] = await redis.time();
+      const minutes = (Number(await redis.hget(refusal, 'until')) / 1_000 - Number(now)) / 60;
+      await redis.hset(refusal, 'until', 0);
+      expect(await one.refusalIsDue()).toBe(true);
+      return Math.round(minutes);
+    };
+    await one.renew(null, prints, async () => refusing);
+    expect(await dueIn()).toBe(15);
+    expect(await one.renew(null, prints, async () => refusing)).toMatchObject({ remembered: false });
+    expect(await dueIn()).toBe(60);
+    expect(await one.renew(null, prints, signInWith('good').signIn)).toMatchObject({ kind: 'session' });
+    expect(await one.refusalIsDue()).toBe(false);
+  });
+
+  it('sends credentials five times in a quarter of an hour, whoever asks', async () => {
+    const stores = Array.from({ length: 4 }, (_, index) => elsewhere(`w${index}`));
+    const taken = await Promise.all([...stores, ...stores].map(({ budget }) => budget.take()));
+    const granted = taken.filter(({ kind }) => kind === 'go');
+    expect(granted).toHaveLength(5);
+    for (const one of taken) if (one.kind === 'wait') expect(one.forMs).toBeLessThanOrEqual(900_000);
+    // One that was never sent is given back.
+    const [first] = granted;
+    assert(first?.kind === 'go');
+    await store().budget.giveBack(first.ticket);
+    expect((await store().budget.take()).kind).toBe('go');
+    expect((await store().budget.take()).kind).toBe('wait');
+  });
+
   it('passes an error of the sign-in on and frees the lock', async () => {
     await expect(store().renew(null, prints, never)).rejects.toThrow('must not sign in');
+    await store().forgetRefusal();
     expect(await store().renew(null, prints, signInWith('fine').signIn)).toMatchObject({ kind: 'session' });
   });
 });

@@ -7,20 +7,22 @@
  * - at most one sign-in runs in the fleet (a leased lock with a fencing number); a holder that died delays the
  *   next one by at most the lease and loses nothing of the session, and one that wakes up after its lease, or
  *   after a person has signed in, changes nothing;
- * - credentials that were refused are not tried again by anyone until they change or a person says so: too
- *   many wrong tries lock accounts;
+ * - too many wrong tries lock accounts: refused credentials are tried again after a quarter of an hour, then hourly,
+ *   unless they change or a person says so; a sign-in that did not work is followed by a growing pause;
  * - only the sealed form of session data ever reaches Redis, and of credentials only a fingerprint.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Outcome } from '../contract/upstream.ts';
 import { unlessAborted } from '../http/abort.ts';
+import type { FailedOutcome } from '../http/outcomes.ts';
 import { PendingSignIn } from './pending-sign-in.ts';
+import type { Renewal, Session, SignInAnswer } from './renewal.ts';
 import {
   claimScript,
   clearScript,
   completeScript,
   failScript,
+  refusalIsDueScript,
   refuseScript,
   rotateScript,
   runScript,
@@ -29,40 +31,8 @@ import {
   storeScript,
 } from './scripts.ts';
 import { openJson, type SessionSealer, sealJson } from './sealed-json.ts';
-
-/** A signed-in session. `data` is what the upstream's client keeps: cookies, tokens. JSON values only. */
-export type Session = {
-  readonly id: string;
-  /** Goes up with each `rotate`; same id = same sign-in. */
-  readonly revision: number;
-  /** Milliseconds since 1970, by the clock of the worker that signed in. */
-  readonly signedInAt: number;
-  readonly data: unknown;
-};
-
-/** An outcome of an attempt that got nowhere. */
-export type FailedOutcome = Exclude<Outcome, { kind: 'done' }>;
-
-/** What one try to sign in came to. `refused`: the credentials are wrong. `failed`: the upstream or network. */
-export type SignInAnswer =
-  | { readonly kind: 'signed-in'; readonly data: unknown }
-  | { readonly kind: 'refused'; readonly code: string; readonly message: string }
-  | { readonly kind: 'failed'; readonly outcome: FailedOutcome };
-
-/**
- * What `renew` came to. `fresh`: the session was signed in during this call, by us or by the one we waited for;
- * else it was there already and may be stale itself. `remembered`: nobody tried now, the same credentials were
- * refused before.
- */
-export type Renewal =
-  | { readonly kind: 'session'; readonly session: Session; readonly fresh: boolean }
-  | {
-      readonly kind: 'refused';
-      readonly code: string;
-      readonly message: string;
-      readonly remembered: boolean;
-    }
-  | { readonly kind: 'failed'; readonly outcome: FailedOutcome };
+import { SignInBudget } from './sign-in-budget.ts';
+import { defaultSignInPace, type SignInPace } from './sign-in-pace.ts';
 
 export type SessionStoreOptions = {
   readonly redis: SessionRedis;
@@ -75,6 +45,8 @@ export type SessionStoreOptions = {
   readonly leaseMs?: number;
   /** How often a waiter looks for the leader's session. Default 100 ms. */
   readonly pollMs?: number;
+  /** How soon sign-ins may follow each other. */
+  readonly pace?: Partial<SignInPace>;
   /** Told when this process has signed in and the session stands. Must not throw. */
   readonly onSignedIn?: () => void;
 };
@@ -83,12 +55,14 @@ type Known = Pick<Session, 'id' | 'revision'>;
 type Flight = { readonly number: string; readonly staleId: string; readonly fingerprint: string };
 
 const noneKnown: Known = { id: '', revision: 0 };
-const failureKeptMs = 60_000;
 
 export class SessionStore {
   /** What lies between two steps of an interactive sign-in. */
   readonly pending: PendingSignIn;
+  /** Must be asked before credentials are sent. */
+  readonly budget: SignInBudget;
   readonly #options: SessionStoreOptions & Required<Pick<SessionStoreOptions, 'leaseMs' | 'pollMs'>>;
+  readonly #pace: SignInPace;
   #cached: Session | null = null;
   /** Sign-ins this process leads or waits for, by what they replace. */
   readonly #flights = new Map<string, Promise<Renewal>>();
@@ -97,6 +71,8 @@ export class SessionStore {
     this.#options = { leaseMs: 15_000, pollMs: 100, ...options };
     const { redis, sealer } = options;
     this.pending = new PendingSignIn({ redis, sealer, key: this.#key() });
+    this.#pace = { ...defaultSignInPace, ...options.pace };
+    this.budget = new SignInBudget({ redis, key: this.#key(':sign-ins'), pace: this.#pace });
   }
 
   /** The fleet's session as this process knows it; asks Redis only while it knows none. */
@@ -154,7 +130,7 @@ export class SessionStore {
   async store(data: unknown): Promise<Session> {
     const session = this.#newSession(data);
     const args = [session.id, this.#seal(data), session.signedInAt];
-    await this.#run(storeScript, ['', ':refusal', ':pending', ':lock'], args);
+    await this.#run(storeScript, ['', ':refusal', ':pending', ':lock', ':failure'], args);
     this.#cached = session;
     return session;
   }
@@ -182,7 +158,12 @@ export class SessionStore {
     return refused !== null && refused !== fingerprint;
   }
 
-  /** Lets refused credentials be tried once more: the account was unlocked, say. */
+  /** True when refused credentials may be tried again by now. */
+  async refusalIsDue(): Promise<boolean> {
+    return (await this.#run(refusalIsDueScript, [':refusal'], [])) === 1;
+  }
+
+  /** Lets refused credentials be tried once more, and at once: the account was unlocked, say. */
   async forgetRefusal(): Promise<void> {
     await forgetRefusal(this.#options);
   }
@@ -210,6 +191,8 @@ export class SessionStore {
         return { kind: 'refused', code: rest[0] ?? '', message: rest[1] ?? '', remembered: true };
       } else if (verdict === 'failed') {
         return { kind: 'failed', outcome: JSON.parse(rest[0] ?? '') as FailedOutcome };
+      } else if (verdict === 'paused') {
+        return { kind: 'paused', forMs: Number(rest[0]) };
       } else if (verdict === 'lead') {
         const flight = { number: rest[0] ?? '', staleId: stale.id, fingerprint };
         const renewal = await this.#lead(flight, signIn);
@@ -233,22 +216,28 @@ export class SessionStore {
       await this.#fail(flight, signInBroke);
       throw error;
     }
-    if (answer.kind === 'failed') return (await this.#fail(flight, answer.outcome)) ? answer : null;
+    if (answer.kind === 'failed') {
+      const { outcome, waitMs } = answer;
+      return (await this.#fail(flight, outcome, waitMs)) ? { kind: 'failed', outcome } : null;
+    }
     if (answer.kind === 'refused') {
-      const args = [flight, fingerprint, answer.code, answer.message, Date.now(), staleId];
+      const { firstRefusalMs, laterRefusalsMs } = this.#pace;
+      const { code, message } = answer;
+      const args = [flight, fingerprint, code, message, Date.now(), staleId, firstRefusalMs, laterRefusalsMs];
       const ours = await this.#run(refuseScript, ['', ':lock', ':refusal'], args);
       return ours === 1 ? { ...answer, remembered: false } : null;
     }
     const session = this.#newSession(answer.data);
     const args = [flight, session.id, this.#seal(session.data), session.signedInAt];
-    if ((await this.#run(completeScript, ['', ':lock', ':refusal'], args)) !== 1) return null;
+    if ((await this.#run(completeScript, ['', ':lock', ':refusal', ':failure'], args)) !== 1) return null;
     this.#cached = session;
     this.#options.onSignedIn?.();
     return { kind: 'session', session, fresh: true };
   }
 
-  async #fail(flight: string, outcome: FailedOutcome): Promise<boolean> {
-    const args = [flight, JSON.stringify(outcome), failureKeptMs];
+  async #fail(flight: string, outcome: FailedOutcome, waitMs?: number): Promise<boolean> {
+    const { firstFailureMs, maxFailureMs } = this.#pace;
+    const args = [flight, JSON.stringify(outcome), firstFailureMs, maxFailureMs, waitMs ?? ''];
     return (await this.#run(failScript, [':lock', ':failure'], args)) === 1;
   }
 
@@ -280,12 +269,12 @@ export class SessionStore {
   }
 }
 
-/** Lets refused credentials be tried once more; for who has no session to keep. `root` as in the store's options. */
+/** As `SessionStore.forgetRefusal`, for who has no session to keep. `root` as in the store's options. */
 export async function forgetRefusal({
   redis,
   root,
 }: Pick<SessionStoreOptions, 'redis' | 'root'>): Promise<void> {
-  await redis.del(`${root}:session:refusal`);
+  await redis.del(`${root}:session:refusal`, `${root}:session:failure`);
 }
 
 const signInBroke: FailedOutcome = {

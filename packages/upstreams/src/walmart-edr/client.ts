@@ -10,10 +10,13 @@ import type { UpstreamSettings } from '../contract/settings.ts';
 import type { AttemptContext, Outcome, UpstreamClient } from '../contract/upstream.ts';
 import { abortCause } from '../http/abort.ts';
 import { createHttp, type Exchange, type Http } from '../http/http.ts';
+import type { SignedOut } from '../http/judge-exchange.ts';
+import type { FailedOutcome } from '../http/outcomes.ts';
 import type { ClientLog, ClientOptions } from '../session/client-options.ts';
 import { credentialsFingerprint } from '../session/credentials.ts';
-import type { Renewal, SessionStore, SignInAnswer } from '../session/store.ts';
-import { classify, type Judgement, judgeFault, type WalmartOperation } from './classify.ts';
+import type { Renewal, SignInAnswer } from '../session/renewal.ts';
+import type { SessionStore } from '../session/store.ts';
+import { classify, type Judgement, judgePortal, type WalmartOperation } from './classify.ts';
 import { walmartEdr } from './definition.ts';
 import {
   challengedCode,
@@ -22,6 +25,7 @@ import {
   invalidInput,
   needsSignIn,
   notVerifiable,
+  outcomes,
   signedInMeanwhile,
   signInCode,
 } from './outcomes.ts';
@@ -60,7 +64,6 @@ export function createWalmartEdrClient(parts: ClientOptions): UpstreamClient {
   };
 }
 
-type Finding = Exclude<Judgement, { kind: 'outcome' }>;
 type Call = {
   readonly operation: WalmartOperation;
   readonly eventId?: string;
@@ -122,14 +125,16 @@ class WalmartEdrCalls {
       if (judged.kind === 'outcome') return judged.outcome;
     }
     // A page for robots is not answered with another request: only a person can go on from there.
-    if (judged.kind === 'challenged') return this.#end(held, judged);
+    if (judged.sign === 'challenge') return this.#end(held, judged);
 
     const renewed = await this.#renew(held, context.signal);
     if (renewed.kind === 'outcome') return renewed.outcome;
     judged = await this.#exchange(call, renewed.held, context);
     if (judged.kind === 'outcome') return judged.outcome;
+    if (judged.sign === 'page')
+      return outcomes.retry('down', { code: 'not_own_answer', status: judged.status });
     // Walmart has just confirmed this session, so it is this request that is not allowed.
-    if (renewed.confirmed && judged.kind === 'signed_out' && judged.status === 403) return forbidden;
+    if (renewed.confirmed && judged.status === 403 && judged.sign === 'certain') return forbidden;
     return this.#end(renewed.held, judged);
   }
 
@@ -141,7 +146,7 @@ class WalmartEdrCalls {
 
   async #exchange(call: Call, held: HeldSession, context: AttemptContext): Promise<Judgement> {
     const nowMs = Date.now();
-    if (isExpired(held.data, nowMs)) return { kind: 'signed_out', status: 401 };
+    if (isExpired(held.data, nowMs)) return { kind: 'signed_out', status: 401, sign: 'certain' };
     const headers: Record<string, string> = {
       ...context.headers,
       ...appHeaders(this.#settings),
@@ -165,11 +170,11 @@ class WalmartEdrCalls {
   }
 
   /** Another sign-in than ours, or ours with cookies that a neighbour's reply renewed; else null. */
-  async #newer(held: HeldSession, { kind }: Finding): Promise<HeldSession | null> {
+  async #newer(held: HeldSession, { sign }: SignedOut): Promise<HeldSession | null> {
     const latest = holdSession(await this.#sessions.refresh());
     if (!latest) return null;
     if (latest.id !== held.id) return latest;
-    return kind === 'signed_out' && latest.revision !== held.revision ? latest : null;
+    return sign !== 'challenge' && latest.revision !== held.revision ? latest : null;
   }
 
   /** Another session than `held`: renewed by us or by a neighbour, or signed in by a person meanwhile. */
@@ -188,6 +193,9 @@ class WalmartEdrCalls {
 
   #found(renewal: Renewal, stale: HeldSession | null): Found {
     if (renewal.kind === 'failed') return { kind: 'outcome', outcome: renewal.outcome };
+    if (renewal.kind === 'paused') {
+      return { kind: 'outcome', outcome: outcomes.rateLimit(renewal.forMs, { code: 'renewal_paused' }) };
+    }
     if (renewal.kind === 'refused') {
       return { kind: 'outcome', outcome: needsSignIn(renewal.code, { session: stale?.id }) };
     }
@@ -207,25 +215,24 @@ class WalmartEdrCalls {
     const exchange = await this.#http.send({ method: 'GET', url, headers, cookies: stale.jar, signal });
     const { loginBaseUrl } = this.#settings;
     const nowMs = Date.now();
-    const judged = judgeFault(exchange, { requestUrl: url, loginBaseUrl, nowMs });
-    if (judged?.kind === 'outcome' && judged.outcome.kind !== 'done' && judged.outcome.kind !== 'reject') {
-      // Nothing was learned about the cookies, and signing in anew costs a person's time: the session stays,
-      // under a new id so that all who waited share this outcome.
-      return { kind: 'signed-in', data: { ...stale.data, renewal: judged.outcome } };
-    }
-    if (judged?.kind === 'challenged') return refusal(challengedCode);
-    const token = judged === null && exchange.kind === 'answer' ? tokenFrom(exchange) : null;
+    const judged = judgePortal(exchange, { requestUrl: url, loginBaseUrl, nowMs });
+    const failure = renewalFailure(judged);
+    // Nothing was learned about the cookies, and signing in anew costs a person's time: the session stays,
+    // under a new id so that all who waited share this outcome.
+    if (failure) return { kind: 'signed-in', data: { ...stale.data, renewal: failure } };
+    if (judged.kind === 'signed_out' && judged.sign === 'challenge') return refusal(challengedCode);
+    const token = judged.kind === 'own' && exchange.kind === 'answer' ? tokenFrom(exchange) : null;
     if (!token || isExpired(token, nowMs)) return refusal(signInCode);
     this.#log.info({}, 'Walmart EDR app token renewed');
-    return { kind: 'signed-in', data: newSessionData(stale.jar, token) };
+    return { kind: 'signed-in', data: newSessionData(stale.jar, token, stale.data.own) };
   }
 
   /** Ends the session for everybody, unless a person has signed in meanwhile. */
-  async #end({ id }: HeldSession, { kind, status }: Finding): Promise<Outcome> {
+  async #end({ id }: HeldSession, { sign, status }: SignedOut): Promise<Outcome> {
     await this.#sessions.clear(id);
     if (await this.#sessions.refresh()) return signedInMeanwhile;
-    this.#log.warn({ finding: kind, status }, 'Walmart EDR session is over: a person must sign in');
-    return needsSignIn(kind === 'challenged' ? challengedCode : signInCode, { session: id, status });
+    this.#log.warn({ sign, status }, 'Walmart EDR session is over: a person must sign in');
+    return needsSignIn(sign === 'challenge' ? challengedCode : signInCode, { session: id, status });
   }
 
   /** One at a time, so that replies which arrive together build on each other's cookies. */
@@ -261,6 +268,16 @@ class WalmartEdrCalls {
     }
     return null;
   }
+}
+
+/** What keeps a renewal from telling anything about the session; null when it told something. */
+function renewalFailure(judged: ReturnType<typeof judgePortal>): FailedOutcome | null {
+  if (judged.kind === 'signed_out') {
+    const { sign, status } = judged;
+    return sign === 'page' ? outcomes.retry('down', { code: 'not_own_answer', status }) : null;
+  }
+  if (judged.kind === 'own' || judged.outcome.kind === 'done') return null;
+  return judged.outcome.kind === 'reject' ? null : judged.outcome;
 }
 
 function refusal(code: string): Extract<SignInAnswer, { kind: 'refused' }> {

@@ -3,9 +3,17 @@
  *
  * Always true: none of them counts as a failure of the upstream, except one that waited for it in vain.
  */
-import type { Failure, Health, Outcome, RequestedHold } from '../contract/upstream.ts';
 
-type Snooze = Failure<'snooze', 'up' | 'unknown'> & { readonly hold: RequestedHold };
+import type { Failure, Health, Outcome } from '../contract/upstream.ts';
+import { type FailedOutcome, outcomesOf } from '../http/outcomes.ts';
+
+/** Walmart EDR's outcomes. */
+export const outcomes = outcomesOf('Walmart EDR', {
+  not_found: 'Walmart EDR knows no such event.',
+  other_event: 'The report is of another event than was asked for.',
+  forbidden: 'Walmart EDR does not allow this request, although the sign-in is valid.',
+  renewal_paused: 'The last renewal of the app token did not work; the next one has to wait.',
+});
 
 /** There is no session, or there is one no longer. */
 export const signInCode = 'sign_in_required';
@@ -21,7 +29,7 @@ const challengedReason =
 export function needsSignIn(
   code: string,
   { session, status }: { readonly session?: string; readonly status?: number },
-): Snooze {
+): FailedOutcome {
   const known = code === challengedCode ? challengedCode : signInCode;
   const reason = known === challengedCode ? challengedReason : signInReason;
   return {
@@ -35,7 +43,7 @@ export function needsSignIn(
 }
 
 /** Our session ended at the moment a person signed in: come back at once, with the new one. */
-export const signedInMeanwhile: Snooze = {
+export const signedInMeanwhile: FailedOutcome = {
   kind: 'snooze',
   health: 'unknown',
   code: 'signed_in_meanwhile',
@@ -44,13 +52,7 @@ export const signedInMeanwhile: Snooze = {
 };
 
 /** A session that was renewed a moment ago is refused for this request alone. */
-export const forbidden: Outcome = {
-  kind: 'reject',
-  health: 'up',
-  code: 'forbidden',
-  message: 'Walmart EDR does not allow this request, although the sign-in is valid.',
-  status: 403,
-};
+export const forbidden: Outcome = outcomes.reject('up', { code: 'forbidden', status: 403 });
 
 /** The call does not fit the definition: stored by another release, perhaps. */
 export const invalidInput: Outcome = {

@@ -5,15 +5,19 @@
  */
 import type { CookieJar } from 'tough-cookie';
 import { z } from 'zod';
+import { boundCookies, cookieNames } from '../http/bound-cookies.ts';
 import { type Answer, cookieState, parseCookies, serializeCookies } from '../http/http.ts';
-import type { FailedOutcome, Session } from '../session/store.ts';
-import { parseJson } from './classify.ts';
+import type { FailedOutcome } from '../http/outcomes.ts';
+import { ownBody } from '../http/own-answer.ts';
+import type { Session } from '../session/renewal.ts';
 import { type AppToken, readTokenCookie, readTokenRecord } from './wire.ts';
 
 const sessionData = z.object({
   cookies: z.string(),
   token: z.string(),
   expiresAt: z.number().nullable(),
+  /** The names of the cookies that the sign-in left. */
+  own: z.array(z.string()).default([]),
   /** Set when the last try to renew the token got nowhere: those who waited for it share the outcome. */
   renewal: z.custom<FailedOutcome>((value) => typeof value === 'object' && value !== null).optional(),
 });
@@ -35,15 +39,21 @@ export function holdSession(session: Session | null): HeldSession | null {
   if (!session || !data.success) return null;
   const { id, revision } = session;
   try {
-    return { id, revision, data: data.data, jar: parseCookies(data.data.cookies) };
+    const jar = parseCookies(data.data.cookies);
+    boundCookies(jar, data.data.own);
+    return { id, revision, data: data.data, jar };
   } catch {
     return null;
   }
 }
 
-/** Makes the data of a session out of what a sign-in or a renewal left. */
-export function newSessionData(jar: CookieJar, { token, expiresAt }: AppToken): SessionData {
-  return { cookies: serializeCookies(jar), token, expiresAt };
+/** Makes the data of a session out of what a sign-in or a renewal left. `own`: as `SessionData`, of a renewed one. */
+export function newSessionData(
+  jar: CookieJar,
+  { token, expiresAt }: AppToken,
+  own: readonly string[] = cookieNames(jar),
+): SessionData {
+  return { cookies: serializeCookies(jar), token, expiresAt, own: [...own] };
 }
 
 /** True when the app token is known to be over: asking would only show what is known already. */
@@ -69,8 +79,8 @@ export function tokenFromCookies(answer: Answer): AppToken | null {
 }
 
 function tokenFromBody(answer: Answer): AppToken | null {
-  const parsed = parseJson(answer.body);
-  return parsed.ok ? readTokenRecord(parsed.value) : null;
+  const own = ownBody(answer);
+  return own && readTokenRecord(own.value);
 }
 
 /**
@@ -83,7 +93,9 @@ export function afterAnswer(held: HeldSession, latest: SessionData, answer: Answ
   const changedCookies = cookieState(held.jar) !== cookieState(before);
   if (!changedCookies && (!token || token.token === latest.token)) return null;
   const { token: current, expiresAt } = token ?? latest;
-  return { cookies: mergeCookies(before, held.jar, latest.cookies), token: current, expiresAt };
+  const jar = parseCookies(mergeCookies(before, held.jar, latest.cookies));
+  boundCookies(jar, latest.own);
+  return { cookies: serializeCookies(jar), token: current, expiresAt, own: latest.own };
 }
 
 type StoredCookies = NonNullable<ReturnType<CookieJar['serializeSync']>>;

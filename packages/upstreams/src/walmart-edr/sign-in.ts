@@ -18,9 +18,10 @@ import {
   parseCookies,
   serializeCookies,
 } from '../http/http.ts';
+import { asksForPassword, ownBody } from '../http/own-answer.ts';
 import { retryAfterMs } from '../http/retry-after.ts';
 import type { SessionStore } from '../session/store.ts';
-import { judgeFault, pageOf } from './classify.ts';
+import { isChallenge, isPage, judgePortal } from './classify.ts';
 import { addresses, appHeaders, visit } from './portal.ts';
 import { isExpired, newSessionData, tokenFrom } from './session.ts';
 import type { AppToken } from './wire.ts';
@@ -48,7 +49,7 @@ export type SignInParts = {
     UpstreamSettings,
     'baseUrl' | 'loginBaseUrl' | 'username' | 'password' | 'mfaCredentialId'
   >;
-  readonly sessions: Pick<SessionStore, 'pending' | 'store'>;
+  readonly sessions: Pick<SessionStore, 'pending' | 'store' | 'budget'>;
   readonly http: Http;
 };
 
@@ -107,9 +108,12 @@ async function logIn(parts: SignInParts, jar: CookieJar, signal: AbortSignal): P
   const { exchange } = await visit(visitor(parts, jar, signal), { url: loginPage });
   // Only its cookies are wanted: whatever else is wrong with it, the login itself will tell.
   if (exchange.kind !== 'answer') return judgeStep(exchange, loginRefusal);
+  const budgeted = await parts.sessions.budget.take();
+  if (budgeted.kind === 'wait') return tooManySignIns(budgeted.forMs);
   const { username, password } = parts.settings;
-  const body = { username, password, language: 'en' };
-  return judgeStep(await post(parts, jar, signal, login, body), loginRefusal);
+  const answer = await post(parts, jar, signal, login, { username, password, language: 'en' });
+  if (answer.kind === 'not_sent') await parts.sessions.budget.giveBack(budgeted.ticket);
+  return judgeStep(answer, loginRefusal);
 }
 
 async function textCode(
@@ -158,10 +162,8 @@ async function openApp(parts: SignInParts, jar: CookieJar, signal: AbortSignal):
 
 function usableToken(exchange: Exchange, { settings }: SignInParts, requestUrl: string): AppToken | null {
   const { loginBaseUrl } = settings;
-  if (exchange.kind !== 'answer' || judgeFault(exchange, { requestUrl, loginBaseUrl, nowMs: Date.now() })) {
-    return null;
-  }
-  return tokenFrom(exchange);
+  const { kind } = judgePortal(exchange, { requestUrl, loginBaseUrl, nowMs: Date.now() });
+  return exchange.kind === 'answer' && kind === 'own' ? tokenFrom(exchange) : null;
 }
 
 function post(
@@ -190,10 +192,11 @@ function judgeStep(exchange: Exchange, refusal: (answer: Answer) => Refused): Re
   const { status } = exchange;
   if (status === 429) return tooManyRequests(retryAfterMs(exchange.headers['retry-after'], Date.now()));
   if (status >= 500 || status === 408 || status === 425) return broken(status);
-  const page = pageOf(exchange);
-  if (page === 'challenge' || (page !== null && (status === 403 || status < 300))) return challenged;
+  if (isChallenge(exchange)) return challenged;
+  if (asksForPassword(exchange)) return refusal(exchange);
+  if (isPage(exchange) && (status === 403 || status < 300)) return challenged;
   if (status < 300) return null;
-  return status < 400 || status === 404 ? broken(status) : refusal(exchange);
+  return status < 400 || status === 404 || !ownBody(exchange) ? broken(status) : refusal(exchange);
 }
 
 function loginRefusal(): Refused {
@@ -244,6 +247,13 @@ function tooSoon(waitMs: number): Refused {
   return refuse(
     'too_soon',
     `A code was asked for a moment ago. Wait ${seconds} s before asking for another.`,
+  );
+}
+
+function tooManySignIns(waitMs: number): Refused {
+  return refuse(
+    'too_many_sign_ins',
+    `There were too many sign-ins in the last 15 minutes; more could lock the account. Try again after ${Math.ceil(waitMs / 60_000)} min.`,
   );
 }
 

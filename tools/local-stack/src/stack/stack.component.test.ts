@@ -86,6 +86,28 @@ describe('a running stack', () => {
     expect(await redis.ping()).toBe('PONG');
   });
 
+  test('a Redis of another installation is refused, before anything runs on it; its own is not, whenever it comes', async () => {
+    const [mine, other] = [newFolder(), newFolder()];
+    for (const folder of [mine, other])
+      onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    const env = { REDIS_URL: stack.redisUrl, REDIS_PREFIX: 'third' };
+    const pids: number[] = [];
+    const again = (dataDir: string) =>
+      start(dataDir, {
+        workers: 0,
+        env,
+        installationDir: dataDir,
+        onProcesses: (all) => void pids.push(...all),
+      });
+    await (await again(mine)).stop();
+    pids.splice(0);
+    await expect(again(other)).rejects.toThrow(
+      /127\.0\.0\.1:\d+ belongs to another installation[\s\S]*REDIS_URL[\s\S]*REDIS_PREFIX/,
+    );
+    expect(pids).toEqual([]);
+    await (await again(mine)).stop();
+  });
+
   test('tells when an app ends unasked, and stops so that nothing is left', async () => {
     process.kill(stack.admin.pid ?? Number.NaN, 'SIGKILL');
     expect(await stack.failed).toContain('admin ended unexpectedly (SIGKILL)');

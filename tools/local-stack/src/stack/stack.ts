@@ -7,16 +7,16 @@
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { Env } from '@recloser/runtime/env/env';
 import { type ChildExit, type ChildHandle, describeExit, startChild } from '../process/child.ts';
 import { freePort } from '../process/free-port.ts';
 import { waitUntilReady } from '../process/wait-until-ready.ts';
+import { claimRedis } from '../redis/claim-redis.ts';
 import { type EmbeddedRedis, startEmbeddedRedis } from '../redis/embedded-redis.ts';
 import { findRedis } from '../redis/find-redis.ts';
 
 /** The four apps. */
 export type AppName = 'simulator' | 'worker' | 'web' | 'admin';
-
-type Env = Readonly<Record<string, string | undefined>>;
 
 /** What to start, and with what. */
 export type StackOptions = {
@@ -26,6 +26,8 @@ export type StackOptions = {
   readonly workers?: number;
   /** Keeps Redis' data and the session key. */
   readonly dataDir: string;
+  /** Keeps this installation's id: a given Redis that carries another one is refused. Absent: any Redis is taken. */
+  readonly installationDir?: string;
   /** 0 or absent: any free one. */
   readonly ports?: { readonly web?: number; readonly admin?: number; readonly simulator?: number };
   /** `inherit` shows the apps' output lines on ours, each with its app's name; `ignore` only keeps them. */
@@ -105,6 +107,7 @@ class StackBuilder {
     };
     const urls = { web: urlOf(port.web), admin: urlOf(port.admin), simulator: urlOf(port.simulator) };
     const redisUrl = await this.#startRedis();
+    await this.#claimRedis(redisUrl);
     this.#env = {
       // Apps start twice as fast from the second time on.
       NODE_COMPILE_CACHE: `${projectDir}.cache/compiled`,
@@ -158,6 +161,18 @@ class StackBuilder {
     const onUnexpectedExit = (reason: string) => this.#fail(`Redis ended unexpectedly. ${reason}`);
     this.#redis = await startEmbeddedRedis({ dataDir: `${dataDir}/redis`, source, say, onUnexpectedExit });
     return this.#redis.url;
+  }
+
+  /** Before anything of ours runs on it. */
+  async #claimRedis(redisUrl: string): Promise<void> {
+    const { env, installationDir, say } = this.#options;
+    if (installationDir === undefined) return;
+    await claimRedis({
+      env: { ...process.env, ...env, REDIS_URL: redisUrl },
+      installationDir,
+      isOurs: this.#redis !== undefined,
+      say,
+    });
   }
 
   async #addWorker(env: Env = {}): Promise<ChildHandle> {

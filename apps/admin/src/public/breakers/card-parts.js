@@ -35,11 +35,11 @@ export function showRows(list, rows, empty) {
   );
 }
 
-/** What a person has to do: sign in, or settle calls in doubt. */
+/** What a person has to do: sign in, settle calls in doubt, or bring a worker that can make what waits. */
 export function showHint(element, upstream) {
-  const { name, signIn, holds, queue } = upstream;
+  const { name, signIn, holds, queue, unmet } = upstream;
   const signOut = signIn === 'text-message' && holds.some((hold) => hold.kind === 'sign-in');
-  rebuild(element, [signOut, queue.inDoubt], () => [
+  rebuild(element, [signOut, queue.inDoubt, unmet], () => [
     signOut
       ? el(
           'p',
@@ -58,6 +58,14 @@ export function showHint(element, upstream) {
           ),
         )
       : null,
+    ...unmet.map(({ words }) =>
+      el(
+        'p',
+        { class: 'notice bad unmet' },
+        el('strong', {}, `No live worker can make ${words}.`),
+        ' They wait.',
+      ),
+    ),
   ]);
 }
 
@@ -174,17 +182,23 @@ export function showAgreement({ summary, list }, { agreement }) {
 export function showWorkers({ summary, list }, { fleet, workers }, nowMs) {
   const aside = fleet.filter((worker) => worker.setAside).length;
   setText(summary, `Workers: ${workers}${aside > 0 ? `, ${aside} set aside` : ''}`);
-  const rows = fleet.map((worker) => [worker.id, say.workerText(worker, nowMs), worker.setAside]);
+  const rows = fleet.map((worker) => [
+    worker.id,
+    say.workerText(worker, nowMs),
+    worker.setAside,
+    say.differsText(worker),
+  ]);
   rebuild(list, rows, () =>
     rows.length === 0
       ? [el('li', { class: 'none' }, 'none alive')]
-      : rows.map(([id, text, isAside]) =>
+      : rows.map(([id, text, isAside, differs]) =>
           el(
             'li',
             {},
             el('strong', {}, id),
             isAside ? el('span', { class: 'tag half' }, 'set aside') : null,
             ` ${text}`,
+            differs === null ? null : el('strong', { class: 'bad differs' }, ` ${differs}`),
           ),
         ),
   );

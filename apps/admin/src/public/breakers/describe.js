@@ -133,6 +133,17 @@ export function workerText(worker, nowMs) {
   return `${worker.active} of ${worker.capacity} running, sees it ${stateWord(worker.state)}, seen ${seen}${errors}`;
 }
 
+/** Where a worker sends calls that the others do not; null when it does as they do. */
+export function differsText({ differs }) {
+  if (differs.length === 0) return null;
+  const where = differs.map(({ variable, host, fleetHost }) =>
+    host === fleetHost
+      ? `${variable} has another path on ${host}`
+      : `${variable} is ${host}, most workers use ${fleetHost}`,
+  );
+  return `Other addresses than most workers: ${where.join('; ')}.`;
+}
+
 /** What a worker saw fail. */
 export function failingText({ worker, failures, lastError, at }, nowMs) {
   const when = at === null ? '' : `, ${ago(at, nowMs)}`;

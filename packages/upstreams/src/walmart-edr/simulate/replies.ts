@@ -22,7 +22,7 @@ export function pageReply(body: string, more: Partial<SimulatedReply> = {}): Sim
 
 /** The page that asks for user and password. */
 export function loginPage(): string {
-  return '<!DOCTYPE html><html><head><title>Retail Link - Login</title></head><body><form id="login"></form></body></html>';
+  return '<!DOCTYPE html><html><head><title>Retail Link - Login</title></head><body><form id="login"><input name="username"><input name="password" type="password"></form></body></html>';
 }
 
 /** The answer to a request without a living session. */
