@@ -1,10 +1,10 @@
--- A worker says that it lives and learns how things stand. ARGV: worker id, its description as JSON.
+-- Stores a worker's heartbeat. ARGV: worker id, its description as JSON.
 local worker = cjson.decode(ARGV[2])
 worker.seenAt = NOW
 redis.call('HSET', WORKERS, ARGV[1], cjson.encode(worker))
 local record = load()
 if record.since == 0 then
-  -- A new record, or one that was deleted: closed since a worker first looked.
+  -- The record is new or was deleted: closed since the first heartbeat.
   record.since = NOW
   save(record)
 end
