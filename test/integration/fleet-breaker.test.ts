@@ -117,7 +117,7 @@ describe('workers of concurrency 1, and a breaker that stays open', () => {
       const paused = await redisMs();
       await queue.pause();
       await untilRight('closed', false);
-      await untilTold('no hold says why', paused);
+      await untilTold('paused without a hold', paused);
 
       await api.faults([down]);
       const ids = await postReads(api, 30);
@@ -126,7 +126,7 @@ describe('workers of concurrency 1, and a breaker that stays open', () => {
       const before = (await api.ledger()).requests.length;
       const resumed = await redisMs();
       await queue.resume();
-      await untilTold('behind the back of a hold', resumed);
+      await untilTold('running despite a hold', resumed);
       await untilRight('open', true);
       // What was fetched meanwhile went back; nothing was sent.
       expect((await api.ledger()).requests.length).toBe(before);

@@ -12,7 +12,6 @@ afterAll(() => redis.quit());
 
 const startMs = 1_000_000;
 
-/** The ticket of an admission that must be there. */
 function ticketOf<T extends { ticket: unknown }>(admission: T | undefined): T['ticket'] {
   if (!admission) throw new Error('no such admission');
   return admission.ticket;
@@ -24,9 +23,9 @@ async function setup({ workers = { a: 10 } }: { workers?: Record<string, number>
   const root = `test-${randomUUID()}:{up}`;
   const fleet = new FleetBreaker({ redis, root, policy, clock: clockLua });
   let nowMs = startMs;
-  // In steps, so that the workers stay alive: silent ones are forgotten after 15 s.
+  // In steps, so that the workers stay alive: they are removed after 15 s without a heartbeat.
   const at = async (ms: number) => {
-    // Redis takes them in the order they are sent.
+    // Redis runs them in the order of sending.
     const sent: Promise<unknown>[] = [];
     do {
       nowMs = Math.min(startMs + ms, nowMs + 10_000);
@@ -68,7 +67,7 @@ async function setup({ workers = { a: 10 } }: { workers?: Record<string, number>
 }
 
 describe('closed', () => {
-  test('opens after the fleet’s failures in a row, whichever workers saw them', async () => {
+  test('opens after consecutive failures of any workers', async () => {
     const { fleet, fail } = await setup({ workers: { a: 1, b: 1 } });
     await fail('a');
     await fail('b');
@@ -93,7 +92,7 @@ describe('closed', () => {
     expect(await fleet.read()).toMatchObject({ state: 'closed', consecutiveFailures: 2 });
   });
 
-  test('a worker that fails alone is set aside; the next failure of another opens', async () => {
+  test('a worker that fails alone is set aside; the next failure of another opens the breaker', async () => {
     const { fleet, fail, trip, admit } = await setup({ workers: { a: 1, b: 1 } });
     await trip('a');
     const reply = await fleet.snapshot();
@@ -104,7 +103,7 @@ describe('closed', () => {
     expect((await fail('b')).breaker.state).toBe('open');
   });
 
-  test('a worker set aside comes back when its time is over and it works', async () => {
+  test('a worker set aside comes back after its time if it works', async () => {
     const { fleet, trip, at } = await setup({ workers: { a: 1, b: 1 } });
     await trip('a');
     expect((await fleet.comeBack('a', true)).aside).toEqual(['a']);
@@ -128,7 +127,7 @@ describe('closed', () => {
 });
 
 describe('open', () => {
-  test('admits nothing, and only one worker wins the trial when it is time', async () => {
+  test('admits nothing, and only one worker wins the trial at the retry time', async () => {
     const { fleet, trip, at, admit } = await setup({ workers: { a: 1, b: 1, c: 1 } });
     await fleet.failed((await admit('b')).ticket, 'x');
     await trip('a');
@@ -143,7 +142,7 @@ describe('open', () => {
     expect(await fleet.read()).toMatchObject({ state: 'half_open', generation: 2, permits: 1 });
   });
 
-  test('stays open twice as long after each failed trial, ten times at the most', async () => {
+  test('stays open twice as long after each failed trial, up to ten times', async () => {
     const { fleet, trip, at, fail, now } = await setup();
     await trip();
     let ms = 0;
@@ -159,7 +158,7 @@ describe('open', () => {
     expect(opened).toEqual([60_000, 120_000, 240_000, 480_000, 600_000, 600_000]);
   });
 
-  test('healthy time makes earlier trips forgotten', async () => {
+  test('healthy time cancels earlier trips', async () => {
     const { fleet, trip, at } = await setup();
     await trip();
     await fleet.closeFull('someone', 'test');
@@ -183,7 +182,7 @@ describe('half-open', () => {
     return all;
   }
 
-  test('one permit, then twice as many for each round of successes, closed when they cover the fleet', async () => {
+  test('permits start at one, double with each round of successes, and close the breaker when they cover the fleet', async () => {
     const { fleet, admit } = await halfOpen({ a: 10, b: 10 });
     const widths: number[] = [];
     while ((await fleet.read()).state === 'half_open') {
@@ -200,7 +199,7 @@ describe('half-open', () => {
     expect(await fleet.read()).toMatchObject({ state: 'closed', generation: 3, permits: null });
   });
 
-  test('a failure cuts the permits in half once per round; then they grow by one', async () => {
+  test('a failure halves the permits once per round; then they grow by one', async () => {
     const { fleet, admit, succeed } = await halfOpen({ a: 100 });
     for (let i = 0; i < 1 + 2 + 4; i += 1) await succeed();
     const inFlight = await Promise.all(Array.from({ length: 8 }, () => admit()));
@@ -212,12 +211,12 @@ describe('half-open', () => {
     expect((await fleet.read()).permits).toBe(5);
   });
 
-  test('a failure at one permit opens again', async () => {
+  test('a failure at one permit opens the breaker again', async () => {
     const { fail } = await halfOpen({ a: 10 });
     expect((await fail()).breaker).toMatchObject({ state: 'open', generation: 3, trips: 2 });
   });
 
-  test('a permit whose holder died comes back with its lease', async () => {
+  test('the permit of a dead holder is free after its lease', async () => {
     const { fleet, admit, at } = await halfOpen({ a: 10 });
     expect((await admit()).admitted).toBe(true);
     expect((await admit()).admitted).toBe(false);
@@ -226,14 +225,14 @@ describe('half-open', () => {
     expect((await fleet.snapshot()).inFlight).toBe(1);
   });
 
-  test('an answer without verdict gives its permit back', async () => {
+  test('an attempt without a verdict returns its permit', async () => {
     const { fleet, admit } = await halfOpen({ a: 10 });
     const one = await admit();
     await fleet.abandon(one.ticket);
     expect((await admit()).admitted).toBe(true);
   });
 
-  test('with no work left it closes after a quiet while', async () => {
+  test('closes after an idle time with no work left', async () => {
     const { fleet, succeed, at } = await halfOpen({ a: 10 });
     await succeed();
     expect((await fleet.idle('a')).breaker.state).toBe('half_open');
@@ -241,7 +240,7 @@ describe('half-open', () => {
     expect((await fleet.idle('a')).breaker).toMatchObject({ state: 'closed', consecutiveFailures: 0 });
   });
 
-  test('with no work at all it closes after the reset time, one failure away from opening', async () => {
+  test('without any call it closes after the reset time, one failure away from opening', async () => {
     const { fleet, at } = await halfOpen({ a: 10 });
     await at(119_999);
     expect((await fleet.idle('a')).breaker.state).toBe('half_open');
@@ -261,7 +260,7 @@ describe('probe', () => {
     return { ...all, generation: breaker.generation };
   }
 
-  test('no call goes while it runs, and the queue stays held', async () => {
+  test('no call is admitted while it runs, and the queue stays held', async () => {
     const { admit, fleet } = await probing();
     expect((await admit()).admitted).toBe(false);
     expect((await fleet.snapshot()).holds).toEqual([
@@ -269,7 +268,7 @@ describe('probe', () => {
     ]);
   });
 
-  test('pass: one permit; fail: open for longer; inconclusive: open, not charged', async () => {
+  test('pass: one permit; fail: open for longer; inconclusive: open, not counted as a trip', async () => {
     const passed = await probing();
     expect((await passed.fleet.endProbe('a', passed.generation, 'pass', '')).breaker).toMatchObject({
       state: 'half_open',
@@ -290,7 +289,7 @@ describe('probe', () => {
     });
   });
 
-  test('a prober that died is replaced when its lease is over, and its late verdict is ignored', async () => {
+  test('a dead prober is replaced after its lease, and its late verdict is ignored', async () => {
     const { fleet, at, generation } = await probing();
     await at(60_000 + 14_999);
     expect((await fleet.beginTrial('b', 15_000, true, null)).won).toBe(false);
@@ -303,7 +302,7 @@ describe('probe', () => {
 });
 
 describe('rolling rate', () => {
-  test('one worker of several is set aside, a second one opens', async () => {
+  test('the first of several workers is set aside, a second one opens the breaker', async () => {
     const { fleet } = await setup({ workers: { a: 1, b: 1 } });
     expect((await fleet.rateTripped('a', 0, '12 of 20 failed', 20_000)).aside).toEqual(['a']);
     expect((await fleet.rateTripped('b', 0, '13 of 20 failed', 20_000)).breaker).toMatchObject({

@@ -1,6 +1,6 @@
 /**
- * The scripts against a model, under random interleavings, clock steps and crashes.
- * The model is written from section 5 of the design, not from the scripts; where they differ, one is wrong.
+ * Compares the scripts with a model, under random interleavings, clock steps and crashes. The model follows
+ * docs/architecture.md ("The breaker"), not the scripts; where they differ, one is wrong.
  */
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
@@ -55,7 +55,7 @@ const live = (m: Model) =>
   [...m.seenAt].filter(([id, at]) => m.now - at <= silenceMs && !m.aside.has(id)).map(([id]) => id);
 const fleetSize = (m: Model) => Math.max(1, live(m).length * capacity);
 
-/** Silent workers are forgotten, and with them that they were set aside. */
+/** Removes workers without a recent heartbeat, and with them whether they were set aside. */
 function forgetSilent(m: Model): void {
   for (const [id, at] of m.seenAt) {
     if (m.now - at > silenceMs) {
@@ -217,14 +217,14 @@ const step = fc.oneof(
   },
 );
 
-/** How a run begins and how healthy the upstream is in it: in percent of answers. */
+/** `upPercent`: percentage of attempts that show the upstream as up. */
 const scene = fc.record({ tripped: fc.boolean(), upPercent: fc.constantFrom(0, 30, 80, 97, 100) });
 
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
 /**
- * One run: every step goes to the scripts and to the model at once. The scripts run in the order they are sent, so
- * nothing is waited for on the way, and `agree` compares all answers in the end.
+ * One run: every step goes to the scripts and to the model. Redis runs the scripts in the order of sending, so no step
+ * waits for its reply. `agree` waits for all comparisons.
  */
 class Run {
   readonly root = `model-${randomUUID()}:{up}`;
@@ -253,7 +253,7 @@ class Run {
   start(tripped: boolean): void {
     this.#sent(setClock(redis, this.root, this.model.now));
     for (const id of workerNames) this.do({ op: 'heartbeat', worker: id });
-    // Writes the record, so that "since" starts now on both sides.
+    // Writes the record, so that `since` is the same on both sides.
     this.#sent(this.fleet.probeNow('test', 'start'));
     if (!tripped) return;
     for (const id of workerNames) {
@@ -343,7 +343,7 @@ class Run {
     }
   }
 
-  /** What stands now must be what the model says. */
+  /** Compares the current state with the model. */
   compare(): void {
     forgetSilent(this.model);
     const expected = wanted(this.model);
@@ -357,7 +357,7 @@ class Run {
 
   #sent<T>(answer: Promise<T>, check: (answer: T) => void = () => {}): void {
     const checked = answer.then(check);
-    // Told of by `agree`; until then it is nobody's rejection.
+    // `agree` rejects with this error. Until then it must not count as unhandled.
     checked.catch(() => {});
     this.#answers.push(checked);
   }
@@ -396,7 +396,7 @@ function wanted(m: Model): ReturnType<typeof seen> {
   };
 }
 
-test('the scripts do what the model does, whatever comes in whatever order', async () => {
+test('the scripts agree with the model under random steps', async () => {
   await fc.assert(
     fc.asyncProperty(
       scene,
@@ -419,7 +419,7 @@ test('the scripts do what the model does, whatever comes in whatever order', asy
   );
 });
 
-test('with a healthy upstream and one live worker every breaker closes without help', async () => {
+test('with a healthy upstream and one live worker every breaker closes by itself', async () => {
   await fc.assert(
     fc.asyncProperty(
       scene,

@@ -1,22 +1,22 @@
 /**
- * The fleet's one breaker per upstream: a record in Redis, moved only by scripts.
- * Always true: this file decides nothing; each method is one script and returns what stands afterwards.
+ * The breaker that the fleet shares, one per upstream: a record in Redis that only scripts change. Each method runs one
+ * script and returns the state afterwards.
  */
 import type { BreakerRecord, FleetReply } from './record.ts';
 import { createScripts, type RedisConnection, type Scripts } from './scripts.ts';
 
 export type FleetPolicy = {
-  /** Consecutive failures of the whole fleet that open the breaker. */
+  /** Consecutive failures across the fleet that open the breaker. */
   readonly failMax: number;
-  /** First open time; doubles with each trip in a row, to ten times this. */
+  /** First open time. Doubles with each consecutive trip, up to ten times. */
   readonly resetMs: number;
-  /** Half-open, no work left: this many successes close at once. Default 10. */
+  /** Successes that close a half-open breaker with no work left. Default 10. */
   readonly successesToClose?: number;
-  /** Half-open, no work left, at least one success: close after this quiet time. Default the smaller of 5 s and resetMs. */
+  /** With one success or more and no work left, half-open closes after this idle time. Default 5 s, at most resetMs. */
   readonly quietMs?: number;
 };
 
-/** What an attempt was admitted under; its answer only counts while these still hold. */
+/** The generation and era of an attempt's admission. Its result counts only while they are current. */
 export type Admitted = {
   readonly callId: string;
   readonly worker: string;
@@ -24,7 +24,7 @@ export type Admitted = {
   readonly era: number;
 };
 
-export type WorkerReport = {
+type WorkerReport = {
   readonly id: string;
   readonly host: string;
   readonly pid: number;
@@ -69,7 +69,7 @@ export class FleetBreaker {
     return this.#scripts.run('leave', worker);
   }
 
-  /** Asks leave for one attempt. A permit that is never answered comes back after `leaseMs`. */
+  /** Requests a permit for one attempt. A permit without a result expires after `leaseMs`. */
   admit(callId: string, worker: string, leaseMs: number): Promise<FleetReply> {
     return this.#scripts.run('admit', callId, worker, leaseMs);
   }
@@ -78,7 +78,7 @@ export class FleetBreaker {
     return this.#scripts.run('success', callId, worker, generation);
   }
 
-  /** @param code what went wrong, e.g. `http_503`; shown as evidence */
+  /** @param code error code, such as `http_503`; kept as evidence */
   failed({ callId, worker, generation, era }: Admitted, code: string): Promise<FleetReply> {
     const { failMax, resetMs } = this.#policy;
     return this.#scripts.run('failure', callId, worker, generation, era, code, failMax, resetMs);
@@ -88,7 +88,7 @@ export class FleetBreaker {
     return this.#scripts.run('abandon', callId, generation);
   }
 
-  /** Tries to become the one who runs the trial; `won` tells. The generation then fences the lease. */
+  /** Tries to win the trial; see `won`. The generation is the fencing token of the lease. */
   beginTrial(
     worker: string,
     leaseMs: number,
@@ -107,7 +107,7 @@ export class FleetBreaker {
     return this.#scripts.run('end-probe', worker, generation, verdict, reason, this.#policy.resetMs);
   }
 
-  /** To be called while half-open and no work is left. */
+  /** Call this while half-open with no work left: it may close the breaker. */
   idle(worker: string): Promise<FleetReply> {
     const { successesToClose = 10, resetMs, quietMs = Math.min(5_000, resetMs), failMax } = this.#policy;
     return this.#scripts.run('idle', worker, successesToClose, quietMs, resetMs, failMax);
@@ -117,7 +117,7 @@ export class FleetBreaker {
     return this.#scripts.run('unlimit', generation);
   }
 
-  /** A worker's own rolling failure rate tripped; opens the breaker unless this worker is alone in that. */
+  /** Reports that a worker's rolling failure rate tripped. Opens the breaker unless only this worker is failing. */
   rateTripped(worker: string, generation: number, text: string, windowMs: number): Promise<FleetReply> {
     return this.#scripts.run('report-rate', worker, generation, text, this.#policy.resetMs, windowMs);
   }
@@ -127,12 +127,12 @@ export class FleetBreaker {
     return this.#scripts.run('set-aside', worker, reason, this.#policy.resetMs);
   }
 
-  /** Until when a worker is set aside. */
+  /** See `asideUntil` in the reply. */
   asideUntil(worker: string): Promise<FleetReply> {
     return this.#scripts.run('aside-until', worker);
   }
 
-  /** A worker that was set aside asks to return; refused before its time (see `aside`). */
+  /** Asks to bring back a worker that was set aside. Refused before `asideUntil`. */
   comeBack(worker: string, works: boolean): Promise<FleetReply> {
     return this.#scripts.run('come-back', worker, works ? 1 : 0, this.#policy.resetMs);
   }
@@ -142,12 +142,12 @@ export class FleetBreaker {
     return this.#scripts.run('steer', 'open', who, reason, untilMs, this.#policy.resetMs);
   }
 
-  /** Operator: try now instead of at the retry time. Closing gently is the same: a trial, then the ramp. */
+  /** Operator: try now instead of at the retry time. Success leads to the ramp, not straight to closed. */
   probeNow(who: string, reason: string): Promise<FleetReply> {
     return this.#scripts.run('steer', 'probe', who, reason, 0, this.#policy.resetMs);
   }
 
-  /** Operator: close at full width, without a trial. */
+  /** Operator: close without a trial and a ramp. */
   closeFull(who: string, reason: string): Promise<FleetReply> {
     return this.#scripts.run('steer', 'close-full', who, reason, 0, this.#policy.resetMs);
   }

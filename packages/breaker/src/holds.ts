@@ -1,21 +1,20 @@
 /**
- * Reasons why an upstream's queue must not run, and the pause that follows from them.
- * Always true: BullMQ's paused flag is derived from the holds; whoever changes a hold applies it, and
- * the reconciler repairs what slipped through.
+ * The holds of an upstream, and the pause of its queue, which is derived from them. Whoever changes a hold applies it.
+ * The reconciler repairs mismatches.
  */
 import type { FleetReply, Hold, HoldKind } from './record.ts';
 import { createScripts, type RedisConnection, type Scripts } from './scripts.ts';
 
-/** So long after the ramp a limit is still taken for ours: one that a slow worker set late is undone. */
+/** For this time after the ramp, the global concurrency still counts as ours: a slow worker may set it late. */
 const lateApplyMs = 30_000;
 
-/** A mismatch younger than this may be somebody's change that is just being applied. */
+/** A younger mismatch may be a change in progress. */
 export const graceMs = 300;
 
-/** What stands after an `apply`, and what was out of step without any change of the holds to explain it. */
-export type Applied = FleetReply & { readonly mended: string | null };
+/** The state after `apply`. `repaired` is a mismatch that no change of the holds explains. */
+type Applied = FleetReply & { readonly repaired: string | null };
 
-/** What is needed of a BullMQ queue. */
+/** The methods used of a BullMQ queue. */
 export type PausableQueue = {
   pause(): Promise<void>;
   resume(): Promise<void>;
@@ -25,21 +24,21 @@ export type PausableQueue = {
   removeGlobalConcurrency(): Promise<unknown>;
 };
 
-export type SettableHoldKind = Exclude<HoldKind, 'breaker'>;
+type SettableHoldKind = Exclude<HoldKind, 'breaker'>;
 
-export type NewHold = {
+type NewHold = {
   readonly kind: SettableHoldKind;
-  /** Who sets it: a person's name, or the part of the system. */
+  /** A person's name, or a part of the system. */
   readonly owner: string;
   readonly reason: string;
-  /** How long it lasts; null or absent: until released. */
+  /** Null or absent: until released. */
   readonly forMs?: number | null;
 };
 
 export class Holds {
   readonly #scripts: Scripts;
   readonly #queue: PausableQueue;
-  /** What this process last saw agree, and since when by `performance.now()`. */
+  /** The last state that the queue agreed with, and since when (`performance.now()`). */
   #agreed: { readonly reply: FleetReply; readonly sinceMs: number } | undefined;
 
   constructor({
@@ -52,59 +51,58 @@ export class Holds {
     this.#queue = queue;
   }
 
-  /** The active holds, the breaker's included. */
+  /** The active holds, including the breaker's. */
   async list(): Promise<readonly Hold[]> {
     return (await this.#scripts.run('read')).holds;
   }
 
-  /** Sets or replaces a hold and pauses the queue. A running rate-limit hold is never shortened. */
+  /** Sets or replaces a hold and pauses the queue. Never shortens a sign-in or rate-limit hold. */
   async set({ kind, owner, reason, forMs }: NewHold): Promise<readonly Hold[]> {
     await this.#scripts.run('hold', kind, owner, reason, forMs == null ? '' : Math.ceil(forMs));
     return await this.#applyAndNote();
   }
 
-  /** Releases one hold and resumes the queue if no other is left. */
+  /** Releases a hold. Resumes the queue if no other hold is left. */
   async release(kind: SettableHoldKind, by: { owner: string; reason: string }): Promise<readonly Hold[]> {
     await this.#scripts.run('release', kind, by.owner, by.reason);
     return await this.#applyAndNote();
   }
 
   /**
-   * Makes the paused flag and the global concurrency agree with what stands; reads again afterwards, so
-   * that two who apply at the same time do not leave the older one's picture.
+   * Sets the paused flag and the global concurrency to match the record and the holds. Reads again afterwards, so that
+   * two concurrent runs do not leave the older state behind.
    */
   async apply(): Promise<Applied> {
     let limited: FleetReply | undefined;
-    let mended: string | null = null;
+    let repaired: string | null = null;
     for (let turn = 0; ; turn += 1) {
       const before = await this.#scripts.run('read');
       if (before.breaker.state === 'half_open') limited = before;
       const flipped = await this.#agree(before, limited);
-      if (turn === 0 && this.#stood(before)) mended = flipped;
+      if (turn === 0 && this.#isSettled(before)) repaired = flipped;
       const after = await this.#scripts.run('read');
-      if (turn < 4 && !sameWish(before, after)) continue;
-      if (!this.#agreed || !sameWish(this.#agreed.reply, after)) {
+      if (turn < 4 && !sameTarget(before, after)) continue;
+      if (!this.#agreed || !sameTarget(this.#agreed.reply, after)) {
         this.#agreed = { reply: after, sinceMs: performance.now() };
       }
-      return { ...after, mended };
+      return { ...after, repaired };
     }
   }
 
-  /** A change of the holds may find that somebody flipped the flag before; the timeline tells of that as well. */
+  /** The paused flag may have been wrong before this change. The timeline records that too. */
   async #applyAndNote(): Promise<readonly Hold[]> {
-    const { holds, mended } = await this.apply();
-    if (mended !== null) await this.noteRepair(mended);
+    const { holds, repaired } = await this.apply();
+    if (repaired !== null) await this.noteRepair(repaired);
     return holds;
   }
 
-  /** Whether nothing has changed for so long that nobody can still be applying a change. */
-  #stood(reply: FleetReply): boolean {
-    if (!this.#agreed || !sameWish(this.#agreed.reply, reply)) return false;
+  /** True if the last change is so old that no process is still applying it. */
+  #isSettled(reply: FleetReply): boolean {
+    if (!this.#agreed || !sameTarget(this.#agreed.reply, reply)) return false;
     return performance.now() - this.#agreed.sinceMs > graceMs;
   }
 
-  /** What is out of step right now; empty when all agrees. */
-  async disagreements(): Promise<readonly string[]> {
+  async mismatches(): Promise<readonly string[]> {
     const [reply, paused, concurrency] = await Promise.all([
       this.#scripts.run('read'),
       this.#queue.isPaused(),
@@ -122,20 +120,20 @@ export class Holds {
     return found;
   }
 
-  /** Records in the timeline that a mismatch was mended. */
+  /** Records a repair in the timeline. */
   async noteRepair(found: string): Promise<void> {
     await this.#scripts.run('note-repair', found);
   }
 
   /**
-   * Returns what was wrong with the paused flag, if anything.
-   * @param limited what stood when this very `apply` last set a limit, so that it can take it back itself
+   * Returns the mismatch of the paused flag, if there was one.
+   * @param limited the state when this `apply` last set a limit, so that it can remove that limit itself
    */
   async #agree(reply: FleetReply, limited: FleetReply | undefined): Promise<string | null> {
     const held = reply.holds.length > 0;
     const paused = await this.#queue.isPaused();
     if (held && !paused) await this.#queue.pause();
-    // The limit must stand before the queue runs again, or everything held would start at once.
+    // Set the limit before the queue resumes, or every held call would start at once.
     const wanted = wantedConcurrency(reply);
     await this.#limit(wanted === undefined && limited ? limited.breaker.operatorConcurrency : wanted);
     if (!held && paused) await this.#queue.resume();
@@ -152,20 +150,19 @@ export class Holds {
   }
 }
 
-/** What is wrong with the paused flag, in words. */
 function wrongFlag({ holds }: FleetReply, paused: boolean): string | null {
-  if (paused && holds.length === 0) return 'the queue was paused and no hold says why';
+  if (paused && holds.length === 0) return 'the queue was paused without a hold';
   if (paused || holds.length === 0) return null;
-  return `the queue ran behind the back of a hold (${holds.map(({ kind }) => kind).join(', ')})`;
+  return `the queue was running despite a hold (${holds.map(({ kind }) => kind).join(', ')})`;
 }
 
-/** The limit that must stand: the permits while half-open, then the operator's own again; undefined: not ours. */
+/** The permits while half-open, then the operator's own limit again. Undefined: not ours to set. */
 function wantedConcurrency({ breaker }: FleetReply): number | null | undefined {
   if (breaker.state === 'half_open') return Math.max(1, breaker.permits ?? 1);
   return breaker.limited ? breaker.operatorConcurrency : undefined;
 }
 
-function sameWish(one: FleetReply, other: FleetReply): boolean {
+function sameTarget(one: FleetReply, other: FleetReply): boolean {
   return (
     one.holds.length > 0 === other.holds.length > 0 &&
     one.breaker.generation === other.breaker.generation &&

@@ -1,30 +1,27 @@
 /**
- * opossum behind a small face: one instance per upstream per worker. It keeps the rolling statistics, trips
- * on a rolling failure rate and limits how many attempts run at once. The only file that imports opossum.
+ * Wraps opossum, one instance per upstream per worker: rolling statistics, a trip on the rolling failure rate, and a
+ * limit of concurrent attempts. It reports its trip and mirrors the fleet breaker's state.
  *
- * Always true: it decides nothing for the fleet. It reports its trip, and mirrors the fleet's state through
- * `open` and `close`; its own half-open state and timer are never used (its reset time is far away), and its
- * timeout is off, because opossum has one timeout per instance and lets a timed-out call run on: each attempt
- * brings its own deadline with abort.
+ * opossum's half-open state, reset timer and timeout are not used. Its timeout is one per instance and aborts nothing,
+ * so each attempt has its own deadline.
  */
-
 import type { Health } from '@recloser/runtime/values/health';
 import CircuitBreaker from 'opossum';
 
 type RollingPolicy = {
-  /** Failure share in percent that trips, e.g. 50. */
+  /** Percentage of failures that trips, such as 50. */
   readonly errorPercent: number;
-  /** Attempts in the window below which it never trips. */
+  /** With fewer attempts in the window it never trips. */
   readonly minimum: number;
   readonly windowMs: number;
 };
 
-export type LocalStats = { readonly fires: number; readonly failures: number; readonly rejects: number };
+type LocalStats = { readonly fires: number; readonly failures: number };
 
-/** opossum's `setTimeout` takes no more than this. */
+/** The longest delay that `setTimeout` accepts. */
 const neverMs = 2 ** 31 - 1;
 
-/** Carries an outcome through opossum as the failure that it counts. */
+/** Carries an outcome through opossum, which counts thrown errors as failures. */
 class UpstreamDown extends Error {
   readonly outcome: { readonly health: Health };
 
@@ -38,11 +35,11 @@ type Attempt = () => Promise<{ readonly health: Health }>;
 
 type Breaker = CircuitBreaker<[Attempt], { readonly health: Health }>;
 
-export type LocalBreakerOptions = {
-  /** Attempts at once; the worker's concurrency. */
+type LocalBreakerOptions = {
+  /** Concurrent attempts: the worker's concurrency. */
   readonly capacity: number;
   readonly rolling: RollingPolicy;
-  /** Called when this worker's own failure rate trips, not when the fleet's state is mirrored. */
+  /** Called when this worker's failure rate trips, not when the fleet's state is mirrored. */
   readonly onTrip: (stats: LocalStats) => void;
 };
 
@@ -56,9 +53,9 @@ export class LocalBreaker {
     this.#breaker = this.#create();
   }
 
-  /** Runs one attempt. Its outcome comes back as a value whatever its health; a thrown error is thrown on. */
+  /** Runs one attempt. Returns its outcome whatever its health. Rejects with what the attempt throws. */
   async run<T extends { readonly health: Health }>(attempt: () => Promise<T>): Promise<T> {
-    // Tripped here and the fleet says go: the fleet is the truth.
+    // The attempt was admitted by the fleet breaker, which overrides a local trip.
     this.#breaker.close();
     try {
       return (await this.#breaker.fire(attempt)) as T;
@@ -68,11 +65,6 @@ export class LocalBreaker {
     }
   }
 
-  get stats(): LocalStats {
-    const { fires, failures, rejects } = this.#breaker.stats;
-    return { fires, failures, rejects };
-  }
-
   /** Mirrors an open fleet breaker. */
   open(): void {
     this.#mirroring = true;
@@ -80,7 +72,7 @@ export class LocalBreaker {
     this.#mirroring = false;
   }
 
-  /** Mirrors a fleet breaker that has closed; the window starts afresh, or old failures would trip it again. */
+  /** Mirrors a closed fleet breaker. Clears the window, or old failures would trip it again. */
   reset(): void {
     this.#breaker.shutdown();
     this.#breaker = this.#create();
@@ -99,13 +91,13 @@ export class LocalBreaker {
       volumeThreshold: rolling.minimum,
       rollingCountTimeout: rolling.windowMs,
       rollingCountBuckets: 10,
-      // Its percentiles cost milliseconds per failure in a full window; latency is kept in our own histogram.
+      // Percentiles cost milliseconds per failure in a full window. Latency has its own histogram.
       rollingPercentilesEnabled: false,
       enableSnapshots: false,
       capacity,
     });
     breaker.on('open', () => {
-      if (!this.#mirroring) onTrip(this.stats);
+      if (!this.#mirroring) onTrip(breaker.stats);
     });
     return breaker;
   }

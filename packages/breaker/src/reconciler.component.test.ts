@@ -7,7 +7,7 @@ import { Reconciler } from './reconciler.ts';
 import { readTransitions } from './upstream-state.ts';
 
 const stops: (() => Promise<unknown>)[] = [];
-/** What the test adds to the time of this process, which otherwise stands still. */
+/** Added to the clock of this process, which otherwise stands still. */
 let passedMs = 0;
 const pass = (ms: number): void => {
   passedMs += ms;
@@ -36,24 +36,24 @@ function setup() {
   return { queue, holds, log, repairs, reconciler: new Reconciler({ holds, log }) };
 }
 
-test('a flag that somebody flipped is told of by whatever mends it, not only by the sweep', async () => {
+test('a flipped flag is reported by any repair, not only by the sweep', async () => {
   const { queue, holds, log, reconciler } = setup();
   await holds.set({ kind: 'operator', owner: 'ann', reason: 'x' });
   await reconciler.apply();
   pass(graceMs + 1);
   await queue.resume();
   await reconciler.apply();
-  expect(log.warn).toHaveBeenCalledWith(expect.anything(), expect.stringContaining('behind the back'));
+  expect(log.warn).toHaveBeenCalledWith(expect.anything(), expect.stringContaining('despite a hold'));
   expect(await queue.isPaused()).toBe(true);
 });
 
-test('also by another change of the holds', async () => {
+test('a change of the holds reports a flag that was flipped before it', async () => {
   const { queue, holds, repairs } = setup();
   await holds.set({ kind: 'sign-in', owner: 'w1', reason: 'x' });
   pass(graceMs + 1);
   await queue.resume();
   await holds.set({ kind: 'operator', owner: 'ann', reason: 'y' });
-  expect(await repairs()).toEqual([expect.stringContaining('behind the back of a hold')]);
+  expect(await repairs()).toEqual([expect.stringContaining('running despite a hold')]);
   pass(graceMs + 1);
   await queue.resume();
   await holds.release('operator', { owner: 'ann', reason: 'z' });
@@ -61,7 +61,7 @@ test('also by another change of the holds', async () => {
   expect(await queue.isPaused()).toBe(true);
 });
 
-test('a flag that differs right after a change is put right without a word: somebody may be applying the change', async () => {
+test('a mismatch right after a change is repaired without a report, because the change may be in progress', async () => {
   const { queue, holds, log, reconciler, repairs } = setup();
   await holds.set({ kind: 'operator', owner: 'ann', reason: 'x' });
   await queue.resume();
@@ -71,7 +71,7 @@ test('a flag that differs right after a change is put right without a word: some
   expect(await repairs()).toEqual([]);
 });
 
-test('a change of the holds is no mismatch', async () => {
+test('a change of the holds is not a mismatch', async () => {
   const { queue, holds, log, reconciler } = setup();
   await reconciler.apply();
   for (let round = 0; round < 5; round += 1) {

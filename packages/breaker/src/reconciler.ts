@@ -1,35 +1,26 @@
 /**
- * Keeps the paused flag and the holds in agreement, whatever happens: a pause that nobody owns is lifted, a
- * resume behind a hold's back is undone. Runs on start, every 5 s (jittered), at every change of the record,
- * and when the next hold runs out.
+ * Keeps the queue's paused flag in line with the holds: lifts a pause without a hold, and undoes a resume despite a
+ * hold. Runs on start, every 5 s (jittered), on every change of the record, and when the next hold expires.
  */
+import type { Log } from '@recloser/runtime/observe/log';
 import { graceMs, type Holds } from './holds.ts';
 import type { FleetReply } from './record.ts';
-
-export type ReconcilerLog = {
-  warn(fields: Record<string, unknown>, message: string): void;
-  info(fields: Record<string, unknown>, message: string): void;
-};
 
 const defaultSweepMs = 5_000;
 
 export class Reconciler {
   readonly #holds: Holds;
-  readonly #log: ReconcilerLog;
+  readonly #log: Log;
   readonly #sweepMs: number;
   #sweepTimer: NodeJS.Timeout | undefined;
   #expiryTimer: NodeJS.Timeout | undefined;
   #running: Promise<void> = Promise.resolve();
   #pending = false;
   #stopped = false;
-  /** What a sweep has told of and the apply after it mends. */
-  #told: readonly string[] = [];
+  /** Mismatches that a sweep has reported and the next `apply` repairs. */
+  #reported: readonly string[] = [];
 
-  constructor({
-    holds,
-    log,
-    sweepMs = defaultSweepMs,
-  }: { holds: Holds; log: ReconcilerLog; sweepMs?: number }) {
+  constructor({ holds, log, sweepMs = defaultSweepMs }: { holds: Holds; log: Log; sweepMs?: number }) {
     this.#holds = holds;
     this.#log = log;
     this.#sweepMs = sweepMs;
@@ -46,7 +37,7 @@ export class Reconciler {
     await this.#running;
   }
 
-  /** Something changed: make it so. Calls that come while one is running are joined into one more. */
+  /** Applies the current holds. Requests during a run are combined into one more run. */
   apply(): Promise<void> {
     if (this.#pending || this.#stopped) return this.#running;
     this.#pending = true;
@@ -55,36 +46,36 @@ export class Reconciler {
       try {
         const applied = await this.#holds.apply();
         this.#watchExpiry(applied);
-        if (applied.mended !== null && !this.#told.includes(applied.mended)) {
-          await this.#tell([applied.mended]);
+        if (applied.repaired !== null && !this.#reported.includes(applied.repaired)) {
+          await this.#report([applied.repaired]);
         }
-        this.#told = [];
+        this.#reported = [];
       } catch (error) {
-        this.#log.warn({ err: error }, 'could not apply the holds; will try again');
+        this.#log.warn({ err: error }, 'could not apply the holds; will retry');
       }
     });
     return this.#running;
   }
 
-  /** Looks for what is out of step, says so, and mends it. */
+  /** Reports and repairs mismatches that outlast the grace period. */
   async sweep(): Promise<void> {
     try {
-      const first = await this.#holds.disagreements();
+      const first = await this.#holds.mismatches();
       if (first.length > 0) {
         await new Promise((resolve) => setTimeout(resolve, graceMs));
-        const still = (await this.#holds.disagreements()).filter((text) => first.includes(text));
-        if (still.length > 0) await this.#tell(still);
-        this.#told = still;
+        const still = (await this.#holds.mismatches()).filter((text) => first.includes(text));
+        if (still.length > 0) await this.#report(still);
+        this.#reported = still;
       }
     } catch (error) {
-      this.#log.warn({ err: error }, 'could not compare the holds with the queue; will try again');
+      this.#log.warn({ err: error }, 'could not compare the holds with the queue; will retry');
     }
     await this.apply();
   }
 
-  async #tell(found: readonly string[]): Promise<void> {
+  async #report(found: readonly string[]): Promise<void> {
     const text = found.join('; ');
-    this.#log.warn({ found }, `put right: ${text}`);
+    this.#log.warn({ found }, `repaired: ${text}`);
     await this.#holds.noteRepair(text);
   }
 

@@ -1,10 +1,10 @@
-/** What the scripts answer, as typed values. Times are milliseconds since 1970 by Redis' clock. */
+/** Typed replies of the scripts. Times are milliseconds since 1970 by Redis' clock. */
 
 export type BreakerState = 'closed' | 'open' | 'half_open';
 
 export type HoldKind = 'breaker' | 'operator' | 'sign-in' | 'rate-limit';
 
-/** A reason why an upstream's queue must not run now. `until` null: until somebody releases it. */
+/** A reason why an upstream's queue must not run. `until` null: until released. */
 export type Hold = {
   readonly kind: HoldKind;
   readonly owner: string;
@@ -16,32 +16,33 @@ export type Hold = {
 export type BreakerRecord = {
   readonly state: BreakerState;
   readonly since: number;
-  /** Goes up at each transition; answers from an older one change nothing. */
+  /** Rises with each transition. Results from an older generation change no state. */
   readonly generation: number;
   readonly retryAt: number | null;
   readonly consecutiveFailures: number;
   readonly reason: string | null;
-  /** How many calls may be in flight while half-open; null in other states. */
+  /** Calls that may be in flight while half-open. Null in other states. */
   readonly permits: number | null;
-  /** How many permits cover the fleet. */
+  /** Number of permits that covers the fleet. */
   readonly permitsTarget: number;
-  /** Trips in a row, for the growing open time. */
+  /** Consecutive trips. The open time grows with them. */
   readonly trips: number;
-  /** While half-open: a worker is running the upstream's probe, calls do not go yet. */
+  /** While half-open: a worker runs the upstream's probe, and no call is sent yet. */
   readonly probing: boolean;
-  /** While half-open: the probe passed, so a failing trial is the call's own. */
+  /** While half-open: the probe passed, so a failed trial is charged to its call. */
   readonly proven: boolean;
   readonly leaseHolder: string | null;
   readonly leaseUntil: number | null;
   readonly successes: number;
-  /** Changes when the permits are cut; see `failure.lua`. */
+  /** Rises when the permits are cut; see `failure.lua`. */
   readonly era: number;
-  /** True while BullMQ's global concurrency is ours, and what the operator had set before (null: none). */
+  /** True while the breaker sets BullMQ's global concurrency. */
   readonly limited: boolean;
+  /** The operator's global concurrency before that. Null: none. */
   readonly operatorConcurrency: number | null;
 };
 
-export type WorkerEvidence = {
+type WorkerEvidence = {
   readonly failures: number;
   readonly lastError: string | null;
   readonly at: number | null;
@@ -53,7 +54,7 @@ export type WorkerView = {
   readonly pid: number;
   readonly startedAt: number;
   readonly seenAt: number;
-  /** Calls it can make at once. */
+  /** Maximum number of concurrent calls. */
   readonly capacity: number;
   readonly active: number;
   /** The breaker as this worker sees it. */
@@ -99,7 +100,7 @@ type Raw = {
 
 type RawWorker = Omit<WorkerView, 'failures' | 'lastError'> & { evidence: Partial<WorkerEvidence> | null };
 
-/** Reads a script's JSON. Lua cannot tell an empty list from an empty object, hence `list`. */
+/** Lua encodes an empty list as an empty object, hence `list`. */
 export function parseReply(json: string): FleetReply {
   const raw = JSON.parse(json) as Raw;
   return {

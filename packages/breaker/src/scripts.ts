@@ -1,6 +1,6 @@
 /**
- * Loads the Lua scripts that move the fleet breaker and runs them on one upstream's keys.
- * Always true: every script gets the same eight keys, all in one hash slot, and reads Redis' own clock.
+ * Loads the Lua scripts of the fleet breaker and runs them on an upstream's keys. Every script gets the same eight
+ * keys, all in one hash slot, and reads Redis' clock.
  */
 import { readFileSync } from 'node:fs';
 import type { Cluster, Redis } from 'ioredis';
@@ -8,7 +8,7 @@ import { type FleetReply, parseReply } from './record.ts';
 
 export type RedisConnection = Redis | Cluster;
 
-/** The scripts by the folder they lie in: one for each step. */
+/** Script names by folder. */
 const scriptFolders = {
   attempt: ['abandon', 'admit', 'failure', 'report-rate', 'success'],
   hold: ['hold', 'note-repair', 'release'],
@@ -17,7 +17,7 @@ const scriptFolders = {
   '.': ['read'],
 } as const;
 
-export type ScriptName = (typeof scriptFolders)[keyof typeof scriptFolders][number];
+type ScriptName = (typeof scriptFolders)[keyof typeof scriptFolders][number];
 
 export type Scripts = { run(name: ScriptName, ...args: (string | number)[]): Promise<FleetReply> };
 
@@ -25,7 +25,7 @@ const lua = (file: string) => readFileSync(new URL(`./lua/${file}.lua`, import.m
 
 const keySuffixes = ['breaker', 'holds', 'permits', 'workers', 'evidence', 'aside', 'transitions', 'adverts'];
 
-/** Which clock a connection's commands were defined with: they are defined once, not at every use. */
+/** The clock that a connection's commands were defined with, so that they are defined once. */
 const definedWith = new WeakMap<RedisConnection, string>();
 
 let clockSource: string | undefined;
@@ -52,7 +52,7 @@ type Command = (...args: (string | number)[]) => Promise<string>;
 /**
  * Binds the scripts to a connection and one upstream.
  * @param root key prefix of the upstream, with its hash tag, e.g. `recloser:{crossmark}`
- * @param clock Lua that defines `now()`; tests pass one that they can set
+ * @param clock Lua code that defines `now()`; tests pass a clock that they control
  */
 export function createScripts(redis: RedisConnection, root: string, clock: string = systemClock()): Scripts {
   const keys = keySuffixes.map((suffix) => `${root}:${suffix}`);

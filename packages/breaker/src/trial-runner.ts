@@ -1,16 +1,17 @@
 /**
- * This worker's part in trials: at the retry time it tries to win the trial, runs the upstream's probe if it
- * won, closes an idle half-open breaker, and asks to come back when it has been set aside.
- * Always true: no process owns the timer. Every worker sets its own from Redis' clock, and a script decides who
- * wins, so a dead winner delays the next trial by no more than its lease.
+ * A worker's part in trials. At the retry time it tries to win the trial and, if it wins, runs the upstream's probe. It
+ * closes an idle half-open breaker, and asks to return after it was set aside.
+ *
+ * Every worker sets a timer from Redis' clock and a script picks the winner. A dead winner delays the next trial by at
+ * most its lease.
  */
+import type { Log } from '@recloser/runtime/observe/log';
 import type { FleetBreaker } from './fleet-breaker.ts';
-import type { ReconcilerLog } from './reconciler.ts';
 import type { FleetReply } from './record.ts';
 
 export type ProbeResult = { readonly verdict: 'pass' | 'fail' | 'inconclusive'; readonly reason: string };
 
-/** Asks the upstream something cheap and safe; must settle when the signal aborts. */
+/** Sends the upstream a cheap read. Must settle when the signal aborts. */
 export type Probe = (signal: AbortSignal) => Promise<ProbeResult>;
 
 type TrialQueue = {
@@ -18,22 +19,21 @@ type TrialQueue = {
   getJobCounts(...types: ('wait' | 'prioritized' | 'active')[]): Promise<Record<string, number>>;
 };
 
-export type TrialRunnerOptions = {
+type TrialRunnerOptions = {
   readonly fleet: FleetBreaker;
   readonly queue: TrialQueue;
   readonly worker: string;
   readonly leaseMs: number;
   readonly probeTimeoutMs: number;
-  /** How often a half-open breaker is looked at for being idle. Default 500 ms. */
+  /** How often a half-open breaker is checked for being idle. Default 500 ms. */
   readonly lookMs?: number;
   readonly probe?: Probe;
-  readonly log: ReconcilerLog;
+  readonly log: Log;
   readonly onReply: (reply: FleetReply) => void;
 };
 
 const defaultLookMs = 500;
-/** The shortest wait before a try. */
-const soonMs = 20;
+const shortestWaitMs = 20;
 
 export class TrialRunner {
   readonly #options: TrialRunnerOptions;
@@ -55,7 +55,7 @@ export class TrialRunner {
     await this.#step;
   }
 
-  /** Sets the next look by what stands now. */
+  /** Schedules the next check according to the current state. */
   watch(reply: FleetReply, aside: boolean): void {
     if (this.#stopped || this.#busy) return;
     clearTimeout(this.#timer);
@@ -63,10 +63,10 @@ export class TrialRunner {
       ? Math.max(this.#lookMs, this.#asideUntilMs - reply.nowMs)
       : nextLookMs(reply, this.#lookMs);
     if (inMs === null) return;
-    // The jitter keeps a fleet from asking in the same instant.
+    // Jitter spreads the requests of a fleet.
     this.#timer = setTimeout(
       () => this.#look(reply, aside),
-      Math.min(inMs + soonMs + Math.random() * 100, 2 ** 31 - 1),
+      Math.min(inMs + shortestWaitMs + Math.random() * 100, 2 ** 31 - 1),
     );
   }
 
@@ -74,7 +74,7 @@ export class TrialRunner {
     this.#busy = true;
     this.#step = this.#act(reply, aside)
       .catch((error) => {
-        this.#options.log.warn({ err: error }, 'a look at the breaker failed; will try again');
+        this.#options.log.warn({ err: error }, 'could not check the breaker; will retry');
         return undefined;
       })
       .then((after) => {
@@ -110,7 +110,7 @@ export class TrialRunner {
 
   async #comeBack(): Promise<FleetReply> {
     const { fleet, worker, probe } = this.#options;
-    // The script refuses before the time is up; asking with "no" first would start it anew, so look first.
+    // Check the time first, so that the probe does not run too early.
     const early = await fleet.asideUntil(worker);
     this.#asideUntilMs = early.asideUntil ?? 0;
     if (early.asideUntil !== null && early.nowMs < early.asideUntil) return early;
@@ -122,7 +122,7 @@ export class TrialRunner {
     try {
       return await probe(AbortSignal.timeout(this.#options.probeTimeoutMs));
     } catch {
-      return { verdict: 'inconclusive', reason: 'the probe itself broke' };
+      return { verdict: 'inconclusive', reason: 'the probe threw an error' };
     }
   }
 
@@ -132,7 +132,7 @@ export class TrialRunner {
   }
 }
 
-/** Milliseconds until this worker should look again; null when there is nothing to look for. */
+/** Milliseconds until the next check. Null if none is needed. */
 function nextLookMs({ breaker, nowMs }: FleetReply, lookMs: number): number | null {
   switch (breaker.state) {
     case 'closed':

@@ -96,7 +96,7 @@ const until = <T>(check: () => T | Promise<T>) => vi.waitFor(check, { timeout: 5
 
 describe('an outage', () => {
   test.each([1, 2])(
-    'opens, pauses, tries with one call at a time, closes and drains by itself (%i workers)',
+    'the breaker opens, pauses the queue, tries one call at a time, closes and drains (%i workers)',
     async (workers) => {
       const { upstream, breaker, queue, post } = await setup({ workers });
       upstream.down = true;
@@ -105,10 +105,10 @@ describe('an outage', () => {
       await until(async () => expect(await queue.isPaused()).toBe(true));
       const atTrip = upstream.requests;
       await until(async () => expect((await breaker.fleet.read()).trips).toBeGreaterThanOrEqual(3));
-      // The requests first: what comes after them can only add to the trips.
+      // Read the requests first: later events can only add trips.
       const { requests } = upstream;
       const { trips } = await breaker.fleet.read();
-      // What had been let through before the trip, and one for each trial.
+      // The attempts in flight at the trip, and one per trial.
       expect(requests - atTrip).toBeLessThanOrEqual(workers * 5 + trips);
       upstream.down = false;
       await until(async () => expect(await queue.getCompletedCount()).toBe(40));
@@ -139,7 +139,7 @@ describe('an outage', () => {
     await until(async () => expect(await breaker.fleet.read()).toMatchObject({ state: 'closed' }));
   });
 
-  test('an operator’s own global concurrency is there again afterwards', async () => {
+  test('an operator’s global concurrency is restored afterwards', async () => {
     const { upstream, breaker, queue, post } = await setup();
     await queue.setGlobalConcurrency(4);
     upstream.down = true;
@@ -152,7 +152,7 @@ describe('an outage', () => {
 });
 
 describe('holds', () => {
-  test('the queue is paused while any hold stands and runs again when the last one goes', async () => {
+  test('the queue is paused while any hold is active and resumes after the last one', async () => {
     const { breaker, queue } = await setup();
     await breaker.holds.set({ kind: 'operator', owner: 'ann', reason: 'release night' });
     await breaker.holds.set({ kind: 'sign-in', owner: 'worker', reason: 'needs a code' });
@@ -180,20 +180,20 @@ describe('holds', () => {
     expect(await breaker.holds.list()).toEqual([]);
   });
 
-  test('a pause that nobody owns is lifted, a resume behind a hold is undone, both are logged', async () => {
+  test('a pause without a hold is lifted, a resume despite a hold is undone, and both are logged', async () => {
     const { breaker, queue, log, redis, root } = await setup();
-    const untilTold = (found: string) =>
+    const untilLogged = (found: string) =>
       until(() => expect(log.warn).toHaveBeenCalledWith(expect.anything(), expect.stringContaining(found)));
-    // A flag that differs right after a change is put right without a word.
+    // A mismatch right after a change is repaired without a report.
     const realNow = performance.now.bind(performance);
     const now = vi.spyOn(performance, 'now').mockImplementation(() => realNow() + graceMs + 1);
     await queue.pause();
-    await untilTold('no hold says why');
+    await untilLogged('paused without a hold');
     await until(async () => expect(await queue.isPaused()).toBe(false));
     await breaker.holds.set({ kind: 'operator', owner: 'ann', reason: 'x' });
     now.mockImplementation(() => realNow() + 2 * (graceMs + 1));
     await queue.resume();
-    await untilTold('behind the back');
+    await untilLogged('running despite a hold');
     await until(async () => expect(await queue.isPaused()).toBe(true));
     now.mockRestore();
     await redis.del(`${root}:holds`);
@@ -214,7 +214,7 @@ describe('holds', () => {
 });
 
 test('in steady state a successful call costs no Redis command of the breaker', async () => {
-  // Long: what the breaker knows does not grow old however slow the machine.
+  // So long that the worker's view stays fresh on a slow machine.
   const { breaker, redis } = await setup({ heartbeatMs: 3_600_000 });
   const commands = vi.spyOn(redis, 'sendCommand');
   const admission = await breaker.admit('call-1');
@@ -226,7 +226,7 @@ test('in steady state a successful call costs no Redis command of the breaker', 
   expect(ours).toEqual([]);
 });
 
-test('of two answers of the same millisecond the one of the older generation changes nothing', async () => {
+test('of two replies of the same millisecond, the one of the older generation changes nothing', async () => {
   const { breaker, redis, root } = await setup({ failMax: 2, heartbeatMs: 3_600_000, clock: clockLua });
   await setClock(redis, root, 1_000_000);
   const admission = await breaker.admit('call-1');

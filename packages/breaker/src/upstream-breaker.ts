@@ -1,9 +1,10 @@
-/** A worker's side of the breaker: permits for attempts, reports of their results, trials and repairs. */
+/** A worker's interface to the breaker. Losing Redis is not an upstream failure: the call waits. */
+import type { Log } from '@recloser/runtime/observe/log';
 import type { Health } from '@recloser/runtime/values/health';
 import { type Admitted, FleetBreaker, type FleetPolicy } from './fleet-breaker.ts';
 import { Holds, type PausableQueue } from './holds.ts';
 import { LocalBreaker } from './local-breaker.ts';
-import { Reconciler, type ReconcilerLog } from './reconciler.ts';
+import { Reconciler } from './reconciler.ts';
 import type { FleetReply } from './record.ts';
 import type { RedisConnection } from './scripts.ts';
 import { type Probe, TrialRunner } from './trial-runner.ts';
@@ -11,7 +12,7 @@ import { type Probe, TrialRunner } from './trial-runner.ts';
 export type Permit = Admitted & {
   /** True while half-open: the attempt is part of a trial or of the ramp. */
   readonly trial: boolean;
-  /** The upstream's probe passed, so a failing trial is charged to its call. */
+  /** The upstream's probe passed, so a failed trial is charged to its call. */
   readonly proven: boolean;
 };
 
@@ -19,26 +20,26 @@ export type Admission =
   | { readonly kind: 'go'; readonly permit: Permit }
   | { readonly kind: 'wait'; readonly reason: string };
 
-/** What an attempt showed. `local`: a fault of this machine, which counts against this worker only. */
+/** The result of an attempt. `local`: a fault of this machine. `failMax` of them in a row set this worker aside. */
 export type Shown = { readonly health: Health; readonly code?: string; readonly local?: boolean };
 
-export type UpstreamQueue = PausableQueue & {
+type UpstreamQueue = PausableQueue & {
   getJobCounts(...types: ('wait' | 'prioritized' | 'active')[]): Promise<Record<string, number>>;
 };
 
 export type UpstreamBreakerOptions = {
-  /** For commands; its commands should fail rather than wait for ever when Redis is gone. */
+  /** For commands, which should fail rather than wait without limit when Redis is unreachable. */
   readonly redis: RedisConnection;
-  /** Its own connection, for pub/sub only. */
+  /** A separate connection for pub/sub. */
   readonly subscriber: RedisConnection;
   readonly root: string;
   readonly queue: UpstreamQueue;
   readonly policy: FleetPolicy & {
-    /** Longest time one attempt may take; leases last this plus 5 s. */
+    /** Timeout of an attempt. The lease of a permit is this plus 5 s. */
     readonly attemptTimeoutMs: number;
-    /** Time limit of the probe; its lease lasts this plus 5 s. Default 10 s. */
+    /** Timeout of the probe. Its lease is this plus 5 s. Default 10 s. */
     readonly probeTimeoutMs?: number;
-    /** Share of failures in percent, of 20 attempts or more within 10 s, above which a worker trips. Default 50. */
+    /** Percentage of failures, of at least 20 attempts within 10 s, above which a worker trips. Default 50. */
     readonly failPercent?: number;
   };
   readonly worker: {
@@ -50,13 +51,13 @@ export type UpstreamBreakerOptions = {
   /** What this worker says of itself to those who read `adverts.ts`; the breaker does not look at it. */
   readonly advert?: object;
   readonly probe?: Probe;
-  readonly log: ReconcilerLog;
-  /** This worker has been set aside (true) or is back (false): it should stop or start fetching. */
+  readonly log: Log;
+  /** The worker was set aside (true: stop fetching) or is back (false: fetch again). */
   readonly onSetAside?: (aside: boolean) => void;
   readonly onChange?: (reply: FleetReply) => void;
   readonly heartbeatMs?: number;
   readonly sweepMs?: number;
-  /** How often a half-open breaker is looked at for being idle. Default 500 ms. */
+  /** How often a half-open breaker is checked for being idle. Default 500 ms. */
   readonly lookMs?: number;
   /** See `createScripts`. */
   readonly clock?: string;
@@ -101,7 +102,7 @@ export class UpstreamBreaker {
       rolling: { ...rolling, errorPercent: failPercent },
       onTrip: ({ fires, failures }) => {
         const text = `${failures} of ${fires} attempts failed within ${rolling.windowMs / 1000} s`;
-        void this.#tell(() =>
+        void this.#send(() =>
           this.fleet.rateTripped(worker.id, this.#view?.breaker.generation ?? 0, text, rolling.windowMs * 2),
         );
       },
@@ -115,22 +116,22 @@ export class UpstreamBreaker {
       lookMs: options.lookMs,
       probe: options.probe,
       log,
-      onReply: (reply) => this.#learn(reply),
+      onReply: (reply) => this.#update(reply),
     });
   }
 
-  /** Says that this worker lives, learns how things stand, and puts the queue right. */
+  /** Registers this worker, reads the current state and applies it to the queue. */
   async start(): Promise<void> {
     const { subscriber } = this.#options;
     subscriber.on('message', this.#onMessage);
     await subscriber.subscribe(this.#channel);
-    await this.#beat();
+    await this.#sendHeartbeat();
     await this.#reconciler.sweep();
     this.#reconciler.start();
     this.#scheduleHeartbeat();
   }
 
-  /** Safe to call twice. Attempts still running may go on to report. */
+  /** Idempotent. Attempts that are still running may report afterwards. */
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
@@ -140,21 +141,21 @@ export class UpstreamBreaker {
     await this.#trials.stop();
     await this.#reconciler.stop();
     this.#local.stop();
-    await this.#tell(() => this.fleet.leave(this.#options.worker.id));
+    await this.#send(() => this.fleet.leave(this.#options.worker.id));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
   }
 
-  /** What this worker knows: from its last heartbeat, script or message. */
+  /** The last state that a script returned to this worker. */
   get view(): FleetReply | undefined {
     return this.#view;
   }
 
   /**
-   * Asks leave for one attempt of a call. While closed without a streak the answer is local.
-   * @param timeoutMs the attempt's own time limit; the lease of a permit is this plus 5 s
+   * Requests a permit for one attempt of a call. Answers without Redis while the breaker is closed without a streak.
+   * @param timeoutMs timeout of the attempt; the lease of a permit is this plus 5 s
    */
   async admit(callId: string, timeoutMs: number = this.#options.policy.attemptTimeoutMs): Promise<Admission> {
     if (this.#aside)
@@ -171,20 +172,20 @@ export class UpstreamBreaker {
     } catch {
       return { kind: 'wait', reason: 'Redis did not answer.' };
     }
-    this.#learn(reply);
+    this.#update(reply);
     if (!reply.admitted) return { kind: 'wait', reason: reply.why };
     const { generation, era, proven } = reply.breaker;
     return { kind: 'go', permit: { callId, worker, generation, era, trial: reply.trial, proven } };
   }
 
-  /** Gives a permit back unused. */
+  /** Returns an unused permit. */
   async abandon(permit: Permit): Promise<void> {
-    if (permit.trial) await this.#tell(() => this.fleet.abandon(permit));
+    if (permit.trial) await this.#send(() => this.fleet.abandon(permit));
   }
 
   /**
-   * Runs an admitted attempt and reports its health before the outcome is handed back, so that a trip is
-   * known everywhere before this worker fetches its next call.
+   * Runs an admitted attempt. Reports its health before returning the outcome, so that the fleet knows of a trip before
+   * this worker fetches its next call.
    */
   async run<T extends Shown>(permit: Permit, attempt: () => Promise<T>): Promise<T> {
     this.#active += 1;
@@ -203,32 +204,31 @@ export class UpstreamBreaker {
   async #report(permit: Permit, { health, code, local = false }: Shown): Promise<void> {
     await this.#countLocal(local, code);
     if (health === 'down') {
-      await this.#tell(() => this.fleet.failed(permit, code ?? 'failed'));
+      await this.#send(() => this.fleet.failed(permit, code ?? 'failed'));
     } else if (health === 'unknown') {
       await this.abandon(permit);
     } else if (permit.trial || (this.#view?.breaker.consecutiveFailures ?? 1) > 0) {
-      await this.#tell(() => this.fleet.succeeded(permit));
+      await this.#send(() => this.fleet.succeeded(permit));
     }
   }
 
-  /** As many faults of this machine in a row as open the breaker set this worker aside, if another one lives. */
   async #countLocal(local: boolean, code = 'local'): Promise<void> {
     this.#localFaults = local ? this.#localFaults + 1 : 0;
     if (this.#localFaults < this.#options.policy.failMax) return;
     this.#localFaults = 0;
-    await this.#tell(() => this.fleet.setAside(this.#options.worker.id, code));
+    await this.#send(() => this.fleet.setAside(this.#options.worker.id, code));
   }
 
-  /** Runs a script and learns from it. Without Redis the report is lost; leases and heartbeats make up for it. */
-  async #tell(script: () => Promise<FleetReply>): Promise<void> {
+  /** Runs a script and keeps its state. Without Redis the report is lost; leases and heartbeats compensate. */
+  async #send(script: () => Promise<FleetReply>): Promise<void> {
     try {
-      this.#learn(await script());
+      this.#update(await script());
     } catch (error) {
       this.#options.log.warn({ err: error }, 'could not report to the fleet breaker');
     }
   }
 
-  #learn(reply: FleetReply): void {
+  #update(reply: FleetReply): void {
     const before = this.#view?.breaker;
     const { breaker } = reply;
     if (this.#view && isOlder(reply, this.#view)) return;
@@ -259,13 +259,13 @@ export class UpstreamBreaker {
 
   readonly #onMessage = (channel: string): void => {
     if (channel !== this.#channel) return;
-    void this.#beat();
+    void this.#sendHeartbeat();
     void this.#reconciler.apply();
   };
 
-  async #beat(): Promise<void> {
+  async #sendHeartbeat(): Promise<void> {
     const breaker = this.#view?.breaker;
-    await this.#tell(() =>
+    await this.#send(() =>
       this.fleet.heartbeat(
         {
           ...this.#options.worker,
@@ -282,19 +282,19 @@ export class UpstreamBreaker {
   #scheduleHeartbeat(): void {
     const inMs = (this.#options.heartbeatMs ?? defaultHeartbeatMs) * (0.9 + Math.random() * 0.2);
     this.#heartbeatTimer = setTimeout(() => {
-      void this.#beat().finally(() => {
+      void this.#sendHeartbeat().finally(() => {
         if (!this.#stopped) this.#scheduleHeartbeat();
       });
     }, inMs);
   }
 }
 
-/** A clock that went back by more than this was set, not overtaken. */
-const overtakenMs = 1_000;
+/** A larger step back means that the clock was set, not that a reply is stale. */
+const staleLimitMs = 1_000;
 
-/** True for an answer that was overtaken by a newer one. Not told by the generation: a deleted record starts at 0. */
+/** True for a stale reply. The generation alone does not tell, because a deleted record starts at 0. */
 function isOlder(reply: FleetReply, than: FleetReply): boolean {
   const ageMs = than.nowMs - reply.nowMs;
   if (ageMs === 0) return reply.breaker.generation < than.breaker.generation;
-  return ageMs > 0 && ageMs < overtakenMs;
+  return ageMs > 0 && ageMs < staleLimitMs;
 }

@@ -1,4 +1,4 @@
-/** Read-only views for those who show breakers: web and admin. */
+/** Read-only views of breakers, for web and admin. */
 import type { BreakerRecord, Hold, WorkerView } from './record.ts';
 import { createScripts, type RedisConnection } from './scripts.ts';
 
@@ -11,7 +11,7 @@ export type UpstreamState = {
   readonly inFlight: number;
 };
 
-/** One thing that happened to a breaker, a hold or a worker. `at` in ms. */
+/** An event of a breaker, a hold or a worker. `at` in ms. */
 export type Transition = {
   readonly id: string;
   readonly at: number;
@@ -22,13 +22,13 @@ export type Transition = {
   readonly reason: string;
   readonly worker: string | null;
   readonly hold: string | null;
-  /** When the breaker opened: until when, in ms; null for everything else. */
+  /** If the breaker opened: its retry time in ms. Otherwise null. */
   readonly retryAt: number | null;
-  /** What the failing workers had seen when the breaker moved; empty for everything else. */
+  /** What the failing workers had seen at a transition of the breaker. Otherwise empty. */
   readonly evidence: readonly Evidence[];
 };
 
-/** What one worker saw of an upstream's trouble since it last worked. `at` in ms: the latest failure. */
+/** Failures that a worker saw since the upstream last worked. `at` in ms: the latest failure. */
 export type Evidence = {
   readonly worker: string;
   readonly failures: number;
@@ -36,7 +36,6 @@ export type Evidence = {
   readonly at: number | null;
 };
 
-/** Breaker, holds and workers of one upstream at one instant. */
 export async function readUpstreamState({
   redis,
   root,
@@ -47,7 +46,7 @@ export async function readUpstreamState({
   return await createScripts(redis, root).run('read');
 }
 
-/** The newest transitions, newest first. */
+/** Returns the latest transitions, newest first. */
 export async function readTransitions({
   redis,
   root,
@@ -77,7 +76,7 @@ export async function readTransitions({
   });
 }
 
-/** The evidence as it stands now, of workers that are gone by now as well. */
+/** Returns the current evidence, including that of workers that have left. */
 export async function readEvidence({
   redis,
   root,
@@ -88,7 +87,7 @@ export async function readEvidence({
   return parseEvidence(Object.entries(await redis.hgetall(`${root}:evidence`)).flat());
 }
 
-/** @param flat worker ids and their JSON in turn, as Redis keeps a hash; Lua writes an empty list as `{}` */
+/** @param flat alternating worker ids and JSON; Lua encodes an empty list as `{}` */
 function parseEvidence(flat: unknown): Evidence[] {
   if (!Array.isArray(flat)) return [];
   const found: Evidence[] = [];

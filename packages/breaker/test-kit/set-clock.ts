@@ -1,7 +1,7 @@
-/** For tests: a clock in Redis that a test sets, in place of the real one. */
+/** A clock in Redis that tests set. */
 import type { RedisConnection } from '../src/scripts.ts';
 
-/** Goes in place of `lua/clock.lua`. */
+/** Replaces `lua/clock.lua`. */
 export const clockLua = `local function now() return tonumber(redis.call('GET', KEYS[1] .. ':clock') or '1000000') end`;
 
 /** Sets the time that the scripts of this upstream see, in ms. */

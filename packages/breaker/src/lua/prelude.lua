@@ -1,6 +1,5 @@
--- Put before every script: the keys, the record, and the few moves that several scripts share.
--- Always true: all keys carry the upstream's hash tag, so a script touches one slot; a transition raises
--- the generation by one, is written to the stream and published.
+-- Precedes every script: the keys, the record, and the functions that scripts share. All keys have the upstream's hash
+-- tag, so a script touches one slot. Each transition raises the generation by one and is added to the stream.
 local BREAKER, HOLDS, PERMITS, WORKERS, EVIDENCE, ASIDE, TRANSITIONS, ADVERTS = unpack(KEYS)
 local CHANNEL = string.gsub(BREAKER, ':breaker$', ':changed')
 local WORKER_SILENCE_MS = 15000
@@ -31,7 +30,7 @@ local function save(record)
   redis.call('HSET', BREAKER, unpack(flat))
 end
 
--- Workers not heard of for a while are forgotten, and with them that they were set aside.
+-- Removes workers without a recent heartbeat, and with them whether they were set aside.
 local function forget_silent_workers()
   local flat = redis.call('HGETALL', WORKERS)
   for i = 1, #flat, 2 do
@@ -44,7 +43,7 @@ local function forget_silent_workers()
 end
 forget_silent_workers()
 
--- The workers that take calls: how many, and how many calls they can make at once.
+-- The workers that take calls: their number and their total concurrency.
 local function fleet()
   local seen = { count = 0, capacity = 0, ids = {} }
   local flat = redis.call('HGETALL', WORKERS)
@@ -59,7 +58,7 @@ local function fleet()
   return seen
 end
 
--- Stored holds that have not run out, plus the breaker's, which is derived so that the two cannot disagree.
+-- Stored holds that have not expired, and the breaker's hold, which is derived from the record so that both agree.
 local function active_holds(record)
   local holds = {}
   local flat = redis.call('HGETALL', HOLDS)
@@ -122,8 +121,8 @@ local function clear_ramp(record)
   record.probing, record.proven, record.leaseHolder, record.leaseUntil = 0, 0, '', 0
 end
 
--- Open time doubles with each trip in a row, to ten times the reset time; one trip is forgotten for each
--- reset time spent closed.
+-- The open time doubles with each consecutive trip, up to ten times the reset time. Each reset time spent closed
+-- cancels one trip.
 local function open(record, reason, worker, resetMs)
   if record.state == 'closed' then
     record.trips = math.max(0, record.trips - math.floor((NOW - record.since) / resetMs))
@@ -144,12 +143,12 @@ local function close(record, reason, worker)
   redis.call('DEL', EVIDENCE)
 end
 
--- Permits whose holder died come back when their lease has run out.
+-- Frees permits whose lease has expired because their holder died.
 local function drop_expired_permits()
   redis.call('ZREMRANGEBYSCORE', PERMITS, '-inf', NOW)
 end
 
--- Half-open goes on with real calls, one at a time to begin with.
+-- Continues half-open with real calls, starting with one permit.
 local function start_ramp(record, proven)
   record.probing, record.leaseHolder, record.leaseUntil = 0, '', 0
   record.proven = proven

@@ -1,4 +1,4 @@
--- The whole picture at one instant. ARGV: none.
+-- Returns breaker, holds and workers. ARGV: none.
 local workers = {}
 local flat = redis.call('HGETALL', WORKERS)
 for i = 1, #flat, 2 do

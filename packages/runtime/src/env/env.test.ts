@@ -9,7 +9,7 @@ const shape = {
 };
 
 describe('parseEnv', () => {
-  test('gives defaults, and an empty variable counts as unset', () => {
+  test('applies defaults, and an empty variable counts as unset', () => {
     expect(parseEnv(shape, { WEB_PORT: '', HOST: '  ', REDIS_URL: undefined, PATH: '/bin' })).toEqual({
       NODE_ENV: 'development',
       REDIS_URL: 'redis://127.0.0.1:6379',
@@ -24,7 +24,7 @@ describe('parseEnv', () => {
     });
   });
 
-  test('refuses an address for traces that is none, and a share above 1', () => {
+  test('refuses an invalid endpoint for traces and a share above 1', () => {
     const env = { OTEL_EXPORTER_OTLP_ENDPOINT: 'collector:4318', OTEL_TRACES_SAMPLER_ARG: '1.5' };
     expect(() => parseEnv(shape, env)).toThrow(/OTLP_ENDPOINT: must be .*\n.*SAMPLER_ARG: must be a number/);
     expect(parseEnv(shape, { OTEL_TRACES_SAMPLER_ARG: '0.25' })).toMatchObject({
@@ -71,7 +71,7 @@ describe('parseEnv', () => {
     );
   });
 
-  test('refuses a prefix that would move the hash tag', () => {
+  test('refuses a prefix with braces, which would replace the hash tag', () => {
     expect(failure(() => parseEnv(envFields, { REDIS_PREFIX: 'a{b}' })).message).toContain('REDIS_PREFIX');
   });
 

@@ -1,23 +1,21 @@
 /**
- * Turns environment variables into one frozen, typed object. Pure: takes the environment as an argument.
- *
- * Always true: an empty variable counts as unset, and no message ever repeats a value (it may be a secret).
+ * Parses environment variables into one frozen, typed object. An empty variable counts as unset. Error messages never
+ * contain a value, because it may be a secret.
  */
 import { z } from 'zod';
 import { parseRedisUrl } from './redis-url.ts';
 
-/** The process cannot run with this configuration. The message names each variable and what to do. */
+/** The configuration is invalid. The message names each bad variable and the fix. */
 export class ConfigError extends Error {
   readonly code = 'config_invalid';
   override readonly name = 'ConfigError';
 }
 
-/** The environment as Node gives it. */
 export type Env = Readonly<Record<string, string | undefined>>;
 
 /**
- * Parses `env` with a zod shape (or any zod type over an object) and freezes the result deeply.
- * Throws {@link ConfigError} that lists every bad variable at once.
+ * Parses `env` with a zod shape, or a zod type over an object. Freezes the result deeply.
+ * Throws {@link ConfigError} with every bad variable.
  */
 export function parseEnv<Shape extends z.ZodRawShape>(
   shape: Shape,
@@ -33,14 +31,14 @@ export function parseEnv(shapeOrType: z.ZodRawShape | z.ZodType, env: Env): unkn
   if (parsed.success) return freezeDeep(parsed.data);
   const lines = parsed.error.issues.map((issue) => `  ${describe(issue, given)}`);
   throw new ConfigError(
-    `The configuration is not valid:\n${[...new Set(lines)].join('\n')}\nEvery variable is explained in .env.example.`,
+    `The configuration is not valid:\n${[...new Set(lines)].join('\n')}\nSee .env.example for a description of every variable.`,
   );
 }
 
 function describe(issue: z.core.$ZodIssue, given: Readonly<Record<string, unknown>>): string {
   const variable = issue.path.length > 0 ? String(issue.path[0]) : '(environment)';
   if (issue.path.length > 0 && !(variable in given) && issue.code !== 'custom')
-    return `${variable}: is required, please set it`;
+    return `${variable}: is required`;
   return `${variable}: ${issue.message}`;
 }
 
@@ -50,7 +48,7 @@ function freezeDeep<T>(value: T): T {
   return Object.freeze(value);
 }
 
-/** A whole number between `min` and `max`, with a default. */
+/** A whole number from `min` to `max`, both included. */
 export function intField(fallback: number, range: { readonly min: number; readonly max: number }) {
   return wholeNumber(range).default(fallback);
 }
@@ -70,7 +68,7 @@ function wholeNumber({ min, max }: { readonly min: number; readonly max: number 
     .refine((value) => value >= min && value <= max, message);
 }
 
-/** A TCP port; 0 asks the system for any free one. */
+/** A TCP port. 0 picks a free port. */
 export function portField(fallback: number) {
   return intField(fallback, { min: 0, max: 65_535 });
 }
@@ -84,22 +82,22 @@ const redisUrlField = z
   })
   .default('redis://127.0.0.1:6379');
 
-/** The variables every process reads; spread them into an app's own shape. */
+/** Variables that every process reads. Spread them into an app's own shape. */
 export const envFields = {
   NODE_ENV: z
     .enum(['development', 'test', 'production'], 'must be development, test or production')
     .default('development'),
   REDIS_URL: redisUrlField,
-  /** PEM files for `rediss://`: the authority behind Redis' certificate, and a certificate of ours if Redis wants one. */
+  /** PEM files for `rediss://`: the CA of Redis' certificate, and a client certificate if Redis requires one. */
   REDIS_CA_FILE: z.string().trim().optional(),
   REDIS_CERT_FILE: z.string().trim().optional(),
   REDIS_KEY_FILE: z.string().trim().optional(),
   REDIS_SENTINEL_PASSWORD: z.string().optional(),
-  /** So many replicas must have a call before it is accepted, and the mark of a write before it is sent; 0: none. */
+  /** Replicas that must acknowledge a call before the API returns 202, and a sending mark before the write. */
   REDIS_WAIT_REPLICAS: intField(0, { min: 0, max: 5 }),
-  /** Whether a replica must have it in memory or on disk. */
+  /** Whether a replica acknowledges once it has the write in memory or once it has it on disk. */
   REDIS_WAIT_FOR: z.enum(['memory', 'disk'], 'must be memory or disk').default('memory'),
-  /** Braces are refused: they would move the hash tag that keeps an upstream's keys in one slot. */
+  /** No braces: they would replace the hash tag that keeps an upstream's keys in one slot. */
   REDIS_PREFIX: z
     .string()
     .trim()
@@ -112,18 +110,18 @@ export const envFields = {
       'must be fatal, error, warn, info, debug, trace or silent',
     )
     .default('info'),
-  /** Where traces are sent to (OTLP over HTTP); unset: nothing is traced. */
+  /** Receiver of traces (OTLP over HTTP). Unset: tracing is off. */
   OTEL_EXPORTER_OTLP_ENDPOINT: z
     .url({ protocol: /^https?$/, error: 'must be an http:// or https:// address' })
     .optional(),
-  /** Read by the exporter itself. */
+  /** The exporter reads this variable itself. */
   OTEL_EXPORTER_OTLP_HEADERS: z.string().optional(),
-  /** Share of the traces begun here that are kept. */
+  /** Share of the traces started here that are kept. */
   OTEL_TRACES_SAMPLER_ARG: z
     .string()
     .regex(/^(0(\.\d+)?|1(\.0+)?)$/, 'must be a number from 0 to 1')
     .transform(Number)
     .default(1),
-  /** Unset: readable lines on a terminal in development, JSON everywhere else. */
+  /** Unset: readable lines on a terminal in development, JSON otherwise. */
   LOG_PRETTY: z.stringbool('must be true or false').optional(),
 };

@@ -1,19 +1,17 @@
 /**
- * Reads the address forms of `REDIS_URL`. Pure; never repeats the address in a message, as it may hold a password.
+ * Parses `REDIS_URL`. Error messages never repeat the address, because it may contain a password.
  *
  *   redis://[user:password@]host[:port][/db]            one server (rediss:// with TLS)
  *   redis-sentinel://[user:password@]host[:port],host…/master-name[/db]
  *   redis-cluster://[user:password@]host[:port],host…   (rediss-sentinel://, rediss-cluster:// with TLS)
  *
- * `redis+sentinel://` and `redis+cluster://`, as other tools write them, mean the same.
+ * `redis+sentinel://` and `redis+cluster://` are accepted as aliases.
  */
 
-/** One `host:port`. */
-export type RedisNode = { readonly host: string; readonly port: number };
+type RedisNode = { readonly host: string; readonly port: number };
 
 type Login = { readonly username?: string; readonly password?: string; readonly tls: boolean };
 
-/** Where Redis is and in which form it is run. */
 export type RedisTarget = Login &
   (
     | { readonly kind: 'single'; readonly node: RedisNode; readonly db: number }
@@ -26,8 +24,7 @@ export type RedisTarget = Login &
     | { readonly kind: 'cluster'; readonly nodes: readonly RedisNode[] }
   );
 
-/** The target, or what is wrong with the address. */
-export type ParsedRedisUrl =
+type ParsedRedisUrl =
   | { readonly ok: true; readonly target: RedisTarget }
   | { readonly ok: false; readonly problem: string };
 
@@ -35,7 +32,6 @@ const expected =
   'must look like redis://host:6379, rediss://…, redis-sentinel://host:26379,host:26379/master or redis-cluster://host:7000,host:7001';
 const pattern = /^(rediss?)([-+](?:sentinel|cluster))?:\/\/(?:([^@/]*)@)?([^/?#@]+)(?:\/([^?#]*))?$/;
 
-/** Parses an address; see the top of this file for the forms. */
 export function parseRedisUrl(url: string): ParsedRedisUrl {
   const match = pattern.exec(url.trim());
   if (!match) return { ok: false, problem: expected };
@@ -56,16 +52,19 @@ function combine(
 ): ParsedRedisUrl {
   if (form === '-cluster') {
     if (path.length > 0)
-      return { ok: false, problem: 'a Redis Cluster has no database number: leave the path out' };
+      return { ok: false, problem: 'a Redis Cluster has no database number: remove the path' };
     return { ok: true, target: { ...login, kind: 'cluster', nodes } };
   }
   const [first = '', second = ''] = path;
   const db = form === '-sentinel' ? second : first;
   if (db !== '' && !/^\d{1,4}$/.test(db))
-    return { ok: false, problem: 'the database at the end must be a number' };
+    return { ok: false, problem: 'the database in the path must be a number' };
   if (form === '-sentinel') {
     if (first === '')
-      return { ok: false, problem: 'name the master: redis-sentinel://host:26379,host:26379/master' };
+      return {
+        ok: false,
+        problem: 'the name of the master is missing: redis-sentinel://host:26379,host:26379/master',
+      };
     return {
       ok: true,
       target: { ...login, kind: 'sentinel', nodes, master: decodeURIComponent(first), db: Number(db) },
@@ -91,6 +90,6 @@ function parseLogin(text: string): { username?: string; password?: string } | un
     const password = colon < 0 ? '' : decodeURIComponent(text.slice(colon + 1));
     return { ...(username && { username }), ...(password && { password }) };
   } catch {
-    return undefined; // a stray % in the password
+    return undefined; // malformed percent-encoding
   }
 }

@@ -26,7 +26,7 @@ describe('createLogger', () => {
     expect(lines()[0]?.time).toMatch(/^\d{4}-\d\d-\d\dT.*Z$/);
   });
 
-  test('removes secrets and personal data by key, however deep and however spelt', () => {
+  test('removes secrets and personal data by key, at any depth and in any spelling', () => {
     const { log, text } = recorded();
     const hidden = {
       password: 'xsecret',
@@ -73,7 +73,7 @@ describe('createLogger', () => {
     expect(lines()).toMatchObject([{ code: 'upstream_timeout', inner: { code: '[removed]' } }]);
   });
 
-  test('removes secrets by shape from messages and strings', () => {
+  test('removes secrets by pattern from messages and strings', () => {
     const { log, text } = recorded();
     log.warn(
       { url: 'redis://user:xsecret@host:6379', list: ['PHPSESSID=xsecret; path=/'] },
@@ -86,7 +86,7 @@ describe('createLogger', () => {
     expect(text()).toContain('host:6379');
   });
 
-  test('an error shows type, message, code, stack and cause, and nothing a library hung onto it', () => {
+  test('an error keeps type, message, code, stack and cause, and nothing that a library added', () => {
     const { log, text, lines } = recorded();
     class RequestError extends Error {
       readonly code = 'ECONNRESET';
@@ -112,7 +112,7 @@ describe('createLogger', () => {
     expect(lines()[3]).toMatchObject({ agent: '[Agent]', map: '[Map]' });
   });
 
-  test('removes a secret from the message an error lends to its line', () => {
+  test('removes a secret from an error message that becomes the message of the line', () => {
     const { log, text } = recorded();
     log.error(new Error('GET https://user:xsecret@host failed'));
     log.error({ err: new Error('PHPSESSID=xsecret') });

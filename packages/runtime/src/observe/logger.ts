@@ -1,28 +1,27 @@
 /**
- * The one way a process logs: JSON lines by pino, made safe by `redact.ts` before they leave.
- *
- * Always true: whatever object, error or format argument is logged, secrets and personal data are removed.
+ * Creates the logger of a process, which writes JSON lines with pino. `redact.ts` removes secrets and personal data
+ * from every object, error and format argument.
  */
 import { createRequire } from 'node:module';
 import { pino } from 'pino';
 import { redact, redactObject, redactText } from './redact.ts';
 
-/** A pino logger. Packages that must not depend on pino take the few methods they use. */
+/** A pino logger. Packages take a `Log` instead, so that they do not depend on pino. */
 export type Logger = pino.Logger;
 
-/** How to log. `name` is the process (`web`); `level` is pino's. */
-export type LoggerOptions = {
+/** `name` is the process, such as `web`. `level` is a pino level. */
+type LoggerOptions = {
   readonly name: string;
   readonly level: string;
-  /** Readable coloured lines instead of JSON. Unset: only in development and on a terminal. */
+  /** Readable, coloured lines instead of JSON. Default: only in development on a terminal. */
   readonly pretty?: boolean;
-  /** `NODE_ENV`; decides about `pretty` when that is unset. */
+  /** `NODE_ENV`, for the default of `pretty`. */
   readonly environment?: string;
-  /** Where lines go; standard output unless given (tests). */
+  /** Default: standard output. */
   readonly destination?: pino.DestinationStream;
 };
 
-/** Makes the process's logger. Children (`log.child`) are redacted too. */
+/** Children (`log.child`) are redacted too. */
 export function createLogger(options: LoggerOptions): Logger {
   const pretty = options.pretty ?? (options.environment === 'development' && process.stdout.isTTY === true);
   const destination = options.destination ?? (pretty ? prettyStream() : standardOutput());
@@ -30,7 +29,7 @@ export function createLogger(options: LoggerOptions): Logger {
     name: options.name,
     level: options.level,
     timestamp: pino.stdTimeFunctions.isoTime,
-    // pino has put an error under `err` by now; `formatters.log` has already made it safe.
+    // Replaces pino's own serializer. `formatters.log` runs first and has already redacted the error.
     serializers: { err: redact },
     formatters: {
       level: (label) => ({ level: label }),
@@ -48,7 +47,7 @@ export function createLogger(options: LoggerOptions): Logger {
     },
   };
   const log = pino(settings, destination);
-  // pino offers no hook for a child's own bindings; children inherit this `child`.
+  // pino has no hook for a child's bindings. Children inherit this method.
   const child = log.child;
   log.child = function (this: Logger, bindings: pino.Bindings, childOptions?: object) {
     return child.call(this, redactObject(bindings), childOptions);
@@ -56,7 +55,7 @@ export function createLogger(options: LoggerOptions): Logger {
   return log;
 }
 
-/** Inside pino, after our hook, an error's message becomes the line's: this is that message. */
+/** After our hook, pino uses an error's message as the message of the line. Returns that message. */
 function borrowedMessage(first: unknown): string | undefined {
   if (first instanceof Error) return first.message;
   if (typeof first !== 'object' || first === null || 'msg' in first) return undefined;
@@ -64,14 +63,14 @@ function borrowedMessage(first: unknown): string | undefined {
 }
 
 /**
- * Written at once: what pino would take instead gathers lines and writes them out at the end, and there it waits for
- * ever when nobody reads them any more, so that SIGTERM would not end the process.
+ * Synchronous, because pino's buffered output flushes at exit. If the reader of the pipe is gone, that flush never
+ * returns, and SIGTERM would not end the process.
  */
 function standardOutput(): pino.DestinationStream {
   return pino.destination({ dest: 1, sync: true });
 }
 
-/** Loaded only when wanted: production does not pay for it. Synchronous, so nothing is lost on exit. */
+/** Loaded on demand, so that production does not pay for it. Synchronous, so that no line is lost at exit. */
 function prettyStream(): pino.DestinationStream {
   const pretty = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty');
   return pretty({

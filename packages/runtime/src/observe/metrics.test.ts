@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { createMetrics } from './metrics.ts';
 
-test('every metric has our prefix and names the app', async () => {
+test('every metric has the prefix and the label app', async () => {
   const metrics = createMetrics('web');
   metrics
     .counter({ name: 'calls_accepted_total', help: 'Calls kept.', labels: ['upstream'] })
@@ -21,7 +21,7 @@ test('every metric has our prefix and names the app', async () => {
   ).toBe(true);
 });
 
-test('two registries of one process do not meet', async () => {
+test('two registries of one process are independent', async () => {
   const [first, second] = [createMetrics('a'), createMetrics('b')];
   first.counter({ name: 'x_total', help: 'x' }).inc();
   expect(await second.text()).not.toContain('x_total');

@@ -1,13 +1,12 @@
 /**
- * One Prometheus registry per process, with Node's own metrics in it. All names begin with `recloser_`.
- *
- * Always true: labels are few and bounded (upstream, operation, outcome); never ids, never anything personal.
+ * One Prometheus registry per process, with Node's default metrics. All names start with `recloser_`. Labels are few
+ * and bounded (upstream, operation, outcome); never ids or personal data.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 const prefix = 'recloser_';
 
-/** Gauges that prom-client calls `_total` as if they were counters: promtool refuses them, nobody has missed them. */
+/** Gauges that prom-client names like counters (`_total`). promtool rejects them. */
 const misnamed = [
   'nodejs_active_handles_total',
   'nodejs_active_requests_total',
@@ -21,25 +20,24 @@ type MetricOptions<Label extends string> = {
   readonly labels?: readonly Label[];
 };
 
-/** The registry and makers of metrics in it. */
 export type Metrics = {
   readonly registry: Registry;
   /** Content type of {@link Metrics.text}. */
   readonly contentType: string;
-  /** What `GET /metrics` answers. */
+  /** The body of `GET /metrics`. */
   text(): Promise<string>;
   counter<Label extends string = never>(options: MetricOptions<Label>): Counter<Label>;
-  /** `collect` is called at each scrape, to set the gauge then. */
+  /** `collect` runs at each scrape and sets the gauge. */
   gauge<Label extends string = never>(
     options: MetricOptions<Label> & { readonly collect?: (gauge: Gauge<Label>) => void | Promise<void> },
   ): Gauge<Label>;
-  /** Buckets in the unit the name says, seconds by convention. */
+  /** Buckets use the unit in the name, by convention seconds. */
   histogram<Label extends string = never>(
     options: MetricOptions<Label> & { readonly buckets: readonly number[] },
   ): Histogram<Label>;
 };
 
-/** A fresh registry whose every metric carries the label `app`. */
+/** Creates a registry in which every metric has the label `app`. */
 export function createMetrics(app: string): Metrics {
   const registry = new Registry();
   registry.setDefaultLabels({ app });

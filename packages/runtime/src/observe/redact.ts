@@ -1,16 +1,16 @@
 /**
- * Makes any value safe to log: secrets and personal data are removed by key and by shape.
+ * Makes any value safe to log. Removes secrets and personal data by key and by pattern.
  *
- * Always true: only plain objects, arrays, dates and errors are opened; anything else (sockets, requests, clients)
- * becomes its class name, because such objects carry options, headers and bodies. An error keeps its type, message,
- * code and stack only, never what a library hung onto it (got errors carry the whole request).
+ * Copies only plain objects, arrays, dates and errors. Other objects (sockets, requests, clients) become their class
+ * name, because they hold options, headers and bodies. Errors lose properties that libraries add: a got error holds
+ * the whole request.
  */
 
 const maxDepth = 8;
 const maxEntries = 100;
 const removed = '[removed]';
 
-/** Keys compared in lower case without punctuation, so `set-cookie`, `setCookie` and `Set-Cookie` are one. */
+/** Compared in lower case without punctuation, so that `set-cookie`, `setCookie` and `Set-Cookie` match. */
 const secretKeys = new Set(
   [
     'password passwd pwd secret apikey apikeys sessionkey privatekey authorization proxyauthorization cookie cookies',
@@ -24,23 +24,22 @@ const secretKeys = new Set(
     .split(' '),
 );
 
-const shapes: readonly (readonly [RegExp, string])[] = [
+const patterns: readonly (readonly [RegExp, string])[] = [
   [/\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?/g, removed], // JSON web tokens
   [/\b(Bearer|Basic)\s+[\w.~+/=-]+/gi, `$1 ${removed}`],
-  [/(:\/\/)[^/\s@]+@/g, `$1${removed}@`], // user:password@ in an address
+  [/(:\/\/)[^/\s@]+@/g, `$1${removed}@`], // user:password@ in a URL
   [/\b(PHPSESSID|auth-token|_auth|_refreshAuth|mfaToken|PA\.[\w.]+|RL\w+)=[^;\s"',]+/g, `$1=${removed}`],
   [/([?&](?:X-Amz-[\w-]+|signature|sig|token|password|code)=)[^&\s"']+/gi, `$1${removed}`],
 ];
 const suspicious = /eyJ|bearer|basic|@|=/i;
 
-/** Removes secrets that can be told by their shape from free text. */
+/** Removes secrets that match a known pattern from free text. */
 export function redactText(text: string): string {
   if (!suspicious.test(text)) return text;
-  return shapes.reduce((result, [pattern, replacement]) => result.replace(pattern, replacement), text);
+  return patterns.reduce((result, [pattern, replacement]) => result.replace(pattern, replacement), text);
 }
 
-/** What of an error may be logged. */
-export type SafeError = {
+type SafeError = {
   readonly type: string;
   readonly message: string;
   readonly code?: string | number;
@@ -48,8 +47,8 @@ export type SafeError = {
   readonly cause?: SafeError;
 };
 
-/** Type, message, code and stack of an error, and of its causes, three deep. */
-export function safeError(error: Error, depth = 0): SafeError {
+/** Keeps up to three causes. */
+function safeError(error: Error, depth = 0): SafeError {
   const code = (error as { code?: unknown }).code;
   return {
     type: error.constructor?.name || error.name,
@@ -60,7 +59,7 @@ export function safeError(error: Error, depth = 0): SafeError {
   };
 }
 
-/** A copy of `value` that is safe to log. Never throws, never changes what it was given. */
+/** Returns a copy of `value` that is safe to log. Never throws. */
 export function redact(value: unknown, depth = 0): unknown {
   if (typeof value === 'string') return redactText(value);
   if (typeof value === 'bigint') return value.toString();
@@ -81,7 +80,7 @@ function redactList(list: readonly unknown[], depth: number): unknown[] {
   return list.length > maxEntries ? [...shown, `[${list.length - maxEntries} more]`] : shown;
 }
 
-/** {@link redact} for an object known to be plain; secret keys keep their name and lose their value. */
+/** {@link redact} for a plain object. Secret keys stay, without their values. */
 export function redactObject(object: Record<string, unknown>, depth = 0): Record<string, unknown> {
   const result: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(object).slice(0, maxEntries)) {
@@ -93,7 +92,7 @@ export function redactObject(object: Record<string, unknown>, depth = 0): Record
 function isSecret(key: string, value: unknown): boolean {
   if (value === undefined || value === null || typeof value === 'boolean') return false;
   const plain = key.toLowerCase().replace(/[^a-z0-9]/g, '');
-  // `code` is both our stable error code (a word: keep) and a text-message code (digits: remove).
+  // `code` is either a stable error code (a word: keep) or a code from a text message (digits: remove).
   if (plain === 'code') return !(typeof value === 'string' && /^[A-Za-z][\w.-]*$/.test(value));
   return secretKeys.has(plain);
 }

@@ -1,4 +1,4 @@
-/** The parts of a W3C `traceparent` header; null when it is not one (https://www.w3.org/TR/trace-context/, 3.2). */
+/** Parses a W3C `traceparent` header (https://www.w3.org/TR/trace-context/, 3.2). Returns null if it is invalid. */
 export function parseTraceparent(
   header: string | undefined,
 ): { readonly traceId: string; readonly spanId: string; readonly flags: number } | null {

@@ -1,9 +1,9 @@
 /**
- * Traces through OpenTelemetry's SDK to an OTLP receiver, as protobuf over HTTP. Loaded by `tracing.ts` when an endpoint
- * is configured; headers, certificates and time limits of the export are the exporter's own standard variables.
+ * Sends traces to an OTLP receiver with OpenTelemetry's SDK, as protobuf over HTTP. The exporter reads its standard
+ * variables for headers, certificates and timeouts.
  *
- * Always true: nothing global is set and no context is kept in the background: what a span belongs to is said when it
- * begins. A receiver that is away costs spans, never a call.
+ * There is no ambient context: each span names its parent when it starts. If the receiver is unreachable, spans are
+ * lost and calls continue.
  */
 import {
   type Attributes,
@@ -33,7 +33,7 @@ import type { Span, SpanAttributes, SpanOptions, TraceHeaders, Tracing } from '.
 
 const delayMs = 1_000;
 const stopMs = 3_000;
-const sayAgainMs = 60_000;
+const warnIntervalMs = 60_000;
 
 const kinds = {
   server: SpanKind.SERVER,
@@ -42,7 +42,7 @@ const kinds = {
   client: SpanKind.CLIENT,
 } as const;
 
-/** `ratio`: share of the traces begun here that are kept; one that came in is kept if its sender keeps it. */
+/** `ratio`: share of the traces started here that are kept. An incoming trace follows its sender's decision. */
 export function createTracing(options: {
   readonly endpoint: string;
   readonly ratio: number;
@@ -50,7 +50,7 @@ export function createTracing(options: {
   readonly log: Logger;
 }): Tracing {
   const { endpoint, ratio, service, log } = options;
-  reportTrouble(log);
+  logProblems(log);
   const exporter = new OTLPTraceExporter({ url: `${endpoint.replace(/\/+$/, '')}/v1/traces` });
   const provider = new TracerProvider({
     resource: resourceFromAttributes({ 'service.name': service, 'service.namespace': 'recloser' }),
@@ -120,13 +120,13 @@ function defined(attributes: SpanAttributes): Attributes {
   return Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== undefined));
 }
 
-/** The SDK tells of its trouble through one logger per process; a receiver that is away would fill the log. */
-function reportTrouble(log: Logger): void {
-  let saidAt = Number.NEGATIVE_INFINITY;
+/** Logs the SDK's problems. Rate-limited, because an unreachable receiver would fill the log. */
+function logProblems(log: Logger): void {
+  let warnedAt = Number.NEGATIVE_INFINITY;
   const warn = (problem: string): void => {
-    if (performance.now() - saidAt < sayAgainMs) return;
-    saidAt = performance.now();
-    log.warn({ problem }, 'traces cannot be sent');
+    if (performance.now() - warnedAt < warnIntervalMs) return;
+    warnedAt = performance.now();
+    log.warn({ problem }, 'cannot send traces');
   };
   const silent = (): void => {};
   const suppressOverrideMessage = true;

@@ -15,7 +15,7 @@ const log = createLogger({
 });
 
 describe('without an endpoint', () => {
-  test('headers go on as they came, and nothing is said', async () => {
+  test('headers are passed on unchanged', async () => {
     const tracing = await startTracing({ OTEL_TRACES_SAMPLER_ARG: 1 }, { service: 'test', log });
     expect(tracing).toBe(noTracing);
     const span = tracing.span({ name: 'a', kind: 'server', parent });
@@ -24,7 +24,7 @@ describe('without an endpoint', () => {
     expect(tracing.span({ name: 'a', kind: 'server' }).headers).toBeUndefined();
   });
 
-  test('nothing of OpenTelemetry is loaded', () => {
+  test('OpenTelemetry is not loaded', () => {
     const script = `
       import { registerHooks } from 'node:module';
       const loaded = [];
@@ -39,10 +39,10 @@ describe('without an endpoint', () => {
   });
 });
 
-describe('with an endpoint that nobody answers at', () => {
+describe('with an unreachable endpoint', () => {
   const tracing = createTracing({ endpoint: 'http://127.0.0.1:9', ratio: 0, service: 'test', log });
 
-  test('a span is under what it was given, whoever began that', () => {
+  test('a span is a child of the given parent', () => {
     const span = tracing.span({ name: 'a', kind: 'server', parent });
     expect(span.ids.trace_id).toBe('4bf92f3577b34da6a3ce929d0e0e4736');
     expect(span.headers).toEqual({
@@ -54,14 +54,14 @@ describe('with an endpoint that nobody answers at', () => {
   });
 
   test.each(['', 'nonsense', `ff${traceparent.slice(2)}`, traceparent.replace(/4bf9.*36/, '0'.repeat(32))])(
-    'a context that is none (%s) is left out, and the share of kept traces counts',
+    'an invalid context (%s) is ignored, and the sampling ratio applies',
     (broken) => {
       const { headers } = tracing.span({ name: 'a', kind: 'server', parent: { traceparent: broken } });
       expect(headers?.traceparent).toMatch(/^00-(?!4bf9|0{8})[0-9a-f]{32}-[0-9a-f]{16}-00$/);
     },
   );
 
-  test('stopping ends after 3 s, also when it is asked twice', async () => {
+  test('stop ends within 3 s, also when called twice', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     onTestFinished(() => void vi.useRealTimers());
     const stops = Promise.all([tracing.stop(), tracing.stop()]);

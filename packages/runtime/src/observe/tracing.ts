@@ -1,52 +1,50 @@
 /**
- * Traces, in the few words that the apps need. A context travels as W3C headers, also through Redis, because a call is
- * made long after its request has been answered.
+ * The tracing interface of the apps. The context travels as W3C headers, also through Redis, because a call is made
+ * long after its request was answered.
  *
- * Always true: without an endpoint nothing is traced, nothing of OpenTelemetry is loaded, and the headers that came in
- * go out as they were; what is set on a span is names, numbers and ids, never input, paths, hosts of others or people.
+ * Span attributes are names, numbers and ids; never input, paths, foreign hosts or personal data.
  */
 
-/** `traceparent` and perhaps `tracestate`. */
+/** `traceparent` and, if present, `tracestate`. */
 export type TraceHeaders = Readonly<Record<string, string>>;
 
 export type SpanAttributes = Readonly<Record<string, string | number | boolean | undefined>>;
 
-/** What is being done now, from its start until `end`. */
 export type Span = {
-  /** To be handed on, so that what comes of it is found under this span. */
+  /** Pass these on to make later spans children of this one. */
   readonly headers: TraceHeaders | undefined;
-  /** For log lines; empty without tracing. */
+  /** For log lines. Empty without tracing. */
   readonly ids: { readonly trace_id?: string; readonly span_id?: string };
   set(attributes: SpanAttributes): void;
-  /** Marks it as failed; `type` is a short name from a fixed set. */
+  /** Marks the span as failed. `type` is a short name from a fixed set. */
   fail(type: string): void;
-  /** Safe to call twice. */
+  /** Idempotent. */
   end(): void;
 };
 
 export type SpanOptions = {
   readonly name: string;
   readonly kind: 'server' | 'producer' | 'consumer' | 'client';
-  /** What it is a part of; absent: a trace of its own. */
+  /** Absent: the span starts a new trace. */
   readonly parent?: TraceHeaders | undefined;
-  /** What it has to do with and is no part of. */
+  /** A related span that is not the parent. */
   readonly link?: TraceHeaders | undefined;
   readonly attributes?: SpanAttributes;
 };
 
 export type Tracing = {
   span(options: SpanOptions): Span;
-  /** Sends what is left, within a few seconds. Never rejects; safe to call twice. */
+  /** Sends the remaining spans, within a few seconds. Never rejects. Idempotent. */
   stop(): Promise<void>;
 };
 
-/** The standard variables, as `envFields` parses them. */
+/** The standard variables, as parsed by `envFields`. */
 export type TracingConfig = {
   readonly OTEL_EXPORTER_OTLP_ENDPOINT?: string | undefined;
   readonly OTEL_TRACES_SAMPLER_ARG: number;
 };
 
-/** Traces nothing. */
+/** Traces nothing, and passes incoming headers on unchanged. */
 export const noTracing: Tracing = {
   span: ({ parent, link }) => ({
     headers: parent ?? link,

@@ -1,37 +1,32 @@
 /**
- * The body of `GET /health`, after the `application/health+json` draft: one check per dependency, worst one wins.
- *
- * Always true: `warn` still counts as healthy. An open breaker is `warn`, because this process works as it should.
+ * The body of `GET /health`, after the `application/health+json` draft: one check per dependency, and the worst status
+ * wins. `warn` counts as healthy. An open breaker is `warn`, because this process works.
  */
 
-/** `fail`: do not send traffic here. `warn`: works, but a person may want to look. */
-export type HealthStatus = 'pass' | 'warn' | 'fail';
+/** `fail`: do not send traffic here. `warn`: works, but needs attention. */
+type HealthStatus = 'pass' | 'warn' | 'fail';
 
-/** What one dependency or part showed. */
 export type HealthCheck = {
   /** For example `redis:connection` or `crossmark:breaker`. */
   readonly name: string;
   readonly status: HealthStatus;
-  /** Why it is not `pass`, in a sentence. */
+  /** Why the status is not `pass`, in one sentence. */
   readonly output?: string;
   readonly observedValue?: string | number | boolean | null;
   readonly observedUnit?: string;
-  /** When it was observed, ISO 8601. */
+  /** Time of the observation, ISO 8601. */
   readonly time?: string;
 };
 
-/** The document itself. */
-export type HealthBody = {
+type HealthBody = {
   readonly status: HealthStatus;
   readonly checks: Readonly<Record<string, readonly Omit<HealthCheck, 'name'>[]>>;
 };
 
-/** Media type of {@link HealthBody}. */
 export const healthContentType = 'application/health+json';
 
 const severity = { pass: 0, warn: 1, fail: 2 } as const;
 
-/** Gathers checks into one document; its status is the worst of theirs. */
 export function healthBody(checks: readonly HealthCheck[]): HealthBody {
   const byName: Record<string, Omit<HealthCheck, 'name'>[]> = {};
   let status: HealthStatus = 'pass';
@@ -42,7 +37,6 @@ export function healthBody(checks: readonly HealthCheck[]): HealthBody {
   return { status, checks: byName };
 }
 
-/** The HTTP status that goes with a health status: 503 for `fail`, 200 otherwise. */
 export function healthHttpStatus(status: HealthStatus): 200 | 503 {
   return status === 'fail' ? 503 : 200;
 }

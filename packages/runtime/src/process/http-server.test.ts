@@ -12,7 +12,7 @@ describe('listen', () => {
     expect(await (await fetch(server.url)).text()).toBe('hello');
   });
 
-  test('keeps an idle connection longer than a proxy does, so that no request is sent into its end', async () => {
+  test('keeps an idle connection open longer than a proxy does', async () => {
     await using server = await listen((_request, response) => response.end(), local);
     const { headers } = await fetch(server.url);
     expect(Number(/timeout=(\d+)/.exec(headers.get('keep-alive') ?? '')?.[1])).toBeGreaterThan(60);
@@ -49,7 +49,7 @@ describe('listen', () => {
     agent.destroy();
   });
 
-  test('close cuts what is left after the grace, such as an event stream', async () => {
+  test('close cuts an event stream after the grace period', async () => {
     const server = await listen((_request, response) => response.write('data: 1\n\n'), local);
     const stream = await fetch(server.url);
     await server.close(20);

@@ -1,38 +1,35 @@
 /**
- * Starts an HTTP server and stops it politely.
- *
- * Always true: after `close` begins no new connection is taken; requests already running may finish within the
- * grace, then whatever is left (long polls, event streams) is cut.
+ * Starts and stops an HTTP server. `close` accepts no more connections, lets running requests finish within the grace
+ * period, then cuts the rest, such as long polls and event streams.
  */
 import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** The server could not listen; the message says what to change. */
+/** The server cannot listen. The message says what to change. */
 export class ListenError extends Error {
   readonly code = 'listen_failed';
   override readonly name = 'ListenError';
 }
 
-/** A server that listens. */
 export type HttpServer = {
-  /** Without a slash at the end; a wildcard host is shown as loopback. */
+  /** Without a trailing slash. A wildcard host appears as loopback. */
   readonly url: string;
   readonly port: number;
-  /** Safe to call twice. */
+  /** Idempotent. */
   close(graceMs: number): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 };
 
-/** Where to listen. `portVariable` is named when the port is busy, e.g. `WEB_PORT`. */
-export type ListenOptions = { readonly host: string; readonly port: number; readonly portVariable?: string };
+/** `portVariable` is the variable that error messages tell to change, such as `WEB_PORT`. */
+type ListenOptions = { readonly host: string; readonly port: number; readonly portVariable?: string };
 
 /**
- * Longer than proxies keep an idle connection (60 s as a rule): who closes first must not be us, or a request that was
- * just being sent on it gets no answer.
+ * Longer than a proxy keeps an idle connection (usually 60 s). If the server closed first, a request sent at that
+ * moment would get no response.
  */
 const keepAliveMs = 65_000;
 
-/** Listens with `app` (an Express app or any request listener). Throws {@link ListenError}. */
+/** Listens with an Express app or any other request listener. Throws {@link ListenError}. */
 export async function listen(app: RequestListener, options: ListenOptions): Promise<HttpServer> {
   const server = createServer({ keepAliveTimeout: keepAliveMs }, app);
   const running = new Set<ServerResponse>();
@@ -72,7 +69,8 @@ function explain(cause: NodeJS.ErrnoException, { host, port, portVariable }: Lis
       { cause },
     );
   }
-  if (cause.code === 'EACCES') return new ListenError(`port ${port} needs more rights: ${remedy}`, { cause });
+  if (cause.code === 'EACCES')
+    return new ListenError(`port ${port} requires elevated privileges: ${remedy}`, { cause });
   return new ListenError(`cannot listen on ${host}:${port} (${cause.code}): check HOST, or ${remedy}`, {
     cause,
   });

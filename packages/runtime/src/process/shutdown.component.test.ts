@@ -27,7 +27,7 @@ function setup(stop: () => Promise<void>, { deadlineMs = 60_000, sameSignalMs = 
 }
 
 describe('runUntilSignal', () => {
-  test.each(['SIGTERM', 'SIGINT'])('%s stops once and leaves with 0', async (signal) => {
+  test.each(['SIGTERM', 'SIGINT'])('%s stops once and exits with 0', async (signal) => {
     let stops = 0;
     const { target } = setup(async () => void stops++);
     target.emit(signal);
@@ -35,7 +35,7 @@ describe('runUntilSignal', () => {
     expect([stops, target.codes]).toEqual([1, [0]]);
   });
 
-  test('a second signal leaves at once with 1, and stop runs only once', async () => {
+  test('a second signal exits at once with 1, and stop runs only once', async () => {
     let stops = 0;
     const { target } = setup(() => new Promise(() => void stops++));
     target.emit('SIGINT');
@@ -43,7 +43,7 @@ describe('runUntilSignal', () => {
     expect([stops, target.codes]).toEqual([1, [1]]);
   });
 
-  test('the same key press told twice, by the terminal and by npm, counts once', async () => {
+  test('one key press that the terminal and npm both deliver counts once', async () => {
     const { target } = setup(async () => {}, { sameSignalMs: 60_000 });
     target.emit('SIGINT');
     target.emit('SIGINT');
@@ -51,31 +51,31 @@ describe('runUntilSignal', () => {
     expect(target.codes).toEqual([0]);
   });
 
-  test('the deadline leaves with 1', async () => {
+  test('exceeding the deadline exits with 1', async () => {
     const { target, messages } = setup(() => new Promise(() => {}), { deadlineMs: 5 });
     target.emit('SIGTERM');
     const keepAlive = setInterval(() => {}, 1000); // the deadline itself does not keep the process alive
     await target.exited;
     clearInterval(keepAlive);
     expect(target.codes).toEqual([1]);
-    expect(messages).toContain('not stopped within the deadline: leaving');
+    expect(messages).toContain('not stopped within the deadline: exiting');
   });
 
-  test('a failing stop leaves with 1', async () => {
+  test('a failed stop exits with 1', async () => {
     const { target } = setup(() => Promise.reject(new Error('no')));
     target.emit('SIGTERM');
     await target.exited;
     expect(target.codes).toEqual([1]);
   });
 
-  test.each(['uncaughtException', 'unhandledRejection'])('%s is logged and leaves with 1', (event) => {
+  test.each(['uncaughtException', 'unhandledRejection'])('%s is logged and exits with 1', (event) => {
     const { target, messages } = setup(async () => {});
     target.emit(event, new Error('boom'));
     expect(target.codes).toEqual([1]);
-    expect(messages).toEqual(['an error nobody caught: leaving']);
+    expect(messages).toEqual(['uncaught error: exiting']);
   });
 
-  test('lets go of the process', () => {
+  test('removes its handlers', () => {
     const { target, release } = setup(async () => {});
     release();
     expect(target.eventNames()).not.toContain('SIGTERM');
@@ -83,8 +83,8 @@ describe('runUntilSignal', () => {
   });
 });
 
-describe('a process whose output nobody reads any more', () => {
-  test('still ends on SIGTERM', async () => {
+describe('a process whose output has no reader', () => {
+  test('exits on SIGTERM', async () => {
     const at = (file: string) => JSON.stringify(new URL(file, import.meta.url).href);
     const script = `
       import { createLogger } from ${at('../observe/logger.ts')};
@@ -101,8 +101,8 @@ describe('a process whose output nobody reads any more', () => {
     await once(child.stdout, 'data');
     child.stdout.destroy();
     child.kill('SIGTERM');
-    const impatience = setTimeout(() => child.kill('SIGKILL'), 10_000);
+    const killTimer = setTimeout(() => child.kill('SIGKILL'), 10_000);
     expect(await exited).toEqual([0, null]);
-    clearTimeout(impatience);
+    clearTimeout(killTimer);
   });
 });

@@ -1,41 +1,39 @@
 /**
- * The end of a process: SIGTERM or SIGINT → stop once → exit 0. A second signal, a failing stop, or the deadline →
- * exit 1. An error nobody caught → logged safely, exit 1: the process's state can no longer be trusted.
+ * Ends a process. SIGTERM or SIGINT stops it once, with exit status 0. A second signal, a failed stop, the deadline or
+ * an uncaught error ends it with exit status 1.
  *
- * Always true: Node's own report of an uncaught error is never reached, as it would print request options and headers.
+ * Uncaught errors are logged here, because Node's own report would print request options and headers.
  */
 import type { Log } from '../observe/log.ts';
 
-/** The part of `process` used here, so that a test can stand in for it. */
-export type ProcessLike = {
+/** The members of `process` in use, so that a test can replace it. */
+type ProcessLike = {
   on(event: string, listener: (value: unknown) => void): unknown;
   removeListener(event: string, listener: (value: unknown) => void): unknown;
   exit(code: number): void;
 };
 
-/** What to do at the end, and by when. */
-export type ShutdownOptions = {
-  /** Stops everything in the reverse order of starting. Called at most once. */
+type ShutdownOptions = {
+  /** Stops everything, in reverse order of starting. Called at most once. */
   readonly stop: () => Promise<void>;
   readonly deadlineMs: number;
   readonly log: Log<'info' | 'warn' | 'error' | 'fatal'>;
   /**
-   * A signal this soon after the first is the same key press: npm passes Ctrl-C on to a process that the terminal has
-   * already told. 500 ms unless given.
+   * A second signal within this time is the same key press: the terminal and npm both deliver Ctrl-C. Default 500 ms.
    */
   readonly sameSignalMs?: number;
-  /** The real process unless given (tests). */
+  /** Default: the real process. */
   readonly target?: ProcessLike;
 };
 
-/** Takes over the process's end; returns a function that lets go of it again (tests). */
+/** Handles signals and uncaught errors. Returns a function that removes the handlers. */
 export function runUntilSignal(options: ShutdownOptions): () => void {
   const { log, sameSignalMs = 500, target = process as ProcessLike } = options;
   let stoppingSince: number | undefined;
   const onSignal = (signal: unknown): void => {
     if (stoppingSince !== undefined) {
       if (performance.now() - stoppingSince < sameSignalMs) return;
-      log.warn({ signal }, 'second signal: leaving at once');
+      log.warn({ signal }, 'second signal: exiting at once');
       target.exit(1);
       return;
     }
@@ -44,7 +42,7 @@ export function runUntilSignal(options: ShutdownOptions): () => void {
     void stopWithin(options, target);
   };
   const onFatal = (error: unknown): void => {
-    log.fatal({ err: error }, 'an error nobody caught: leaving');
+    log.fatal({ err: error }, 'uncaught error: exiting');
     target.exit(1);
   };
   const listeners = [
@@ -61,7 +59,7 @@ export function runUntilSignal(options: ShutdownOptions): () => void {
 
 async function stopWithin({ stop, deadlineMs, log }: ShutdownOptions, target: ProcessLike): Promise<void> {
   const deadline = setTimeout(() => {
-    log.error({ deadlineMs }, 'not stopped within the deadline: leaving');
+    log.error({ deadlineMs }, 'not stopped within the deadline: exiting');
     target.exit(1);
   }, deadlineMs);
   deadline.unref();

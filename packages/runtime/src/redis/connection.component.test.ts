@@ -23,14 +23,13 @@ function connect(url: string, role: RedisRole = 'fast', log = silent): Redis {
   return redis;
 }
 
-/** A Redis that was killed: nobody listens at its address. */
+/** A killed Redis: its address refuses connections. */
 async function goneRedis(): Promise<RedisServer> {
   const server = await startRedisServer();
   await server.kill();
   return server;
 }
 
-/** Starts it again at its old address. */
 const startAgain = ({ port }: RedisServer, args: string[] = []) => startRedisServer({ port, args });
 
 const failureOf = (act: Promise<unknown>): Promise<unknown> =>
@@ -39,7 +38,7 @@ const failureOf = (act: Promise<unknown>): Promise<unknown> =>
     (error) => error,
   );
 
-/** How each of these ends once the time of a command has passed, on a clock that only we turn. */
+/** The error of each act once the command timeout has passed, on a fake clock. */
 async function afterCommandTime(...acts: (() => Promise<unknown>)[]): Promise<unknown[]> {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   try {
@@ -64,18 +63,18 @@ describe('connectRedis', () => {
     expect(await redis.client('GETNAME')).toBe('test');
   });
 
-  test('fast: a command has less than 1.5 s', () => {
+  test('fast: the timeout of a command is below 1.5 s', () => {
     expect(fastCommandMs).toBeLessThan(1500);
   });
 
-  test('fast: with nothing listening each command rejects without waiting for its time', async () => {
+  test('fast: with nothing listening, each command rejects before its timeout', async () => {
     const redis = connect((await goneRedis()).url);
     for (let round = 0; round < 3; round++) {
       await expect(redis.set('k', 'v')).rejects.toThrow(/max retries|isn't writeable/);
     }
   });
 
-  test('fast: with Redis killed each command rejects without waiting for its time, and works again when Redis is back', async () => {
+  test('fast: with Redis killed, each command rejects before its timeout, and works again when Redis is back', async () => {
     const server = await startRedisServer();
     const redis = connect(server.url);
     await redis.ping();
@@ -89,7 +88,7 @@ describe('connectRedis', () => {
     expect(await redis.ping()).toBe('PONG');
   });
 
-  test('fast: with Redis frozen each command and pipeline rejects after its time, and works again when it thaws', async () => {
+  test('fast: with Redis frozen, each command and pipeline rejects at its timeout, and works again when it thaws', async () => {
     const server = await startRedisServer();
     const redis = connect(server.url);
     await redis.ping();
@@ -107,7 +106,7 @@ describe('connectRedis', () => {
     expect(await redis.ping()).toBe('PONG');
   });
 
-  test('fast: a frozen Redis at the first connection does not hang a command either', async () => {
+  test('fast: a Redis frozen before the first connection does not block a command', async () => {
     const server = await startRedisServer();
     server.freeze();
     const [failure] = await afterCommandTime(() => connect(server.url).ping());
@@ -154,7 +153,7 @@ describe('connectRedis', () => {
     expect(await message).toEqual(['news', 'hello']);
   });
 
-  test('says once that Redis is gone and once that it is back, without the password', async () => {
+  test('logs once that Redis is gone and once that it is back, without the password', async () => {
     const password = ['--requirepass', 'xsecret'];
     const server = await startRedisServer({ args: password });
     const said: string[] = [];
@@ -173,7 +172,7 @@ describe('connectRedis', () => {
     await ready;
     expect(said).toHaveLength(2);
     expect(said[0]).toContain(`127.0.0.1:${server.port}`);
-    expect(said[1]).toContain('connected to Redis again');
+    expect(said[1]).toContain('reconnected to Redis');
     expect(said.join()).not.toContain('xsecret');
   });
 
@@ -199,7 +198,7 @@ describe('a Redis Cluster', () => {
     return server;
   }
 
-  test('works, is checked node by node, and a frozen one rejects after its time', async () => {
+  test('works, is checked node by node, and rejects at the timeout when frozen', async () => {
     const server = await startCluster();
     const redis = connect(`redis-cluster://127.0.0.1:${server.port}`);
     expect(redis.isCluster).toBe(true);
@@ -219,7 +218,7 @@ describe('a Redis Cluster', () => {
 });
 
 describe('checkRedisSafety', () => {
-  test('a fit Redis is safe', async () => {
+  test('a correctly configured Redis is safe', async () => {
     const safety = await checkRedisSafety(connect((await startRedisServer()).url));
     expect(safety).toMatchObject({
       reachable: true,
@@ -242,13 +241,13 @@ describe('checkRedisSafety', () => {
     expect(safety.memoryUsed).toBeGreaterThan(0.8);
   });
 
-  test('a Redis that is gone is a finding, not an exception', async () => {
+  test('an unreachable Redis is a problem, not an exception', async () => {
     const safety = await checkRedisSafety(connect((await goneRedis()).url));
     expect(safety).toMatchObject({ reachable: false, safe: false });
     expect(safety.problems[0]).toContain('Redis does not answer');
   });
 
-  test('watching tells only what changed', async () => {
+  test('the watch logs only changes', async () => {
     const { url } = await startRedisServer({ args: ['--maxmemory-policy', 'allkeys-lru'] });
     const redis = connect(url);
     const said: string[] = [];

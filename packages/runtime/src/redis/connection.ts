@@ -1,14 +1,4 @@
-/**
- * Connections to Redis, in three roles that differ only in how they behave when Redis is gone or frozen.
- *
- *   fast        requests wait for it: each command settles within 1.5 s. Nothing is queued while disconnected and
- *               nothing is sent twice, so an error means "perhaps stored": the caller must be able to ask again.
- *   worker      BullMQ's workers: a command waits as long as it takes and is sent again after a reconnect.
- *   subscriber  pub/sub: waits like a worker, subscribes again after a reconnect.
- *
- * Always true: no automatic pipelining (it made BullMQ slower), reconnecting never gives up, and the password never
- * reaches a log line.
- */
+/** Opens connections to Redis. Reconnecting never gives up. Passwords never appear in log lines. */
 import { Cluster, Redis as IoRedis, type RedisOptions } from 'ioredis';
 import { ConfigError } from '../env/env.ts';
 import { parseRedisUrl, type RedisTarget } from '../env/redis-url.ts';
@@ -18,16 +8,23 @@ import type { RedisSecurity } from './security.ts';
 import { WatchingSentinelConnector } from './sentinel-connector.ts';
 
 /**
- * A connection. For `redis-cluster://` it really is an ioredis `Cluster`: the same commands, events, `duplicate`,
- * `quit` and `disconnect`; `isCluster` tells. Keys used in one script must share a hash tag.
+ * For `redis-cluster://` this is an ioredis `Cluster` (`isCluster` is true), with the same commands, events,
+ * `duplicate`, `quit` and `disconnect`. Keys of one script must share a hash tag.
  */
 export type Redis = IoRedis;
 
-/** How a connection behaves when Redis does not answer. */
+/**
+ * How a connection behaves when Redis does not answer.
+ *
+ * - `fast`: requests wait for it, so each command settles within 1.5 s. Nothing is queued while disconnected and
+ *   nothing is sent twice. A write that failed may have been stored: the caller must be able to repeat it.
+ * - `worker`: for BullMQ workers. A command waits without limit and is sent again after a reconnect.
+ * - `subscriber`: for pub/sub. Waits like `worker` and subscribes again after a reconnect.
+ */
 export type RedisRole = 'fast' | 'worker' | 'subscriber';
 
-/** Who connects, and as what. `name` is shown by `CLIENT LIST`. */
-export type ConnectOptions = {
+/** `name` appears in `CLIENT LIST`. */
+type ConnectOptions = {
   readonly role: RedisRole;
   readonly name: string;
   readonly log: Log;
@@ -37,20 +34,20 @@ export type ConnectOptions = {
 
 type SharedOptions = Omit<RedisOptions, 'replyMapping'> & { readonly replyMapping?: 'legacy' };
 
-/** Longest time, in ms, a command of a `fast` connection takes to settle (1.5 s with the event loop's own delay). */
+/** Timeout of a command on a `fast` connection, in ms. With delays of the event loop it settles within 1.5 s. */
 export const fastCommandMs = 1400;
 
-/** Time for a sentinel's answer before the next one is asked, in ms. */
+/** Timeout of one sentinel before the next one is asked, in ms. */
 const sentinelMs = 1000;
 
-/** Opens a connection; it connects by itself and stays at it. Throws {@link ConfigError} on a malformed address. */
+/** Opens a connection. Throws {@link ConfigError} on a malformed address. */
 export function connectRedis(url: string, options: ConnectOptions): Redis {
   const parsed = parseRedisUrl(url);
   if (!parsed.ok) throw new ConfigError(`The configuration is not valid:\n  REDIS_URL: ${parsed.problem}`);
   const redis = open(parsed.target, options);
   report(redis, parsed.target, options);
   if (options.role === 'fast') {
-    // Until the first connection commands may wait (bounded by the timeout), so a start needs no ceremony.
+    // Before the first connection, commands are queued up to their timeout, so that startup need not wait for it.
     redis.once('ready', () => {
       redis.options.enableOfflineQueue = false;
     });
@@ -63,6 +60,7 @@ function open(target: RedisTarget, { role, name, security = {} }: ConnectOptions
   const shared: SharedOptions = {
     ...roleOptions(role),
     connectionName: name,
+    // It made BullMQ slower.
     enableAutoPipelining: false,
     keepAlive: 10_000,
     connectTimeout: 5000,
@@ -89,9 +87,9 @@ function open(target: RedisTarget, { role, name, security = {} }: ConnectOptions
         ...(tls && { sentinelTLS: tls }),
         ...(security.sentinelPassword && { sentinelPassword: security.sentinelPassword }),
         sentinelRetryStrategy: retryStrategy,
-        // A frozen sentinel would keep us from asking the next one.
+        // Without it, an unresponsive sentinel blocks the others.
         sentinelCommandTimeout: sentinelMs,
-        // Without a watch a client may stay with a demoted master until its connection breaks.
+        // Without it, a client may stay connected to a demoted master.
         Connector: WatchingSentinelConnector,
         retryStrategy,
         reconnectOnError: onReadOnly(role),
@@ -104,8 +102,8 @@ function open(target: RedisTarget, { role, name, security = {} }: ConnectOptions
 function roleOptions(role: RedisRole): SharedOptions {
   switch (role) {
     case 'fast':
-      // 0 retries: a broken connection rejects what was under way instead of sending it again.
-      // The socket timeout drops a connection into the void, which TCP alone would keep for many minutes.
+      // 0 retries: a lost connection rejects pending commands instead of sending them again.
+      // The socket timeout closes a dead connection, which TCP alone would keep for many minutes.
       return {
         commandTimeout: fastCommandMs,
         maxRetriesPerRequest: 0,
@@ -116,17 +114,17 @@ function roleOptions(role: RedisRole): SharedOptions {
       // Longer than BullMQ's longest blocking read (10 s).
       return { maxRetriesPerRequest: null, socketTimeout: 30_000 };
     case 'subscriber':
-      // Only what waits for an answer counts, which here is a subscription, not the silence after it.
+      // Runs only while a reply is pending: it covers the subscription, not the silence afterwards.
       return { maxRetriesPerRequest: null, socketTimeout: 4000 };
   }
 }
 
-/** Soon, then every second: a Redis that is back should not wait for us. Jitter keeps a fleet apart. */
+/** Backs off to one second, in ms. Jitter keeps a fleet from reconnecting at once. */
 function retryStrategy(times: number): number {
   return Math.min(50 * 2 ** Math.min(times - 1, 10), 1000) + Math.floor(Math.random() * 100);
 }
 
-/** After a failover the old master answers READONLY: reconnect, and for those who wait, send again (2). */
+/** After a failover the old master answers READONLY. Reconnects; roles that wait also send the command again (2). */
 function onReadOnly(role: RedisRole): (error: Error) => boolean | 2 {
   return (error) => error.message.startsWith('READONLY') && (role === 'fast' ? true : 2);
 }
@@ -146,7 +144,7 @@ function openCluster(
   return cluster as unknown as Redis;
 }
 
-/** ioredis starts a command's timeout only when a node takes it; here it also covers waiting for the cluster. */
+/** ioredis starts a command's timeout when a node takes it. Here the timeout also covers waiting for the cluster. */
 class BoundedCluster extends Cluster {
   commandMs: number | undefined;
 
@@ -156,7 +154,7 @@ class BoundedCluster extends Cluster {
   }
 }
 
-/** One line when the connection is lost and one when it is back, not one per attempt. */
+/** Logs once when the connection is lost and once when it is back, not at each attempt. */
 function report(redis: Redis, target: RedisTarget, { role, name, log }: ConnectOptions): void {
   const nodes = target.kind === 'single' ? [target.node] : target.nodes;
   const about = {
@@ -164,22 +162,22 @@ function report(redis: Redis, target: RedisTarget, { role, name, log }: ConnectO
     connection: `${name}/${role}`,
   };
   let lost = false;
-  let said: string | undefined;
+  let logged: string | undefined;
   redis.on('error', (err) => {
     const advice = redisAdvice(err);
-    // Another cause than the one that was told asks for something else.
-    if (lost && (advice === undefined || advice === said)) return;
-    [lost, said] = [true, advice];
+    // A new cause needs other advice, so it is logged too.
+    if (lost && (advice === undefined || advice === logged)) return;
+    [lost, logged] = [true, advice];
     const what = advice ? `Redis is not reachable: ${advice}` : 'Redis is not reachable';
-    log.warn({ ...about, err }, `${what}; trying again until it is`);
+    log.warn({ ...about, err }, `${what}; retrying`);
   });
   redis.on('close', () => {
     if (lost || redis.status === 'end') return;
     lost = true;
-    log.warn(about, 'the connection to Redis is lost; connecting again');
+    log.warn(about, 'lost the connection to Redis; reconnecting');
   });
   redis.on('ready', () => {
-    if (lost) log.info(about, 'connected to Redis again');
-    [lost, said] = [false, undefined];
+    if (lost) log.info(about, 'reconnected to Redis');
+    [lost, logged] = [false, undefined];
   });
 }

@@ -1,30 +1,25 @@
 /**
- * Asks replicas whether they have what was written, before something is promised or sent because of it: replication
- * is asynchronous, so a master that dies takes the last writes it acknowledged along.
+ * Confirms that replicas have a write before something is promised or sent because of it. Replication is asynchronous,
+ * so a failover can lose writes that the master acknowledged.
  *
- * Always true: `true` means that the job is on the master that answers now and that at least so many of its replicas
- * have it too. It holds whatever failover happened in between: the job is read and a marker written on one
- * connection, and the replicas are asked about the marker, which comes after the job in one and the same history.
- * Never rejects. One question is under way per upstream; who comes meanwhile shares the next.
+ * One connection reads the job, writes a marker and waits for the marker. The marker follows the job in one
+ * replication history, so a confirmation holds even after a failover.
  */
 import { promisify } from 'node:util';
 import type { Cluster } from 'ioredis';
 import type { Log } from '../observe/log.ts';
 import type { Redis } from './connection.ts';
 
-/**
- * How many replicas, and how sure: `memory` asks with `WAIT`, `disk` with `WAITAOF` (Redis 7.2 and newer, replicas with
- * `appendonly yes`).
- */
-export type ReplicaConfig = {
+/** `memory` waits with `WAIT`, `disk` with `WAITAOF` (Redis 7.2 or newer, replicas with `appendonly yes`). */
+type ReplicaConfig = {
   readonly REDIS_WAIT_REPLICAS: number;
   readonly REDIS_WAIT_FOR: 'memory' | 'disk';
 };
 
-/** What must be there: the field `data` of the hash `key` with this text in it. Same hash tag as `root`. */
-export type WrittenJob = { readonly root: string; readonly key: string; readonly includes?: string };
+/** The field `data` of the hash `key` must contain `includes`. `key` has the same hash tag as `root`. */
+type WrittenJob = { readonly root: string; readonly key: string; readonly includes?: string };
 
-/** Resolves to whether the replicas have it. */
+/** Resolves to true if the current master and enough of its replicas have the job. Never rejects. */
 export type ConfirmWritten = (written: WrittenJob) => Promise<boolean>;
 
 type Question = {
@@ -35,12 +30,12 @@ type Question = {
 };
 type Asked = WrittenJob & { readonly settle: (confirmed: boolean) => void };
 
-/** Longest time to wait for the replicas, in ms; below the time limit of a `fast` connection's commands. */
-export const replicaWaitMs = 1000;
+/** Longest wait for the replicas, in ms. Shorter than the timeout of a `fast` connection. */
+const replicaWaitMs = 1000;
 
 /**
- * `redis` has role `fast` and is used for nothing else: the question blocks it. Without replicas to wait for
- * everything is confirmed at once and nothing is asked.
+ * `connect` opens a `fast` connection for this purpose only, because waiting blocks it. One batch per upstream is in
+ * flight; requests that arrive meanwhile share the next one. With `REDIS_WAIT_REPLICAS=0` everything is confirmed.
  */
 export function createReplicaConfirmation(
   { REDIS_WAIT_REPLICAS: replicas, REDIS_WAIT_FOR: waitFor }: ReplicaConfig,
@@ -51,7 +46,7 @@ export function createReplicaConfirmation(
   const redis = connect();
   const waiting = new Map<string, Asked[]>();
   const busy = new Set<string>();
-  const say = sayChanges(log, replicas);
+  const logChange = logChanges(log, replicas);
 
   async function ask(root: string): Promise<void> {
     busy.add(root);
@@ -59,10 +54,11 @@ export function createReplicaConfirmation(
       waiting.set(root, []);
       const question = { root, asked, replicas, waitFor };
       const answers = await askWhoHasIt(redis, question).catch((error: unknown) => {
-        say(error);
+        logChange(error);
         return [];
       });
-      if (answers.length > 0) say(answers.some(Boolean) ? undefined : new Error('too few replicas answered'));
+      if (answers.length > 0)
+        logChange(answers.some(Boolean) ? undefined : new Error('too few replicas acknowledged'));
       for (const [index, { settle }] of asked.entries()) settle(answers[index] ?? false);
     }
     busy.delete(root);
@@ -80,8 +76,8 @@ export function createReplicaConfirmation(
 }
 
 /**
- * In a cluster the job may have moved to another master. ioredis follows by itself, but not when some commands of a
- * pipeline, here the one that waits, were answered all the same: then it would ask the old one for ever.
+ * In a cluster the job may have moved to another master. ioredis follows MOVED by itself, but not in a pipeline where
+ * another command, here the wait, succeeded. Without a refresh it would ask the old master every time.
  */
 async function askWhoHasIt(redis: Redis, question: Question): Promise<boolean[]> {
   try {
@@ -109,19 +105,19 @@ async function askReplicas(redis: Redis, { root, asked, replicas, waitFor }: Que
   });
 }
 
-/** Says once that replicas do not confirm, and once that they do again. */
-function sayChanges(log: Log, replicas: number): (trouble: unknown) => void {
+/** Logs once when replicas stop acknowledging, and once when they resume. */
+function logChanges(log: Log, replicas: number): (trouble: unknown) => void {
   let lost = false;
   return (trouble) => {
     if (trouble === undefined) {
-      if (lost) log.info({ replicas }, 'replicas confirm again');
+      if (lost) log.info({ replicas }, 'replicas acknowledge writes again');
       lost = false;
       return;
     }
     if (lost) return;
     lost = true;
     const unknown = trouble instanceof Error && /unknown command/i.test(trouble.message);
-    const advice = unknown ? ': REDIS_WAIT_FOR=disk needs Redis 7.2 or newer, set it to memory' : '';
-    log.warn({ err: trouble, replicas }, `replicas do not confirm what is written${advice}`);
+    const advice = unknown ? ': REDIS_WAIT_FOR=disk needs Redis 7.2 or newer; set it to memory' : '';
+    log.warn({ err: trouble, replicas }, `replicas do not acknowledge writes${advice}`);
   };
 }

@@ -1,36 +1,36 @@
 /**
- * Is this Redis fit to keep calls? It must refuse writes rather than evict keys, write an append-only file, and have
- * room left: full under `noeviction`, workers could not even finish what was accepted.
+ * Checks that Redis can keep calls: it refuses writes rather than evicts keys, writes an append-only file, and has
+ * memory left. With full memory, workers could not even finish accepted calls.
  *
- * Always true: reads only `INFO` and `TIME` (managed Redis often forbids `CONFIG`), and never throws.
+ * Reads only `INFO` and `TIME`, because managed Redis often forbids `CONFIG`.
  */
 import type { Cluster, Redis } from 'ioredis';
 import type { Log } from '../observe/log.ts';
 
-/** What was found. `problems` make it unsafe; `warnings` do not. Sentences for people, without secrets. */
+/** `problems` make Redis unsafe; `warnings` do not. Both are sentences for people, without secrets. */
 export type RedisSafety = {
   readonly reachable: boolean;
   readonly safe: boolean;
   readonly problems: string[];
   readonly warnings: string[];
-  /** Used share of `maxmemory`, 0 to 1; null where no limit is set or it is unknown. */
+  /** Used share of `maxmemory`, 0 to 1. Null without a limit, or if unknown. */
   readonly memoryUsed: number | null;
-  /** This machine's clock minus Redis' clock, in ms; null when unknown. */
+  /** This machine's clock minus Redis' clock, in ms. Null if unknown. */
   readonly clockSkewMs: number | null;
 };
 
-/** Above this share of `maxmemory` no more calls are taken in. */
+/** From this share of `maxmemory` on, the API accepts no calls. */
 export const memoryLimitShare = 0.8;
 const clockSkewLimitMs = 1000;
 
-/** Checks the server, or every master of a cluster. */
+/** Checks the server, or every master of a cluster. Never rejects. */
 export async function checkRedisSafety(redis: Redis): Promise<RedisSafety> {
   const cluster = redis as unknown as Cluster;
   try {
-    // A cluster knows its nodes only once it has been asked something.
+    // ioredis knows the nodes of a cluster only after a first command.
     if (cluster.isCluster) await cluster.ping();
     const nodes = cluster.isCluster ? cluster.nodes('master') : [redis];
-    if (nodes.length === 0) return unreachable('no node of the Redis cluster is connected');
+    if (nodes.length === 0) return unreachable('no master of the Redis Cluster is connected');
     return combine(await Promise.all(nodes.map(checkNode)));
   } catch (error) {
     return unreachable(`Redis does not answer: ${error instanceof Error ? error.message : 'unknown error'}`);
@@ -60,9 +60,8 @@ async function checkNode(redis: Redis): Promise<RedisSafety> {
   if (info.get('aof_enabled') !== '1')
     problems.push('appendonly is no, must be yes: accepted calls would be lost');
   if (info.get('aof_last_write_status') === 'err')
-    problems.push('Redis cannot write its append-only file (disk full?)');
-  if (info.get('role') === 'slave')
-    problems.push('this is a replica and takes no writes: connect to the master');
+    problems.push('Redis cannot write its append-only file: check its disk space');
+  if (info.get('role') === 'slave') problems.push('this is a read-only replica: connect to the master');
   const max = Number(info.get('maxmemory') ?? 0);
   const memoryUsed = max > 0 ? Number(info.get('used_memory')) / max : null;
   if (memoryUsed !== null && memoryUsed >= memoryLimitShare) {
@@ -73,11 +72,11 @@ async function checkNode(redis: Redis): Promise<RedisSafety> {
   const clockSkewMs = Math.round(
     (askedAt + answeredAt) / 2 - (Number(time[0]) * 1000 + Number(time[1]) / 1000),
   );
-  // A slow answer leaves the two clocks' distance uncertain by half its duration.
+  // The skew is uncertain by half the duration of the request.
   const skewed = Math.abs(clockSkewMs) - (answeredAt - askedAt) / 2 > clockSkewLimitMs;
   const warnings = skewed
     ? [
-        `this machine's clock is ${Math.abs(clockSkewMs)} ms ${clockSkewMs > 0 ? 'ahead of' : 'behind'} Redis': delays run wrong`,
+        `this machine's clock is ${Math.abs(clockSkewMs)} ms ${clockSkewMs > 0 ? 'ahead of' : 'behind'} Redis': delayed calls run at the wrong time`,
       ]
     : [];
   return { reachable: true, safe: problems.length === 0, problems, warnings, memoryUsed, clockSkewMs };
@@ -102,36 +101,33 @@ function combine(nodes: readonly RedisSafety[]): RedisSafety {
   };
 }
 
-/** What to watch, how often, and whom to tell. */
-export type WatchOptions = {
+type WatchOptions = {
   readonly redis: Redis;
   readonly log: Log;
-  /** Time between two checks, 5 s unless given. */
+  /** Default 5 s. */
   readonly intervalMs?: number;
 };
 
-/** A running watch; stop it once, or let `using` do so. */
-export type RedisSafetyWatch = {
-  /** The last finding; unsafe until the first check has answered. */
+type RedisSafetyWatch = {
+  /** The last result. Unsafe until the first check has finished. */
   current(): RedisSafety;
-  /** Checks now. */
   check(): Promise<RedisSafety>;
   stop(): void;
   [Symbol.dispose](): void;
 };
 
-/** Checks at once and then in the background; logs only when the finding changes. */
+/** Checks now and then periodically. Logs only when the result changes. */
 export function watchRedisSafety({ redis, log, intervalMs = 5000 }: WatchOptions): RedisSafetyWatch {
   let latest = unreachable('Redis has not been checked yet');
   let logged = '';
   const check = async (): Promise<RedisSafety> => {
     latest = await checkRedisSafety(redis);
-    // Numbers move all the time; a finding is the same while its words are.
+    // Numbers are ignored, because they differ at every check.
     const finding = [...latest.problems, ...latest.warnings].join('; ').replace(/\d+/g, '#');
     if (finding !== logged) {
       if (finding)
         log.warn({ problems: latest.problems, warnings: latest.warnings }, 'Redis needs attention');
-      else log.info({}, 'Redis is fit to keep calls');
+      else log.info({}, 'Redis passes all safety checks');
     }
     logged = finding;
     return latest;

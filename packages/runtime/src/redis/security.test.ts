@@ -15,11 +15,11 @@ function pemFile(text = '-----BEGIN CERTIFICATE-----\n'): string {
 
 const tls = { REDIS_URL: 'rediss://localhost' };
 
-test('nothing set: nothing given', () => {
+test('without variables there is nothing to pass', () => {
   expect(redisSecurity(tls)).toEqual({});
 });
 
-test('reads certificates and the password of the sentinels', () => {
+test('reads certificates and the sentinels’ password', () => {
   const [REDIS_CA_FILE, REDIS_CERT_FILE, REDIS_KEY_FILE] = [pemFile(), pemFile(), pemFile()];
   const files = { REDIS_CA_FILE, REDIS_CERT_FILE, REDIS_KEY_FILE };
   expect(redisSecurity({ ...tls, ...files, REDIS_SENTINEL_PASSWORD: 'x' })).toMatchObject({
@@ -29,21 +29,25 @@ test('reads certificates and the password of the sentinels', () => {
 });
 
 test.each([
-  ['a missing file', { ...tls, REDIS_CA_FILE: '/nowhere.pem' }, /REDIS_CA_FILE: .*ENOENT.*name a PEM file/s],
+  [
+    'a missing file',
+    { ...tls, REDIS_CA_FILE: '/nowhere.pem' },
+    /REDIS_CA_FILE: .*ENOENT.*set it to a PEM file/s,
+  ],
   ['a certificate without its key', { ...tls, REDIS_CERT_FILE: 'file' }, /REDIS_CERT_FILE/],
 ])('refuses %s', (_, config, expected) => {
   expect(() => redisSecurity(config)).toThrow(expected);
 });
 
-test('refuses what is no PEM file, half a pair, and certificates for an address without TLS', () => {
+test('refuses a file that is not PEM, a key without its certificate, and certificates without TLS', () => {
   expect(() => redisSecurity({ ...tls, REDIS_CA_FILE: pemFile('x') })).toThrow(/is not a PEM file/);
   expect(() => redisSecurity({ ...tls, REDIS_KEY_FILE: pemFile() })).toThrow(/set both or neither/);
   expect(() => redisSecurity({ REDIS_URL: 'redis://localhost', REDIS_CA_FILE: pemFile() })).toThrow(
-    /write rediss:/,
+    /use rediss:/,
   );
 });
 
-test('advice: by code or message, none where the error says enough', () => {
+test('advice depends on the code or the message; a clear error has none', () => {
   expect(redisAdvice(Object.assign(new Error('x'), { code: 'SELF_SIGNED_CERT_IN_CHAIN' }))).toMatch(
     /REDIS_CA_FILE/,
   );

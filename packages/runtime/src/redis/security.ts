@@ -1,14 +1,9 @@
-/**
- * What a connection to Redis needs beside its address: certificates for `rediss://` and the sentinels' own password.
- *
- * Always true: files are read once, when the process starts; a mistake is a `ConfigError` that names the variable and
- * what to do, and no secret is repeated.
- */
+/** Reads the certificates for `rediss://` and the sentinels' password. Error messages contain no secrets. */
 import { readFileSync } from 'node:fs';
 import { ConfigError } from '../env/env.ts';
 
-/** The variables, as `envFields` parses them. */
-export type RedisSecurityConfig = {
+/** The variables, as parsed by `envFields`. */
+type RedisSecurityConfig = {
   readonly REDIS_URL: string;
   readonly REDIS_CA_FILE?: string | undefined;
   readonly REDIS_CERT_FILE?: string | undefined;
@@ -16,24 +11,22 @@ export type RedisSecurityConfig = {
   readonly REDIS_SENTINEL_PASSWORD?: string | undefined;
 };
 
-/** Handed to `connectRedis`. Certificates and keys as PEM text. */
+/** Certificates and keys are PEM text. */
 export type RedisSecurity = {
   readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
   readonly sentinelPassword?: string;
 };
 
-/** Reads the files. Throws {@link ConfigError}. */
+/** Throws {@link ConfigError} if a file is unreadable or the variables contradict each other. */
 export function redisSecurity(config: RedisSecurityConfig): RedisSecurity {
   const { REDIS_SENTINEL_PASSWORD: sentinelPassword, REDIS_URL: url } = config;
   const ca = readPem(config, 'REDIS_CA_FILE');
   const cert = readPem(config, 'REDIS_CERT_FILE');
   const key = readPem(config, 'REDIS_KEY_FILE');
   if ((cert === undefined) !== (key === undefined))
-    throw invalid('REDIS_CERT_FILE: goes together with REDIS_KEY_FILE; set both or neither');
+    throw invalid('REDIS_CERT_FILE: requires REDIS_KEY_FILE; set both or neither');
   if ((ca ?? cert) !== undefined && !url.trim().startsWith('rediss'))
-    throw invalid(
-      'REDIS_URL: certificates are set, but the address has no TLS; write rediss:// for redis://',
-    );
+    throw invalid('REDIS_URL: certificates require TLS; use rediss:// instead of redis://');
   const tls = { ...(ca && { ca }), ...(cert && key && { cert, key }) };
   return { ...(ca || cert ? { tls } : {}), ...(sentinelPassword && { sentinelPassword }) };
 }
@@ -50,10 +43,11 @@ function readPem(
   } catch (error) {
     const { code = 'unknown error' } = error as NodeJS.ErrnoException;
     throw invalid(
-      `${variable}: the file cannot be read (${code}); name a PEM file that this process may read`,
+      `${variable}: cannot read the file (${code}); set it to a PEM file that this process can read`,
     );
   }
-  if (!text.includes('-----BEGIN ')) throw invalid(`${variable}: is not a PEM file (-----BEGIN …)`);
+  if (!text.includes('-----BEGIN '))
+    throw invalid(`${variable}: is not a PEM file (it must contain -----BEGIN …)`);
   return text;
 }
 

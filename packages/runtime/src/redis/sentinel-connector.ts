@@ -1,19 +1,19 @@
 /**
- * ioredis's way to the master, with a watch for failovers of our own. ioredis's (`failoverDetector`) breaks off a
- * connection that is just being made, and then for good; it also breaks off one that is with the new master already,
- * and ours for a failover of another master.
+ * Connects ioredis to the master and watches for failovers. Replaces ioredis's `failoverDetector`, which permanently
+ * aborts a connection that is being opened, closes one that already reached the new master, and reacts to failovers of
+ * other masters.
  */
 import { Redis, type SentinelConnectionOptions, SentinelConnector } from 'ioredis';
 
-/** What a sentinel publishes when a failover is over: name, old address and port, new address and port. */
+/** Published by a sentinel after a failover: name, old address, old port, new address, new port. */
 const switchChannel = '+switch-master';
 
 type Connect = SentinelConnector['connect'];
 type Stream = Awaited<ReturnType<Connect>>;
 
-/** Goes to the master, and breaks the connection off when a sentinel names another. */
+/** Closes its connection when a sentinel announces another master. */
 export class WatchingSentinelConnector extends SentinelConnector {
-  /** As ioredis asks of a connector: it hands its own options over. */
+  /** ioredis passes its own options. */
   constructor(options: unknown) {
     super(options as SentinelConnectionOptions);
   }
@@ -39,18 +39,18 @@ export class WatchingSentinelConnector extends SentinelConnector {
       enableReadyCheck: false,
       maxRetriesPerRequest: null,
     });
-    // A sentinel that is away is nobody's trouble while another one answers.
+    // One unreachable sentinel does not matter while another one answers.
     watcher.on('error', () => {});
-    watcher.on('message', (_channel: string, said: string) => {
-      if (this.#isElsewhere(said, stream)) stream.destroy();
+    watcher.on('message', (_channel: string, message: string) => {
+      if (this.#isElsewhere(message, stream)) stream.destroy();
     });
     watcher.subscribe(switchChannel).catch(() => {});
     return watcher;
   }
 
-  /** A name in place of an address counts as another one: to connect once more does no harm. */
-  #isElsewhere(said: string, stream: Stream): boolean {
-    const [name, , , host, port] = said.split(' ');
+  /** A host name counts as another address: reconnecting once more does no harm. */
+  #isElsewhere(message: string, stream: Stream): boolean {
+    const [name, , , host, port] = message.split(' ');
     if (name !== this.options.name) return false;
     return !('remotePort' in stream) || stream.remoteAddress !== host || stream.remotePort !== Number(port);
   }

@@ -3,8 +3,8 @@ import { Redis } from 'ioredis';
 import { expect, inject, onTestFinished, test } from 'vitest';
 import { writeOncePerTurn } from './write-once-per-turn.ts';
 
-/** A real Redis seen through a door that counts the packets that come in and can be shut. */
-async function startDoor(): Promise<{ port: number; packets: string[]; shut(): void }> {
+/** A proxy to a real Redis that records incoming packets and can close its connections. */
+async function startProxy(): Promise<{ port: number; packets: string[]; closeAll(): void }> {
   const { hostname, port = '6379' } = new URL(inject('redisUrl'));
   const packets: string[] = [];
   const sockets: Socket[] = [];
@@ -19,14 +19,14 @@ async function startDoor(): Promise<{ port: number; packets: string[]; shut(): v
     redis.pipe(client);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const shut = () => {
+  const closeAll = () => {
     for (const socket of sockets.splice(0)) socket.destroy();
   };
   onTestFinished(() => {
-    shut();
+    closeAll();
     server.close();
   });
-  return { port: (server.address() as { port: number }).port, packets, shut };
+  return { port: (server.address() as { port: number }).port, packets, closeAll };
 }
 
 async function connect(port: number): Promise<Redis> {
@@ -38,8 +38,8 @@ async function connect(port: number): Promise<Redis> {
   return redis;
 }
 
-test('commands of one turn leave together, each with its own reply or error', async () => {
-  const { port, packets } = await startDoor();
+test('commands of one turn are sent together, each with its own reply or error', async () => {
+  const { port, packets } = await startProxy();
   const redis = await connect(port);
   packets.length = 0;
   const replies = await Promise.allSettled([
@@ -55,12 +55,12 @@ test('commands of one turn leave together, each with its own reply or error', as
   ]);
 });
 
-test('after a lost connection it goes on with the new one', async () => {
-  const { port, packets, shut } = await startDoor();
+test('works on the new connection after a reconnect', async () => {
+  const { port, packets, closeAll } = await startProxy();
   const redis = await connect(port);
-  // `once` of node:events would reject at the error that the lost connection may bring.
+  // `once` of node:events would reject on the error of the lost connection.
   const again = new Promise<void>((ready) => redis.once('ready', ready));
-  shut();
+  closeAll();
   await again;
   packets.length = 0;
   expect(await Promise.all([redis.echo('a'), redis.echo('b')])).toEqual(['a', 'b']);

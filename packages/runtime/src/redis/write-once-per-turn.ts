@@ -1,7 +1,7 @@
-/** A socket write costs more than most commands do: commands of one turn of the event loop leave in one write. */
+/** Sends the commands of one event loop turn in one socket write, which costs more than most commands. */
 import type { Redis } from './connection.ts';
 
-/** For a single server. Each command keeps its own reply, error and time limit. A cluster's nodes write as before. */
+/** Each command keeps its own reply, error and timeout. Has no effect on a cluster. */
 export function writeOncePerTurn(redis: Redis): void {
   if (redis.isCluster) return;
   redis.on('connect', () => {

@@ -30,7 +30,7 @@ describe('createSealer', () => {
     expect(sealer.seal('a')).not.toBe(sealer.seal('a'));
   });
 
-  test('refuses a changed, cut, foreign or plain text', () => {
+  test('refuses a text that is modified, cut, plain or sealed with another key', () => {
     const sealed = sealer.seal('session');
     const flipped = sealed.slice(0, 20) + (sealed[20] === 'A' ? 'B' : 'A') + sealed.slice(21);
     const foreign = createSealer(randomBytes(32)).seal('session');
@@ -57,7 +57,7 @@ describe('createSealer', () => {
     expect(() => rotating.open(createSealer(randomBytes(32)).seal('foreign'))).toThrow(SealError);
   });
 
-  test('takes 32 bytes only', () => {
+  test('requires keys of 32 bytes', () => {
     expect(() => createSealer(Buffer.alloc(16))).toThrow(RangeError);
   });
 });
@@ -90,7 +90,7 @@ describe('loadSessionKeys', () => {
     expect(() => loadSessionKeys({ NODE_ENV: 'production', dataDir: '/nowhere' })).toThrow(/SESSION_KEY/);
   });
 
-  test('in development makes one key, private, and keeps it', () => {
+  test('in development creates one private key and keeps it', () => {
     const dataDir = join(folder(), 'deeper');
     const first = loadSessionKeys({ SESSION_KEY: '', NODE_ENV: 'development', dataDir });
     expect(first.map((key) => key.length)).toEqual([32]);

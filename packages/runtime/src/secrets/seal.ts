@@ -1,24 +1,23 @@
 /**
- * Encrypts the little that must be kept and must not be read: upstream sessions, personal input fields.
- *
- * Always true: AES-256-GCM, a fresh random nonce each time, and a version in front so that the format can change.
+ * Encrypts what is stored but must not be readable: upstream sessions and personal input fields. Uses AES-256-GCM with
+ * a random nonce. A version prefix lets the format change.
  */
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { ConfigError } from '../env/env.ts';
 import { secretInFile } from './secret-file.ts';
 
-/** A sealed text was changed, cut, sealed with another key, or is not one. */
+/** The text is not sealed, was modified or cut, or was sealed with another key. */
 export class SealError extends Error {
   readonly code = 'seal_broken';
   override readonly name = 'SealError';
 }
 
-/** Seals text and opens it again; `open` throws {@link SealError}. */
+/** `open` throws {@link SealError}. */
 export type Sealer = {
   seal(plain: string): string;
   open(sealed: string): string;
-  /** Fingerprints of the keys, the one that seals first. They tell keys apart and give nothing of them away. */
+  /** Fingerprints of the keys, the sealing key first. They identify a key without revealing it. */
   readonly keys: readonly string[];
 };
 
@@ -27,14 +26,13 @@ const nonceBytes = 12;
 const tagBytes = 16;
 const keyBytes = 32;
 
-/** Keys of 32 bytes. The first seals; all of them open, so that a key can be replaced while its texts are about. */
-export type SessionKeys = readonly [Buffer, ...Buffer[]];
+/** Keys of 32 bytes. The first one seals. All of them open, so that a key can be rotated. */
+type SessionKeys = readonly [Buffer, ...Buffer[]];
 
-/** A sealer over one key or several, see {@link SessionKeys}. */
 export function createSealer(...keys: SessionKeys): Sealer {
   for (const key of keys) {
     if (key.length !== keyBytes)
-      throw new RangeError(`a sealing key has ${keyBytes} bytes, this one ${key.length}`);
+      throw new RangeError(`a sealing key must have ${keyBytes} bytes, not ${key.length}`);
   }
   return {
     keys: keys.map(fingerprintOf),
@@ -42,7 +40,7 @@ export function createSealer(...keys: SessionKeys): Sealer {
     open(sealed) {
       const bytes = Buffer.from(sealed.slice(version.length), 'base64url');
       if (!sealed.startsWith(version) || bytes.length < nonceBytes + tagBytes)
-        throw new SealError('not a sealed text');
+        throw new SealError('the text is not sealed');
       let cause: unknown;
       for (const key of keys) {
         try {
@@ -51,12 +49,9 @@ export function createSealer(...keys: SessionKeys): Sealer {
           cause = error;
         }
       }
-      throw new SealError(
-        'the sealed text was changed, or no key of SESSION_KEY is the one it was sealed with',
-        {
-          cause,
-        },
-      );
+      throw new SealError('the sealed text was modified, or SESSION_KEY lacks the key that sealed it', {
+        cause,
+      });
     },
   };
 }
@@ -85,9 +80,9 @@ function openWith(key: Buffer, bytes: Buffer): string {
 }
 
 /**
- * The keys of `SESSION_KEY`: 32 bytes each (base64 or hex), several separated by commas while one is replaced. Without
- * it, outside production, a key is made once and kept in `<dataDir>/session-key` (mode 0600), so that all processes of
- * one machine share it. Throws {@link ConfigError}.
+ * Reads the keys of `SESSION_KEY`: 32 bytes each, base64 or hex, separated by commas during a rotation. Without it,
+ * outside production, creates a key in `<dataDir>/session-key` (mode 0600), so that all processes of one machine share
+ * it. Throws {@link ConfigError}.
  */
 export function loadSessionKeys(options: {
   readonly SESSION_KEY?: string | undefined;
@@ -101,7 +96,7 @@ export function loadSessionKeys(options: {
   }
   if (options.NODE_ENV === 'production') {
     throw new ConfigError(
-      'The configuration is not valid:\n  SESSION_KEY: is required in production; make one with `openssl rand -base64 32`',
+      'The configuration is not valid:\n  SESSION_KEY: is required in production; create one with `openssl rand -base64 32`',
     );
   }
   const path = join(options.dataDir, 'session-key');
@@ -118,6 +113,6 @@ function decodeKey(text: string, source: string): Buffer {
   const key = Buffer.from(trimmed, /^[0-9a-fA-F]{64}$/.test(trimmed) ? 'hex' : 'base64');
   if (key.length === keyBytes) return key;
   throw new ConfigError(
-    `The configuration is not valid:\n  ${source}: must be 32 bytes as base64 or as 64 hex digits`,
+    `The configuration is not valid:\n  ${source}: must be 32 bytes, as base64 or as 64 hex digits`,
   );
 }

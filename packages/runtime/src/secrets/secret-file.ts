@@ -1,11 +1,11 @@
-/** Secrets that a developer's machine makes for itself, once, and keeps in a file. */
+/** Secrets that a development machine creates once and keeps in a file. */
 import { randomBytes } from 'node:crypto';
 import { linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /**
- * The text of the file at `path` (mode 0600), which is made from `make` if it is not there. Written aside and linked
- * into place: processes that start at once end up with the same, whole secret. Throws what the file system throws.
+ * Returns the text of the file at `path`. If it is missing, creates it with the result of `make` (mode 0600). A draft
+ * is linked into place, so that processes that start together get the same, complete secret. Throws file system errors.
  */
 export function secretInFile(path: string, make: () => string): string {
   return read(path) ?? create(path, make());

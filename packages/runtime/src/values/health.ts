@@ -1,2 +1,2 @@
-/** What an attempt showed of the upstream's own health. Only this feeds the breaker. */
+/** What an attempt showed of the upstream's health. Only this feeds the breaker. */
 export type Health = 'up' | 'down' | 'unknown';

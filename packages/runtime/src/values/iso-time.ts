@@ -1,10 +1,9 @@
-/** Times at our borders: ISO 8601 with an offset. */
+/** Times in the API, in queries and in inputs: ISO 8601 with an offset. */
 import { z } from 'zod';
 
-/** A time in the API, a page's query or an operation's input. */
 export const isoTimeSchema = z.iso.datetime({ offset: true });
 
-/** Milliseconds since the epoch as ISO 8601 in UTC; null stays null. */
+/** Converts milliseconds since the epoch to ISO 8601 in UTC. */
 export function isoTime(ms: number | null): string | null {
   return ms === null ? null : new Date(ms).toISOString();
 }

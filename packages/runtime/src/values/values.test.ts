@@ -18,14 +18,14 @@ describe('retryAfterMs', () => {
     expect(retryAfterMs(header, now)).toBe(ms);
   });
 
-  test.each([undefined, '', 'soon', '-1', '1.5', '2027-01-01T00:00:00Z', []])('%j says nothing', (header) => {
+  test.each([undefined, '', 'soon', '-1', '1.5', '2027-01-01T00:00:00Z', []])('%j is null', (header) => {
     expect(retryAfterMs(header, now)).toBeNull();
   });
 });
 
 describe('parseTraceparent', () => {
   const [traceId, spanId] = ['a'.repeat(32), 'b'.repeat(16)];
-  test('gives the parts', () => {
+  test('returns the parts', () => {
     expect(parseTraceparent(`00-${traceId}-${spanId}-01`)).toEqual({ traceId, spanId, flags: 1 });
   });
 
@@ -40,19 +40,19 @@ describe('parseTraceparent', () => {
   });
 });
 
-test('parseJson gives undefined for what is not JSON', () => {
+test('parseJson returns undefined for text that is not JSON', () => {
   expect(parseJson('{"a":[1]}')).toEqual({ a: [1] });
   expect(parseJson('null')).toBeNull();
   expect(parseJson('<html>')).toBeUndefined();
 });
 
-test('isoTime is UTC, and what it gives fits the schema', () => {
+test('isoTime is UTC and matches the schema', () => {
   expect(isoTime(null)).toBeNull();
   expect(isoTimeSchema.parse(isoTime(0))).toBe('1970-01-01T00:00:00.000Z');
   expect(isoTimeSchema.safeParse('2027-01-04T09:00:00').success).toBe(false);
 });
 
-test('withDeadline rejects in time and leaves the rest alone', async () => {
+test('withDeadline rejects at the deadline, and a later rejection is ignored', async () => {
   expect(await withDeadline(Promise.resolve(1), 10_000, 'late')).toBe(1);
   const { promise, reject } = Promise.withResolvers<never>();
   await expect(withDeadline(promise, 1, 'late')).rejects.toThrow('late');

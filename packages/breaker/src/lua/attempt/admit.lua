@@ -1,4 +1,4 @@
--- May this call be attempted now? Asked for every attempt unless the breaker is closed without a streak.
+-- Admits or refuses an attempt. Not needed while the breaker is closed without a streak.
 -- ARGV: call id, worker id, lease in ms.
 local record = load()
 if redis.call('HEXISTS', ASIDE, ARGV[2]) == 1 then

@@ -1,6 +1,5 @@
--- An attempt showed that the upstream is down.
+-- Records an attempt that showed the upstream as down. A result from an older generation only adds evidence.
 -- ARGV: call id, worker id, generation and era of its admission, error code, fail max, reset ms.
--- An answer from an older generation is kept as evidence and changes nothing else.
 local callId, worker, generation, era = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local code, failMax, resetMs = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 local record = load()
@@ -16,7 +15,7 @@ if generation ~= record.generation or redis.call('HEXISTS', ASIDE, worker) == 1 
   return reply(record)
 end
 
--- One worker failing alone says more about the worker than about the upstream.
+-- If only one of several workers fails, the cause is likely the worker, not the upstream.
 local function only_this_worker_fails()
   local live = fleet()
   if live.count < 2 or not live.ids[worker] then return false end
@@ -41,7 +40,7 @@ elseif record.state == 'half_open' and redis.call('ZREM', PERMITS, callId) == 1 
   if record.permits <= 1 then
     open(record, 'The trial failed: ' .. code, worker, resetMs)
   elseif era == record.era then
-    -- Once per round trip, as in TCP: calls admitted before the cut say nothing new.
+    -- At most one cut per round trip, as in TCP: calls admitted before the cut add no information.
     record.permits = math.max(1, math.floor(record.permits / 2))
     record.linear, record.round, record.era = 1, 0, record.era + 1
   end

@@ -1,4 +1,5 @@
--- A worker's rolling failure rate went over the limit. ARGV: worker id, generation, text, reset ms, window ms.
+-- Records that a worker's rolling failure rate exceeded the limit.
+-- ARGV: worker id, generation, text, reset ms, window ms.
 local worker, resetMs = ARGV[1], tonumber(ARGV[4])
 local record = load()
 if record.state ~= 'closed' or tonumber(ARGV[2]) ~= record.generation or redis.call('HEXISTS', ASIDE, worker) == 1 then

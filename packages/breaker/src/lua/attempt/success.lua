@@ -1,4 +1,4 @@
--- An attempt showed that the upstream is up. Run only while a streak exists or half-open.
+-- Records an attempt that showed the upstream as up. Needed only during a streak or while half-open.
 -- ARGV: call id, worker id, generation of its admission.
 local record = load()
 if tonumber(ARGV[3]) ~= record.generation then return reply(record) end

@@ -1,5 +1,5 @@
--- Sets a hold. One that the system set (rate-limit, sign-in) is only ever made longer by another of its kind: fifty
--- calls that learn the same do not shorten it. ARGV: kind, owner, reason, for ms or '' for no end.
+-- Sets a hold. A later rate-limit or sign-in hold never shortens the current one of its kind, because many calls report
+-- the same limit. ARGV: kind, owner, reason, duration in ms or '' for no end.
 local record = load()
 local stored = redis.call('HGET', HOLDS, ARGV[1])
 local before = stored and cjson.decode(stored) or nil

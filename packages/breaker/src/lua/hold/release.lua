@@ -1,4 +1,4 @@
--- Releases a hold; the breaker's own can only go by a transition. ARGV: kind, who, reason.
+-- Releases a hold. The breaker's own hold ends only with a transition. ARGV: kind, who, reason.
 local record = load()
 local released = redis.call('HDEL', HOLDS, ARGV[1]) == 1
 if released then

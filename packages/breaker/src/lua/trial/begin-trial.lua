@@ -1,4 +1,4 @@
--- At the retry time one worker wins the trial; also when the last winner's lease has run out.
+-- Lets one worker win the trial, at the retry time or after the lease of the last winner has expired.
 -- ARGV: worker id, lease in ms, 1 if the upstream has a probe, the operator's global concurrency or ''.
 local record = load()
 local due = record.state == 'open' and NOW >= record.retryAt

@@ -1,4 +1,4 @@
--- An operator moves the breaker. ARGV: open|probe|close-full, who, reason, until in ms (open), reset ms.
+-- Carries out an operator's action. ARGV: open|probe|close-full, who, reason, until in ms (open), reset ms.
 local record = load()
 local action, who, reason = ARGV[1], ARGV[2], ARGV[3]
 if action == 'open' then

@@ -1,4 +1,4 @@
--- The operator's own global concurrency has been put back. ARGV: generation, ms after which nobody is late any more.
+-- Records that the operator's global concurrency is restored. ARGV: generation, ms to wait for late workers.
 local record = load()
 if record.state ~= 'half_open' and tonumber(ARGV[1]) == record.generation and NOW - record.since >= tonumber(ARGV[2]) then
   record.limited, record.operatorConcurrency = 0, ''

@@ -1,4 +1,4 @@
--- A worker that was set aside has served its time. ARGV: worker id, 1 if it works again, else 0, reset ms.
+-- Brings back a worker that was set aside, or extends its time. ARGV: worker id, 1 if it works again, else 0, reset ms.
 local record = load()
 local till = redis.call('HGET', ASIDE, ARGV[1])
 if till and NOW >= tonumber(till) then

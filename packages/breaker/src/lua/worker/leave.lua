@@ -1,4 +1,4 @@
--- A worker stops for good. ARGV: worker id.
+-- Removes a worker that stops. ARGV: worker id.
 redis.call('HDEL', WORKERS, ARGV[1])
 redis.call('HDEL', ASIDE, ARGV[1])
 redis.call('HDEL', ADVERTS, ARGV[1])
