@@ -1,6 +1,6 @@
 /**
- * The admin app in a real browser against the whole running system: what an operator sees and does on the day
- * that an upstream goes down. With UPDATE_SCREENSHOTS=1 it also takes the pictures in docs/images.
+ * The admin app in a real browser against the whole system, during an outage of an upstream. UPDATE_SCREENSHOTS=1 also
+ * updates the screenshots in docs/images.
  */
 import { mkdir, stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +12,7 @@ import { findChromium, launchChromium, openPage, type WatchedPage } from '../sup
 import { allEnded, postVisits, startTestStack, type TestStack, until } from '../support/stack.ts';
 
 const password = 'correct horse battery';
-/** Names that are sent in, or that the simulated upstream answers with; none may be seen. */
+/** A personal name in a call's input. It must never be visible. */
 const note = 'Ask Penelope Featherstone at the desk.';
 const images = fileURLToPath(new URL('../../docs/images/', import.meta.url));
 const largestImageBytes = 200_000;
@@ -26,7 +26,7 @@ let page: Page;
 beforeAll(async () => {
   browser = await launchChromium();
   test = await startTestStack({
-    // Nothing is tried again before the test says so.
+    // No trial starts before the test asks for one.
     env: { ADMIN_PASSWORD: password, CROSSMARK_BREAKER_RESET_MS: '300000' },
   });
   redis = new Redis(test.stack.redisUrl);
@@ -57,8 +57,8 @@ async function picture(name: string): Promise<void> {
   expect((await stat(path)).size).toBeLessThan(largestImageBytes);
 }
 
-describe('the admin app on the day of an outage', () => {
-  it('lets nobody in without the password', async () => {
+describe('the admin app during an outage', () => {
+  it('requires the password', async () => {
     await page.goto('/breakers');
     expect(new URL(page.url()).pathname).toBe('/login');
     await page.getByLabel('User name').fill('admin');
@@ -67,7 +67,7 @@ describe('the admin app on the day of an outage', () => {
     await page.getByRole('button', { name: 'Log in' }).click();
     expect((await refused).status()).toBe(401);
     await see(page.getByRole('alert'), /\S/);
-    // The browser itself reports the refused form.
+    // The browser logs the refused request.
     watched.expected(/console error: .*status of 401/);
 
     await page.getByLabel('User name').fill('admin');
@@ -79,16 +79,16 @@ describe('the admin app on the day of an outage', () => {
   it('shows every breaker closed, live', async () => {
     for (const name of ['crossmark', 'walmart-edr']) {
       await see(card(name).locator('.badge .word'), /^closed$/);
-      await see(card(name).locator('.effect'), /^Calls flow\.$/);
+      await see(card(name).locator('.effect'), /^Calls are made\.$/);
     }
     await see(page.locator('#as-of'), /live$/);
     await postVisits(test.api, 5, 0).then((ids) => allEnded(test.api, ids));
   });
 
   it('shows an outage and its end without a reload', async () => {
-    // A reload would forget it.
+    // A reload would remove this marker.
     await page.evaluate(() => Object.assign(globalThis, { neverReloaded: true }));
-    // All workers have calls in flight before the first fails: one that fails alone would be set aside.
+    // All workers have calls in flight before the first fails. A worker that fails alone would be set aside.
     await test.api.faults([
       { kind: 'latency', ms: 500 },
       { kind: 'status', status: 503 },
@@ -96,12 +96,11 @@ describe('the admin app on the day of an outage', () => {
     const ids = await postVisits(test.api, 20, 100);
     const word = card('crossmark').locator('.badge .word');
     await see(word, /^open$/);
-    await see(card('crossmark').locator('.effect'), /^Calls are kept and wait\.$/);
+    await see(card('crossmark').locator('.effect'), /^Calls are stored and wait\.$/);
     await see(fact('crossmark', 'held'), /^\d+ calls?$/);
     await see(fact('crossmark', 'why'), /^5 failures in a row, the last one: /);
     const next = fact('crossmark', 'next');
     await see(next, /in \d min \d+ s/);
-    // The countdown counts.
     const first = await next.textContent();
     await until(async () => expect(await next.textContent()).not.toBe(first));
     await see(card('walmart-edr').locator('.badge .word'), /^closed$/);
@@ -110,7 +109,7 @@ describe('the admin app on the day of an outage', () => {
     await new DueNow(redis).trial();
     await see(word, /^closed$/);
     expect(await allEnded(test.api, ids)).toEqual({ succeeded: ids.length });
-    await see(card('crossmark').locator('.effect'), /^Calls flow\.$/);
+    await see(card('crossmark').locator('.effect'), /^Calls are made\.$/);
     await see(fact('crossmark', 'held'), /^none/);
     await card('crossmark').getByText('Last transitions').click();
     await see(card('crossmark').locator('.timeline'), /open → half-open/);
@@ -141,7 +140,6 @@ describe('the admin app on the day of an outage', () => {
     await see(page.locator('body'), /\d+ Jobs/);
     await page.goto('/queues/queue/crossmark?status=completed');
     for (const id of ids) await page.getByText(id).first().waitFor();
-    // Every job, opened wide.
     for (const id of ids) {
       await page.goto(`/queues/queue/crossmark/${id}`);
       await page.getByText(id).first().waitFor();
@@ -154,7 +152,7 @@ describe('the admin app on the day of an outage', () => {
     }
   });
 
-  it('signs in to Walmart with a code, and the waiting call goes out', async () => {
+  it('signs in to Walmart with a code, and the waiting call is made', async () => {
     const { status, body } = await test.api.post('walmart-edr/get-report', { input: { eventId: '204567' } });
     expect(status, JSON.stringify(body)).toBe(202);
     const id = String(body.id);
@@ -166,14 +164,16 @@ describe('the admin app on the day of an outage', () => {
     await page.goto('/breakers');
     await see(card('walmart-edr').locator('.effect'), /Held by sign-in/);
     await picture('breakers-sign-in');
-    await card('walmart-edr').getByRole('link', { name: 'A person has to sign in.' }).click();
+    await card('walmart-edr')
+      .getByRole('link', { name: 'Sign-in needed: a person must enter a code.' })
+      .click();
     await page.waitForURL('**/sign-in/walmart-edr');
-    await see(page.locator('#state'), /Signed out since .*code\. Waiting for it: 1 call\.$/s);
+    await see(page.locator('#state'), /Signed out since .*code\. 1 call waiting\.$/s);
     await page.getByRole('button', { name: 'Send the code' }).click();
-    await see(page.getByRole('alert'), /The code is on its way/);
+    await see(page.getByRole('alert'), /^Code sent\./);
     expect((await test.api.ledger('walmart-edr')).smsSent).toBe(1);
     await picture('sign-in');
-    await page.getByLabel('Code of six digits').fill('123456');
+    await page.getByLabel('Six-digit code').fill('123456');
     await page.getByRole('button', { name: 'Sign in' }).click();
     await see(page.getByRole('alert'), /Signed in/);
     const audit = (await (await page.request.get('/api/audit')).json()) as { entries: { action: string }[] };
@@ -189,17 +189,17 @@ describe('the admin app on the day of an outage', () => {
     expect(call.attempts.made).toBe(1);
     expect(call.result).toMatchObject({ demoId: '204567' });
     await page.goto('/breakers');
-    await see(card('walmart-edr').locator('.effect'), /^Calls flow\.$/);
+    await see(card('walmart-edr').locator('.effect'), /^Calls are made\.$/);
   });
 
-  it('logs out, and then shows nothing', async () => {
+  it('shows nothing after a logout', async () => {
     await page.getByRole('button', { name: 'Log out' }).click();
     await page.waitForURL('**/login');
     await page.goto('/queues');
     expect(new URL(page.url()).pathname).toBe('/login');
   });
 
-  it('left nothing secret in the output of any process', () => {
+  it('wrote no secret to the output of any process', () => {
     const output = test.stack.output().join('\n');
     for (const secret of [password, 'Featherstone', '123456"', 'PHPSESSID=', 'eyJ']) {
       expect(output).not.toContain(secret);
@@ -208,7 +208,7 @@ describe('the admin app on the day of an outage', () => {
 });
 
 describe('finding Chromium', () => {
-  it('says what to install when there is none', () => {
+  it('names the package to install when it is missing', () => {
     expect(() => findChromium({ CHROMIUM: '/nowhere/chromium' })).toThrow('apt-get install chromium');
   });
 });

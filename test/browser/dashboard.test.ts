@@ -1,7 +1,6 @@
 /**
- * The dashboard in a real browser against the whole running system: an outage from start to finish, every act
- * of an operator with its effect in Redis and in the audit log, and what a viewer may not do. With
- * UPDATE_SCREENSHOTS=1 it takes the pictures in docs/images.
+ * The dashboard in a real browser against the whole system: an outage, every action of an operator with its effect in
+ * Redis and in the audit log, and the limits of a viewer. UPDATE_SCREENSHOTS=1 updates the screenshots in docs/images.
  */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -40,14 +39,14 @@ beforeAll(async () => {
       ADMIN_USERS: Object.entries(people)
         .map(([role, name]) => `${name}:${role}:${hash}`)
         .join(' '),
-      // Nothing is tried again before the test says so, and no slow answer is given up.
+      // No trial starts before the test asks for one, and no slow answer times out.
       CROSSMARK_BREAKER_RESET_MS: '300000',
       CROSSMARK_TIMEOUT_MS: '60000',
       WORKER_CONCURRENCY: '4',
     },
   });
   redis = new Redis(test.stack.redisUrl);
-  // The embedded Redis is restarted on purpose later on.
+  // A later test restarts Redis.
   redis.on('error', () => {});
   dueNow = new DueNow(redis);
   watched = await logIn('operator');
@@ -86,13 +85,13 @@ async function picture(name: string, from: Page = page, fullPage = false): Promi
   if (process.env.UPDATE_SCREENSHOTS !== '1') return;
   await mkdir(images, { recursive: true });
   const path = `${images}${name}.png`;
-  // What is shown of a retry run is further down.
+  // A retry run is shown at the end of the card.
   if (!name.startsWith('retry')) await from.evaluate('scrollTo(0, 0)');
   await from.screenshot({ path, animations: 'disabled', fullPage });
   expect((await stat(path)).size).toBeLessThan(largestImageBytes);
 }
 
-/** What axe finds wrong, in a line each. Injected past the page's policy, which allows no other script. */
+/** The violations that axe finds, one per line. `evaluate` bypasses the page's content security policy. */
 async function axe(on: Page): Promise<string[]> {
   await on.evaluate(axeSource);
   return await on.evaluate<string[]>(
@@ -101,11 +100,11 @@ async function axe(on: Page): Promise<string[]> {
   );
 }
 
-/** A page may still be drawing when it is first looked at; one look takes long on a slow machine. */
-const untilAxeIsContent = (on: Page, what: string) =>
+/** Repeats, because the page may still render. One run of axe is slow on a busy machine. */
+const untilAxeFindsNothing = (on: Page, what: string) =>
   until(async () => expect([what, await axe(on)]).toEqual([what, []]), 120_000);
 
-/** Bull Board's own page and our strip on it. */
+/** Waits for Bull Board's page and the strip. */
 async function boardIsDrawn(on: Page): Promise<void> {
   await see(on.locator('recloser-strip ul'), /Crossmark/);
   await on.getByText('Loading...').waitFor({ state: 'detached' });
@@ -118,14 +117,14 @@ async function audit(on: Page = page): Promise<AuditEntry[]> {
   return ((await answer.json()) as { entries: AuditEntry[] }).entries;
 }
 
-/** Presses a button of the card, gives a reason and confirms; returns what the dialog said would happen. */
+/** Runs an action of the card with a reason. Returns the effect that the dialog describes. */
 async function act(on: Page, action: string, reason: string, length?: string): Promise<string> {
   await dueNow.tryByHand();
   await card('crossmark', on).locator(`button[data-action="${action}"]:enabled`).click();
   const dialog = on.getByRole('dialog');
   const says = (await dialog.locator('#dialog-says').textContent()) ?? '';
   await dialog.getByLabel(/^Reason/).fill(reason);
-  if (length) await dialog.getByLabel('For').selectOption({ label: length });
+  if (length) await dialog.getByLabel('Duration').selectOption({ label: length });
   await dialog.locator('button[type="submit"]').click();
   await dialog.waitFor({ state: 'detached' });
   await see(card('crossmark', on).locator('.act .answer'), /^Done/);
@@ -134,7 +133,7 @@ async function act(on: Page, action: string, reason: string, length?: string): P
   return says;
 }
 
-/** Settles the call in doubt that the page shows. */
+/** Settles the call in doubt on the page. */
 async function settle(button: string, says: string, reason: string, confirm: string): Promise<void> {
   await page.getByRole('button', { name: button }).click();
   const dialog = page.getByRole('dialog');
@@ -143,7 +142,7 @@ async function settle(button: string, says: string, reason: string, confirm: str
   await dialog.getByLabel(/^Reason/).fill(reason);
   await dialog.getByRole('button', { name: confirm }).click();
   await dialog.waitFor({ state: 'detached' });
-  await see(page.locator('.in-doubt [role="status"]'), /The call$/);
+  await see(page.locator('.in-doubt [role="status"]'), /Open the call$/);
 }
 
 const focusedAction =
@@ -153,7 +152,7 @@ const isFocused = async (action: string) =>
 const isOutsideDialog =
   "document.activeElement !== document.body && document.activeElement.closest('dialog') === null";
 const focusedChip = "document.querySelector('recloser-strip').shadowRoot.activeElement?.getAttribute('href')";
-/** What has the focus, or null at the end of the page: its name, and whether a ring or a frame shows it. */
+/** The focused element with its name, and whether its focus is visible; null at the end of the page. */
 const focusedStop = `{
   const outer = document.activeElement;
   const at = outer.shadowRoot?.activeElement ?? outer;
@@ -164,7 +163,7 @@ const focusedStop = `{
   outer === document.body ? null : { what: at.outerHTML.slice(0, 300), isSeen, name };
 }`;
 
-/** Goes on with the Tab key until the button of the first card has the focus. */
+/** Presses Tab until this button of the first card has the focus. */
 async function tabTo(action: string): Promise<void> {
   for (let presses = 0; presses < 60; presses += 1) {
     if (await isFocused(action)) return;
@@ -176,7 +175,7 @@ async function tabTo(action: string): Promise<void> {
 const record = () => redis.hgetall(`${root}:breaker`);
 const isPaused = async () => (await redis.hget(`${root}:crossmark:meta`, 'paused')) !== null;
 
-/** Notes what the card shows from now on, so that no passing state is missed; code for the page, hence text. */
+/** Records what the card shows from now on, so that no short-lived state is missed. */
 async function watchCard(): Promise<void> {
   await page.evaluate(`{
     const card = document.querySelector('section[data-upstream="crossmark"]');
@@ -196,16 +195,16 @@ const shown = (place: Place) => page.evaluate<string[]>(`[...globalThis.shown.${
 describe('an outage from start to finish', () => {
   let ids: string[] = [];
 
-  it('begins closed, on the page and on the strip of the board', async () => {
+  it('starts closed', async () => {
     await postVisits(test.api, 12, 0).then((made) => allEnded(test.api, made));
     await see(word(), /^closed$/);
-    await see(card().locator('.effect'), /^Calls flow\.$/);
+    await see(card().locator('.effect'), /^Calls are made\.$/);
     await see(page.locator('#as-of'), /live$/);
     await picture('breakers-closed');
   });
 
-  it('opens: why, who saw it, what next, what waits', async () => {
-    // All workers have calls in flight before the first fails: one that fails alone would be set aside.
+  it('opens and shows the reason, the failing workers, the next trial and the held calls', async () => {
+    // All workers have calls in flight before the first fails. A worker that fails alone would be set aside.
     await test.api.faults([
       { kind: 'latency', ms: 500 },
       { kind: 'status', status: 503 },
@@ -213,7 +212,10 @@ describe('an outage from start to finish', () => {
     ids = await postVisits(test.api, 30, 100);
     await see(word(), /^open$/);
     await see(card().locator('[data-fact="why"]'), /^5 failures in a row, the last one: /);
-    await see(card().locator('[data-fact="next"]'), /in \d min \d+ s .*If that fails: open again for/);
+    await see(
+      card().locator('[data-fact="next"]'),
+      /in \d min \d+ s .*If it fails, the breaker stays open for/,
+    );
     await see(card().locator('[data-fact="held"]'), /^\d+ calls?$/);
     await see(card().locator('.failing'), /failure/);
     await see(card().locator('.errors'), /schedule-event|http_|upstream/);
@@ -231,7 +233,7 @@ describe('an outage from start to finish', () => {
     await dark.page.context().close();
   });
 
-  it('shows on every page of the board, whose "resume all" does not lift it', async () => {
+  it('is shown on every page of the board, whose "resume all" does not close it', async () => {
     const board = await logIn('operator');
     await board.page.goto('/queues');
     const chip = board.page.locator('recloser-strip a').first();
@@ -251,7 +253,7 @@ describe('an outage from start to finish', () => {
     await board.page.context().close();
   });
 
-  it('probes, ramps and closes by itself, and the ledger says that nothing was lost', async () => {
+  it('probes, ramps and closes automatically, and the ledger shows no lost call', async () => {
     await watchCard();
     await test.api.faults([{ kind: 'latency', ms: 4_000, operation: 'schedule-event' }]);
     await dueNow.trial();
@@ -266,7 +268,7 @@ describe('an outage from start to finish', () => {
     await page.waitForURL('**/incidents/crossmark/*');
     const sums = page.locator('.sums');
     await see(sums, /Lost0/);
-    await see(page.locator('.story'), /Opened.*Trial began.*Closed/s);
+    await see(page.locator('.story'), /Opened.*Trial started.*Closed/s);
     await picture('incident', page, true);
     const [{ id }] = (
       (await (await page.request.get('/api/incidents')).json()) as { incidents: { id: string }[] }
@@ -285,8 +287,8 @@ describe('an outage from start to finish', () => {
   });
 });
 
-describe("a hold that is not the breaker's", () => {
-  it('a rate limit: the queue waits as long as the upstream asked, the breaker stays closed', async () => {
+describe('a rate-limit hold', () => {
+  it('pauses the queue as long as the upstream asked, and the breaker stays closed', async () => {
     await test.api.faults([{ kind: 'status', status: 429, retryAfterSeconds: 300, times: 1 }]);
     const ids = await postVisits(test.api, 6, 400);
     await see(card().locator('.chips'), /^held: rate-limit$/);
@@ -302,20 +304,20 @@ describe("a hold that is not the breaker's", () => {
     await test.api.faults([]);
     await dueNow.endOfHold('rate-limit');
     expect(await allEnded(test.api, ids)).toEqual({ succeeded: ids.length });
-    await see(card().locator('.effect'), /^Calls flow\.$/);
+    await see(card().locator('.effect'), /^Calls are made\.$/);
   });
 });
 
-describe('what an operator does', () => {
-  it('hold: the queue waits until its end; release: it runs again', async () => {
+describe('actions of an operator', () => {
+  it('hold pauses the queue, release resumes it', async () => {
     await see(word(), /^closed$/);
     await card().locator('button[data-action="hold"]').click();
-    await see(page.getByRole('dialog'), /No further call is made/);
+    await see(page.getByRole('dialog'), /No call is started/);
     await picture('dialog');
     await page.keyboard.press('Escape');
     expect(await isPaused()).toBe(false);
     const says = await act(page, 'hold', 'the night shift changes tables', '4 hours');
-    expect(says).toContain('still accepted and kept');
+    expect(says).toContain('are accepted and stored');
     expect(await isPaused()).toBe(true);
     const hold = JSON.parse((await redis.hget(`${root}:holds`, 'operator')) ?? '{}');
     expect(hold).toMatchObject({ owner: 'olu', reason: 'the night shift changes tables' });
@@ -328,14 +330,14 @@ describe('what an operator does', () => {
     expect(await redis.hexists(`${root}:holds`, 'operator')).toBe(0);
   });
 
-  it('force open, probe now, and close: a probe and the ramp', async () => {
+  it('force open opens the breaker, probe now and close run a probe and the ramp', async () => {
     await act(page, 'open', 'they told us of their maintenance', '1 hour');
     await see(word(), /^open, forced$/);
     expect(await record()).toMatchObject({ state: 'open', forced: '1' });
     await see(card().locator('[data-fact="next"]'), /in 59 min|in 1 h/);
     await see(
       card().locator('[data-fact="why"]'),
-      /^they told us of their maintenance, forced by olu(; \d+ trips lately)?$/,
+      /^they told us of their maintenance, forced by olu(; \d+ recent trips)?$/,
     );
     await see(card().locator('.meter-text'), /^0 of 5 failures in a row$/);
     expect(await axe(page)).toEqual([]);
@@ -347,7 +349,7 @@ describe('what an operator does', () => {
     await picture('breakers-probing');
     await see(word(), /^closed$/);
     expect((await shown('next')).join('\n')).toContain('probe running on ');
-    expect((await shown('effect')).join('\n')).toContain('A worker asks whether it works again');
+    expect((await shown('effect')).join('\n')).toContain('A worker probes the upstream');
     expect(await record()).toMatchObject({ state: 'closed' });
     await act(page, 'open', 'a second time', '15 minutes');
     await act(page, 'close', 'all is well');
@@ -370,7 +372,7 @@ describe('what an operator does', () => {
     await admin.page.context().close();
   });
 
-  it('retries failed calls in doses: count, pace, progress, wait behind a hold, stop', async () => {
+  it('retries failed calls in batches: count, rate, progress, pause during a hold, stop', async () => {
     await test.api.faults([{ kind: 'status', status: 500, operation: 'list-planning', times: 4 }]);
     const made: string[] = [];
     for (let day = 1; day <= 4; day += 1) {
@@ -386,19 +388,19 @@ describe('what an operator does', () => {
     const retry = card().locator('.retry');
     await see(retry.locator('summary'), /Retry failed calls: 4/);
     await retry.locator('summary').click();
-    await see(retry.locator('.counted'), /^4 calls would be put back/);
-    await retry.getByLabel('Pace').selectOption({ label: '6 a minute' });
+    await see(retry.locator('.counted'), /^4 calls would be retried/);
+    await retry.getByLabel('Rate').selectOption({ label: '6 per minute' });
     expect(await axe(page)).toEqual([]);
     await picture('retry');
     await retry.getByRole('button', { name: 'Start…' }).click();
     const dialog = page.getByRole('dialog');
-    await see(dialog, /4 failed calls go back into the line, 6 a minute/);
+    await see(dialog, /4 failed calls will be retried at 6 per minute/);
     await dialog.getByLabel(/^Reason/).fill('their planning works again');
     await dialog.getByRole('button', { name: 'Start the run' }).click();
     const run = card().locator('.retry-run');
     await see(run, /Retrying failed calls: [1-3] of 4/);
     await act(page, 'hold', 'look first', '15 minutes');
-    await see(run, /Retry waits at [1-3] of 4: a hold is active/);
+    await see(run, /Retry run paused at [1-3] of 4: a hold is active/);
     const waitedAt = await redis.hget(`${root}:retry-run`, 'done');
     await picture('retry-waits');
     await act(page, 'release', 'looked');
@@ -419,7 +421,7 @@ describe('what an operator does', () => {
     expect(statuses).toContain('succeeded');
   });
 
-  it('the buttons of the board: pause is a hold, "resume all" leaves the breaker alone, a retry starts afresh', async () => {
+  it('on the board, pause sets a hold, "resume all" keeps the breaker open, and a retry gets all attempts', async () => {
     await act(page, 'open', 'their maintenance', '1 hour');
     const board = await logIn('operator');
     await board.page.goto('/queues');
@@ -432,13 +434,13 @@ describe('what an operator does', () => {
     };
     await menus.nth(1).click();
     await items.first().waitFor();
-    // Nothing is offered that would be refused.
+    // The menu offers no action that the server refuses.
     expect((await items.allInnerTexts()).filter((text) => text !== '').join()).toMatch(
       /^(Retry all \d failed jobs,)?(Pause|Resume)$/,
     );
     await board.page.keyboard.press('Escape');
     await items.first().waitFor({ state: 'detached' });
-    // "Resume all" is offered once all are paused; the one that the breaker holds is paused already.
+    // The board offers "Resume all" when all queues are paused. The breaker's hold already pauses one.
     await press(0, 'Pause all');
     await see(card('walmart-edr').locator('.chips'), /^held: operator$/);
     await board.page.reload();
@@ -476,7 +478,7 @@ describe('what an operator does', () => {
     await board.page.context().close();
   });
 
-  it('a call in doubt is on the card, and is settled on its page', async () => {
+  it('a call in doubt is shown on the card and settled as done on its page', async () => {
     await test.api.faults([{ kind: 'reset', operation: 'reissue-event', afterApply: true, times: 1 }]);
     const { body } = await test.api.post('crossmark/reissue-event', {
       input: { mPlanId: '30000900', locationId: '150900', repId: '101234', expirationDate: '2027-02-01' },
@@ -494,11 +496,11 @@ describe('what an operator does', () => {
     await until(async () => expect((await test.api.call(id)).status).toBe('succeeded'));
     expect((await audit())[0]).toMatchObject({ action: 'in doubt: done', target: id });
     await page.goto('/in-doubt');
-    await see(page.locator('.empty'), /Nothing is in doubt/);
+    await see(page.locator('.empty'), /No calls in doubt/);
     await picture('in-doubt-empty');
   });
 
-  it('a call in doubt that was not done goes out again', async () => {
+  it('a call in doubt that was not done is sent again', async () => {
     await test.api.faults([{ kind: 'reset', operation: 'reissue-event', times: 1 }]);
     const { body } = await test.api.post('crossmark/reissue-event', {
       input: { mPlanId: '30000901', locationId: '150900', repId: '101234', expirationDate: '2027-02-01' },
@@ -513,10 +515,10 @@ describe('what an operator does', () => {
     await page.goto('/breakers');
   });
 
-  it('a call in doubt whose id only the upstream knows: the dialog asks for it, and says what is wrong with it', async () => {
+  it('settling asks for an id that only the upstream knows, and validates it', async () => {
     await test.api.faults([
       { kind: 'reset', operation: 'schedule-event', afterApply: true, times: 1 },
-      // Nor can it be read back.
+      // The read-back fails too.
       { kind: 'not-ok', operation: 'list-planning' },
     ]);
     const [id] = (await postVisits(test.api, 1, 950)) as [string];
@@ -539,7 +541,7 @@ describe('what an operator does', () => {
     await page.goto('/breakers');
   });
 
-  it('every act is on the audit page, and can be filtered', async () => {
+  it('the audit page shows every action and filters them', async () => {
     await page.goto('/audit');
     await see(page.locator('tbody'), /retry stop.*close-full.*probe.*open.*release.*hold/s);
     await picture('audit');
@@ -561,7 +563,7 @@ describe('what an operator does', () => {
     await see(board.page.locator('h1'), /schedule-event\s*succeeded/);
     expect(await axe(board.page)).toEqual([]);
     await picture('call', board.page);
-    // What was chosen on the board counts here too.
+    // The theme chosen on the board applies to the other pages.
     await board.page.evaluate(
       `localStorage.setItem('board-settings', '{"state":{"theme":"dark"},"version":2}')`,
     );
@@ -572,12 +574,12 @@ describe('what an operator does', () => {
   });
 });
 
-describe('what a viewer may do', () => {
-  it('look, and nothing else: no buttons on the page, and the API refuses', async () => {
+describe('a viewer', () => {
+  it('gets read-only pages, and the API refuses every action', async () => {
     const viewer = await logIn('viewer');
     await see(word('crossmark', viewer.page), /^closed$/);
     expect(await viewer.page.locator('[data-action], .retry').count()).toBe(0);
-    // Whether a limit of the last ramp may still stand is no act of anybody.
+    // The limit of the last ramp may still end in the background.
     const acted = async () => ({ ...(await record()), limited: '' });
     const before = await acted();
     const headers = { 'sec-fetch-site': 'same-origin' };
@@ -607,7 +609,7 @@ describe('what a viewer may do', () => {
       expect([path, answer.status()]).toEqual([path, 403]);
     }
     await viewer.page.goto('/sign-in/walmart-edr');
-    await see(viewer.page.locator('.notice').first(), /needs the role operator; you are a viewer/);
+    await see(viewer.page.locator('.notice').first(), /^Read-only: .*requires the operator role/);
     expect(await viewer.page.locator('main :is(button, input):enabled').count()).toBe(0);
     await viewer.page.goto('/queues');
     await viewer.page.getByText('Loading...').waitFor({ state: 'detached' });
@@ -627,18 +629,18 @@ describe('what a viewer may do', () => {
   });
 });
 
-describe('for everybody, everywhere', () => {
+describe('every page', () => {
   const ownPaths = ['/breakers', '/incidents', '/audit', '/in-doubt', '/sign-in/walmart-edr'];
   const paths = [...ownPaths, '/queues', '/queues/queue/crossmark?status=completed'];
 
-  it.each(['light', 'dark'] as const)('axe finds nothing wrong on any page (%s)', async (colorScheme) => {
+  it.each(['light', 'dark'] as const)('has no axe violations (%s)', async (colorScheme) => {
     const seen = await logIn('operator', { colorScheme });
     for (const path of [...paths, '/login', '/nowhere']) {
       if (path === '/nowhere') await seen.page.goto(path).then(() => seen.expected(/404/));
       else await seen.page.goto(path);
       if (path === '/breakers') await see(word('crossmark', seen.page), /closed/);
       if (path.startsWith('/queues')) await boardIsDrawn(seen.page);
-      await untilAxeIsContent(seen.page, path);
+      await untilAxeFindsNothing(seen.page, path);
     }
     await seen.page.goto('/incidents');
     await seen.page.locator('tbody a').first().click();
@@ -647,7 +649,7 @@ describe('for everybody, everywhere', () => {
     await seen.page.goto('/queues/queue/crossmark?status=failed');
     await see(seen.page.locator('recloser-strip ul'), /Crossmark/);
     await seen.page.getByText('Loading...').waitFor({ state: 'detached' });
-    await untilAxeIsContent(seen.page, 'failed jobs');
+    await untilAxeFindsNothing(seen.page, 'failed jobs');
     await seen.page.goto('/breakers');
     await card('crossmark', seen.page).locator('button[data-action="hold"]:enabled').click();
     await seen.page.getByRole('dialog').waitFor();
@@ -660,14 +662,14 @@ describe('for everybody, everywhere', () => {
     [360, 'light'],
     [360, 'dark'],
     [1920, 'light'],
-  ] as const)('nothing sticks out at %i px (%s)', async (width, colorScheme) => {
+  ] as const)('does not overflow at %i px (%s)', async (width, colorScheme) => {
     const seen = await logIn('operator', { viewport: { width, height: 900 }, colorScheme });
     for (const path of paths) {
       await seen.page.goto(path);
       if (path === '/breakers') await see(word('crossmark', seen.page), /closed/);
       if (path.startsWith('/queues')) await boardIsDrawn(seen.page);
-      // The colours were looked at above; a small screen has an order and menus of its own.
-      if (width === 360 && colorScheme === 'light') await untilAxeIsContent(seen.page, path);
+      // A small screen has another order and other menus. Colours are checked above.
+      if (width === 360 && colorScheme === 'light') await untilAxeFindsNothing(seen.page, path);
       const wide = await seen.page.evaluate<number>('document.documentElement.scrollWidth');
       expect([path, wide]).toEqual([path, width]);
     }
@@ -685,7 +687,7 @@ describe('for everybody, everywhere', () => {
     await seen.page.context().close();
   });
 
-  it('works by keyboard alone: every act, a dialog that keeps the focus, and gives it back', async () => {
+  it('works by keyboard alone: actions, and a dialog that traps and returns the focus', async () => {
     await page.goto('/breakers');
     await see(word(), /^closed$/);
     await page.keyboard.press('Tab');
@@ -694,7 +696,7 @@ describe('for everybody, everywhere', () => {
     await page.keyboard.press('Enter');
     await page.getByRole('dialog').waitFor();
     expect(await page.evaluate<string>('document.activeElement.name')).toBe('reason');
-    // Once around and more: what lies behind the dialog is never reached.
+    // More presses than the dialog has elements: the page behind it is never reached.
     for (let presses = 0; presses < 12; presses += 1) {
       await page.keyboard.press('Tab');
       expect(await page.evaluate(isOutsideDialog)).toBe(false);
@@ -719,7 +721,7 @@ describe('for everybody, everywhere', () => {
   });
 
   it.each([...ownPaths, '/queues'])(
-    'every stop of the keyboard on %s can be seen and has a name',
+    'has a visible focus and a name for each focusable element: %s',
     async (path) => {
       await page.goto(path);
       if (path === '/breakers') await see(word(), /^closed$/);
@@ -736,7 +738,7 @@ describe('for everybody, everywhere', () => {
     },
   );
 
-  it('a chip of the strip keeps the focus while it counts', async () => {
+  it('keeps the focus on a chip of the strip during its countdown', async () => {
     await page.goto('/breakers');
     await act(page, 'hold', 'to see it count', '15 minutes');
     await page.goto('/queues');
@@ -754,9 +756,9 @@ describe('for everybody, everywhere', () => {
     await act(page, 'release', 'seen');
   });
 
-  it('moves nothing for who asked for less motion', async () => {
+  it('has no animation with reduced motion', async () => {
     const still = await logIn('viewer', { reducedMotion: 'reduce' });
-    // The page's first picture is held back, so that the place holders are to be seen.
+    // Without the first snapshot the placeholders stay visible.
     await still.page.route('**/api/upstreams/stream', () => {});
     for (const path of ['/breakers', '/queues']) {
       await still.page.goto(path);
@@ -769,7 +771,7 @@ describe('for everybody, everywhere', () => {
     await still.page.context().close();
   });
 
-  it('no script may be inline, by the policy and in fact', async () => {
+  it('does not run inline scripts', async () => {
     for (const path of paths) {
       const policy = (await page.request.get(path)).headers()['content-security-policy'] ?? '';
       const scripts = /script-src ([^;]*)/.exec(policy)?.[1];
@@ -788,8 +790,8 @@ describe('for everybody, everywhere', () => {
   });
 });
 
-describe('when something is away', () => {
-  it('says that the picture is old, loses its colours, and comes back after a restart of admin', async () => {
+describe('during a failure', () => {
+  it('shows stale data as stale, and recovers after a restart of admin', async () => {
     await page.goto('/breakers');
     await see(word(), /^closed$/);
     await page.evaluate(() => Object.assign(globalThis, { neverReloaded: true }));
@@ -806,7 +808,7 @@ describe('when something is away', () => {
     while (watched.wrongs.length > 0) watched.expected(/ERR_|Failed to load/);
   });
 
-  it('survives a restart of Redis', async () => {
+  it('recovers after a restart of Redis', async () => {
     await test.stack.redis?.kill();
     await see(page.locator('#as-of'), /old: Redis cannot be read/);
     await see(word(), /^stale/);
@@ -819,13 +821,13 @@ describe('when something is away', () => {
     while (watched.wrongs.length > 0) watched.expected(/ERR_|Failed to load|503/);
   });
 
-  it('a queue paused behind the back of the holds is red, names the fix, and is mended', async () => {
+  it('shows a queue paused without a hold as a mismatch, with the fix, until it is repaired', async () => {
     await page.goto('/breakers');
     await see(word(), /^closed$/);
-    // With the workers frozen there is nobody to mend it, so that it can be looked at.
+    // Frozen workers do not repair the mismatch, so it stays visible.
     for (const worker of test.stack.workers) await test.stack.kill(worker, 'SIGSTOP');
     await redis.hset(`${root}:crossmark:meta`, 'paused', '1');
-    await see(card().locator('.mismatch').first(), /paused though no hold says why.*puts that right/);
+    await see(card().locator('.mismatch').first(), /paused, but no hold is active.*repairs this/);
     await see(card().locator('summary.bad'), /Not all parts agree/);
     expect(await axe(page)).toEqual([]);
     await picture('breakers-mismatch');
@@ -836,10 +838,10 @@ describe('when something is away', () => {
     await see(card().locator('.timeline'), /repair: put right/);
   });
 
-  it('fifty open dashboards cost one reading, and calls go on meanwhile', async () => {
+  it('reads Redis once for fifty open dashboards, and calls continue', async () => {
     const cookies = await page.context().cookies();
     const cookie = cookies.map(({ name, value }) => `${name}=${value}`).join('; ');
-    /** How often the transitions were read: once for each upstream in each picture, and by nobody else now. */
+    /** Number of reads of the transitions: one per upstream and snapshot, and no other reader now. */
     const readings = async () =>
       Number(/cmdstat_xrevrange:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1]);
     const stop = new AbortController();
@@ -855,14 +857,14 @@ describe('when something is away', () => {
     void Promise.allSettled(streams);
     await until(() => expect(heard).toBeGreaterThan(100));
     expect(await allEnded(test.api, await postVisits(test.api, 100, 4_000))).toEqual({ succeeded: 100 });
-    // Idle but watched: what Redis is asked does not grow with the number of those who look.
+    // The number of reads does not grow with the number of listeners.
     const [before, from] = [await readings(), heard];
     await until(() => expect(heard - from).toBeGreaterThan(3 * watchers));
     const read = (await readings()) - before;
-    const pictures = Math.ceil((heard - from) / watchers);
+    const snapshots = Math.ceil((heard - from) / watchers);
     expect(read).toBeGreaterThan(0);
-    // Two upstreams; a picture may just be read at either end.
-    expect(read).toBeLessThanOrEqual(2 * (pictures + 2));
+    // Two upstreams. A snapshot may be in progress at either end.
+    expect(read).toBeLessThanOrEqual(2 * (snapshots + 2));
     stop.abort();
   });
 });

@@ -272,7 +272,7 @@ describe('the state in Redis', () => {
     expect(ills(report)).toEqual(
       expect.arrayContaining([
         'fail crossmark: no worker is alive, and 2 calls wait',
-        'fail crossmark: The queue is paused though no hold says why.',
+        'fail crossmark: The queue is paused, but no hold is active.',
         'warn walmart-edr: no worker is alive; nothing waits',
       ]),
     );

@@ -1,7 +1,4 @@
-/**
- * Puts the admin app together; listens nowhere. Always true: below the health routes, the assets and the login
- * nothing is reached without a session, and the table of routes says who may reach what.
- */
+/** Builds the Express app. Every route except health, metrics, assets and login requires a session. */
 import { fileURLToPath } from 'node:url';
 import type { Logger } from '@recloser/runtime/observe/logger';
 import type { Metrics } from '@recloser/runtime/observe/metrics';
@@ -33,7 +30,7 @@ import type { AdminUpstream } from './upstream/admin-upstream.ts';
 import type { Accounts } from './user/accounts.ts';
 import { createSessions, identify, userOf } from './user/sessions.ts';
 
-/** Everything the app is built from; nothing in it is started here. */
+/** Dependencies of the app. The caller starts and stops them. */
 export type AdminDeps = {
   readonly redis: Redis;
   readonly prefix: string;
@@ -45,13 +42,12 @@ export type AdminDeps = {
   readonly feed: UpstreamFeed;
   readonly metrics: Metrics;
   readonly log: Logger;
-  /** Express' `trust proxy`: whose X-Forwarded-* headers count. */
+  /** Express' `trust proxy` setting. */
   readonly trustProxy: string;
   /** How long a sign-in step waits for a worker. */
   readonly signInTimeoutMs: number;
 };
 
-/** The Express app. */
 export function createApp(deps: AdminDeps): Express {
   const app = express();
   app.disable('x-powered-by').set('trust proxy', deps.trustProxy);
@@ -59,7 +55,7 @@ export function createApp(deps: AdminDeps): Express {
   app.use(healthRoutes(deps));
   app.use('/assets', express.static(fileURLToPath(new URL('./public', import.meta.url)), { maxAge: '1m' }));
   app.use((req, res, next) => {
-    // Bull Board's own files may be cached; everything else is about now, and about a person's session.
+    // Only Bull Board's static files may be cached.
     if (!req.path.startsWith(`${boardPath}/static/`)) res.setHeader('Cache-Control', 'no-store');
     next();
   });
@@ -75,7 +71,7 @@ export function createApp(deps: AdminDeps): Express {
   return app;
 }
 
-/** Every route of our own, with the least role that may use it. Bull Board's are in `board.ts`. */
+/** The routes with the minimum role of each. Bull Board's routes are in `board.ts`. */
 export function routes(deps: AdminDeps, audit: AuditLog, links: readonly NavigationLink[]): readonly Route[] {
   const { redis, upstreams, feed, sealer } = deps;
   const signIn = {
@@ -164,7 +160,7 @@ function isBoard(path: string): boolean {
   return path === boardPath || path.startsWith(`${boardPath}/`);
 }
 
-/** The board's page sends people to the login; its API tells scripts. */
+/** Without a session the board's pages redirect to the login and its API returns 401. */
 const boardGate: RequestHandler = (req, res, next) => {
   const wantsPage = req.method === 'GET' && !req.path.startsWith('/api/');
   allow('viewer', wantsPage ? 'page' : 'api')(req, res, next);

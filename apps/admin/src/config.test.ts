@@ -6,22 +6,22 @@ import { hashPassword, isPasswordHash, verifyPassword } from './user/password.ts
 const stampKey = Buffer.alloc(32, 1);
 
 describe('configuration', () => {
-  test('has defaults and no accounts in development', () => {
+  test('has defaults and, in development, no accounts', () => {
     expect(parseConfig({})).toMatchObject({ ADMIN_PORT: 3001, HOST: '127.0.0.1', accounts: [] });
   });
 
-  test('production without accounts does not start, and says what to set', () => {
+  test('refuses production without accounts and names the variables to set', () => {
     expect(() => parseConfig({ NODE_ENV: 'production' })).toThrow(
-      /ADMIN_USERS: nobody could log in: set ADMIN_PASSWORD/,
+      /ADMIN_USERS: no account is configured: set ADMIN_PASSWORD/,
     );
   });
 
-  test('ADMIN_PASSWORD is one account named admin', () => {
+  test('ADMIN_PASSWORD creates one account named admin', () => {
     const { accounts } = parseConfig({ NODE_ENV: 'production', ADMIN_PASSWORD: 'long enough' });
     expect(accounts).toEqual([{ kind: 'password', name: 'admin', role: 'admin', password: 'long enough' }]);
   });
 
-  test('ADMIN_USERS are several, apart by spaces', async () => {
+  test('ADMIN_USERS contains accounts separated by spaces', async () => {
     const hash = await hashPassword('secret word');
     const { accounts } = parseConfig({ ADMIN_USERS: `ann:viewer:${hash}  bob:admin:${hash}` });
     expect(accounts.map(({ name, role }) => [name, role])).toEqual([
@@ -30,7 +30,7 @@ describe('configuration', () => {
     ]);
   });
 
-  test('mistakes are named without repeating what may be a secret', async () => {
+  test('errors name the variable without repeating a value that may be secret', async () => {
     const hash = await hashPassword('secret word');
     const bad = [
       { ADMIN_USERS: 'ann:viewer:plaintext' },
@@ -47,7 +47,7 @@ describe('configuration', () => {
 });
 
 describe('passwords', () => {
-  test('a hash fits its password only, differs each time, and holds no colon or space', async () => {
+  test('a hash matches only its password, differs each time, and contains no colon or space', async () => {
     const [hash, other] = [await hashPassword('pässword one'), await hashPassword('pässword one')];
     expect(hash).not.toBe(other);
     expect(hash).toMatch(/^scrypt\$32768\$8\$1\$[\w-]+\$[\w-]+$/);
@@ -55,7 +55,7 @@ describe('passwords', () => {
     expect(await verifyPassword('password one', hash)).toBe(false);
   });
 
-  test('a hash that would stall the login is refused', () => {
+  test('a hash too expensive to check is refused', () => {
     const rest = 'c2FsdHNhbHRzYWx0$a2V5a2V5a2V5a2V5a2V5a2V5';
     expect(isPasswordHash(`scrypt$32768$8$1$${rest}`)).toBe(true);
     expect(isPasswordHash(`scrypt$16777216$8$1$${rest}`)).toBe(false);
@@ -80,7 +80,7 @@ describe('accounts', () => {
   test.each([
     ['one account', [{ kind: 'password', name: 'ann', role: 'admin', password: 'a' }] as const],
     ['no account', []],
-  ])('an unknown user costs one check of a full hash, as a known one does: %s', async (_what, sources) => {
+  ])('an unknown user costs one check of a full hash, like a known user: %s', async (_what, sources) => {
     const checked: [string, string][] = [];
     const accounts = await Accounts.open(sources, stampKey, async (password, hash) => {
       checked.push([password, hash.split('$').slice(0, 4).join('$')]);
@@ -91,7 +91,7 @@ describe('accounts', () => {
     expect(checked).toEqual(Array(2).fill(['guess', 'scrypt$32768$8$1']));
   });
 
-  test('roles build on each other', () => {
+  test('each role includes the weaker ones', () => {
     expect(mayAct('viewer', 'operator')).toBe(false);
     expect(mayAct('operator', 'operator')).toBe(true);
     expect(mayAct('admin', 'operator')).toBe(true);

@@ -1,11 +1,11 @@
-/** The admin app's configuration: a pure function of the environment, frozen, with every mistake named at once. */
+/** The configuration of the admin app, parsed from the environment. */
 import { type Env, envFields, parseEnv, portField } from '@recloser/runtime/env/env';
 import { z } from 'zod';
 import { type AccountSource, type Role, roles } from './user/accounts.ts';
 import { isPasswordHash } from './user/password.ts';
 
 const accountHelp =
-  'each account is name:role:hash (role viewer, operator or admin; make the hash with npm run hash-password)';
+  'each account is name:role:hash (role viewer, operator or admin; create the hash with npm run hash-password)';
 
 const usersField = z
   .string()
@@ -26,7 +26,7 @@ const shape = z
     ADMIN_PORT: portField(3001),
     ADMIN_PASSWORD: z.string().min(8, 'must have at least 8 characters').max(1000, 'is too long').optional(),
     ADMIN_USERS: usersField.optional(),
-    /** Whose X-Forwarded-* headers count, as Express' `trust proxy` takes it. */
+    /** Express' `trust proxy` setting. */
     ADMIN_TRUST_PROXY: z.string().trim().default('loopback'),
     SESSION_KEY: z.string().optional(),
     DATA_DIR: z.string().trim().default('.data'),
@@ -37,15 +37,15 @@ const shape = z
       context.addIssue({ code: 'custom', path: ['ADMIN_PASSWORD'], message });
     }
     if (env.NODE_ENV === 'production' && env.ADMIN_USERS === undefined && env.ADMIN_PASSWORD === undefined) {
-      const message = `nobody could log in: set ADMIN_PASSWORD, or ADMIN_USERS (${accountHelp})`;
+      const message = `no account is configured: set ADMIN_PASSWORD, or ADMIN_USERS (${accountHelp})`;
       context.addIssue({ code: 'custom', path: ['ADMIN_USERS'], message });
     }
   });
 
-/** What main.ts needs. No accounts: development, where a password is generated. */
+/** The configuration. Without accounts, which only development allows, a password is generated. */
 export type AdminConfig = Readonly<z.output<typeof shape>> & { readonly accounts: readonly AccountSource[] };
 
-/** Parses the environment. Throws `ConfigError`; in production that includes "no accounts". */
+/** Parses the environment. Throws a `ConfigError` that names every mistake. Production requires an account. */
 export function parseConfig(env: Env): AdminConfig {
   const parsed = parseEnv(shape, env);
   const one: AccountSource[] =

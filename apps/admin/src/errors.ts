@@ -1,20 +1,20 @@
-/** The end of every request that nobody answered or that broke. Always true: details go to the log, not out. */
-import type { Logger } from '@recloser/runtime/observe/logger';
+/** Answers unknown paths and failed requests. Details of an error go to the log only. */
+import type { Log } from '@recloser/runtime/observe/log';
 import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
 import { messagePage } from './page/page.ts';
 import { type Problem, problemOf, problems, sendProblem } from './page/problem.ts';
 import { userOf } from './user/sessions.ts';
 
-/** Answers 404. */
+/** Returns 404. */
 export const notFound: RequestHandler = (req, res) => answer(req, res, problems.notFound);
 
-/** Turns an error into an answer. */
-export function errorHandler(log: Pick<Logger, 'error' | 'warn'>): ErrorRequestHandler {
+/** Turns an error into a problem or an error page. */
+export function errorHandler(log: Log<'error' | 'warn'>): ErrorRequestHandler {
   return (error: unknown, req, res, next) => {
     const problem = problemFor(error);
     if (problem.status === 503) log.warn({ err: error, path: req.path }, 'Redis cannot be reached');
-    if (problem.status === 500) log.error({ err: error, path: req.path }, 'a request broke');
-    // Too late for another answer: Express cuts the connection.
+    if (problem.status === 500) log.error({ err: error, path: req.path }, 'a request failed');
+    // Part of the response was sent: Express closes the connection.
     if (res.headersSent) next(error);
     else answer(req, res, problem);
   };
@@ -31,7 +31,7 @@ function answer(req: Request, res: Response, problem: Problem): void {
   res.status(problem.status).send(messagePage(problem.title, problem.detail, userOf(res)).text);
 }
 
-/** Names of errors that ioredis raises when Redis is away, frozen or refuses to write. */
+/** Errors that ioredis raises when Redis is unreachable, frozen or refuses writes. */
 const storageErrors = new Set([
   'MaxRetriesPerRequestError',
   'ReplyError',

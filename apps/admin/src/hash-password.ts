@@ -1,10 +1,10 @@
-/** `npm run hash-password`: reads one password from the terminal or standard input, prints its hash. */
+/** `npm run hash-password`: reads a password from the terminal or standard input and prints its hash. */
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 import { hashPassword } from './user/password.ts';
 
 async function readPassword(): Promise<string> {
-  // A terminal would echo the password; the interface writes to nowhere instead.
+  // Discards the output, so that the terminal does not echo the password.
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   const terminal = process.stdin.isTTY === true;
   const lines = createInterface({ input: process.stdin, output: silent, terminal });

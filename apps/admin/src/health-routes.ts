@@ -1,4 +1,4 @@
-/** Health and metrics, without a login: they say how this process is, nothing about calls or people. */
+/** Health and metrics routes. They need no login and contain nothing about calls or people. */
 
 import type { Metrics } from '@recloser/runtime/observe/metrics';
 import { healthBody, healthContentType, healthHttpStatus } from '@recloser/runtime/process/health';
@@ -14,7 +14,7 @@ export function healthRoutes({ redis, metrics }: { redis: Redis; metrics: Metric
   });
   router.get('/health/ready', async (_req, res) => {
     const found = await checkRedisSafety(redis);
-    // Looking at an unsafe Redis still works, and is then needed most: only an absent one is a failure here.
+    // An unsafe Redis can still be inspected, so only an unreachable Redis fails this check.
     const status = found.reachable ? (found.safe ? 'pass' : 'warn') : 'fail';
     const output = [...found.problems, ...found.warnings].join('; ');
     const body = healthBody([{ name: 'redis:connection', status, ...(output === '' ? {} : { output }) }]);

@@ -1,4 +1,4 @@
-/** Starts and stops the admin app: the only file with side effects here. */
+/** Starts and stops the admin app. */
 import { randomBytes } from 'node:crypto';
 import { ConfigError } from '@recloser/runtime/env/env';
 import { createLogger, type Logger } from '@recloser/runtime/observe/logger';
@@ -33,7 +33,7 @@ async function start(config: AdminConfig): Promise<void> {
   });
   const prefix = config.REDIS_PREFIX;
   const sessionKeys = loadSessionKeys({ ...config, dataDir: config.DATA_DIR });
-  // Cookies are signed with the newest key only: after a change of it people log in once more.
+  // Cookies are signed with the newest key only. After a key change, people log in again.
   const [sessionKey] = sessionKeys;
   const policies = Object.values(definitions).map((definition) => ({
     definition,
@@ -91,7 +91,7 @@ function connect(config: AdminConfig, log: Logger) {
   return { redis, subscriber: open('subscriber') };
 }
 
-/** Without accounts (development only) a password is made up and shown this once, outside the log. */
+/** Without accounts (development only), generates a password and prints it once, outside the log. */
 function accountsOf({ accounts }: AdminConfig): readonly AccountSource[] {
   if (accounts.length > 0) return accounts;
   const password = randomBytes(12).toString('base64url');

@@ -6,7 +6,7 @@ import { mayAct, roles } from './user/accounts.ts';
 
 const redisUrl = inject('redisUrl');
 
-/** A path that is there, for every parameter. */
+/** Replaces path parameters with valid values. */
 const filled = (path: string) =>
   path.replace(':name', 'walmart-edr').replace(':id', 'walmart-edr-01890000-0000-7000-8000-000000000000');
 
@@ -22,13 +22,13 @@ function ask(admin: Admin, method: string, path: string, cookie: string): Promis
     method: method.toUpperCase(),
     redirect: 'manual',
     headers: { cookie, accept: 'text/html', 'content-type': 'application/json' },
-    // A body that no handler takes: what is refused for the role is refused before it is looked at.
+    // An invalid body: a missing role is refused before the body is validated.
     ...(method === 'get' ? {} : { body: '{"nonsense":true}' }),
   });
 }
 
 describe('the table of routes', () => {
-  test('whoever lacks the role is refused everywhere, whoever has it is let through', async () => {
+  test('every route refuses weaker roles and admits the others', async () => {
     await using admin = await startAdmin(redisUrl, 50);
     for (const role of roles) {
       const cookie = await admin.login(role);
@@ -42,7 +42,7 @@ describe('the table of routes', () => {
     }
   });
 
-  test('nobody logged out gets anything: pages lead to the login, the rest says 401', async () => {
+  test('without a session, pages redirect to the login and the API returns 401', async () => {
     await using admin = await startAdmin(redisUrl);
     for (const { method, path, audience } of table(admin)) {
       const answer = await ask(admin, method, path, '');
@@ -51,7 +51,7 @@ describe('the table of routes', () => {
     }
   });
 
-  test('whatever changes something needs the operator at least, JSON, and a page of this site', async () => {
+  test('state-changing routes require the operator role, JSON and the same origin', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('admin');
     const writing = table(admin).filter(({ method }) => method !== 'get');
@@ -80,7 +80,7 @@ describe('the table of routes', () => {
     }
   });
 
-  test('no page allows inline scripts or another host, and none may be framed or kept', async () => {
+  test('no page allows inline scripts, other hosts, framing or caching', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('viewer');
     for (const { method, path, audience } of table(admin)) {

@@ -1,13 +1,10 @@
-/** Headers for every answer. Always true: pages run scripts from our own files only and talk to no other host. */
+/** Security headers of every response. Pages run only admin's own scripts and connect to no other host. */
 import type { RequestHandler } from 'express';
 import helmet from 'helmet';
 
 const self = ["'self'"];
 
-/**
- * Helmet with a strict policy. `inlineStyles` is for Bull Board, whose components set style attributes and
- * add style elements; scripts stay strict there too.
- */
+/** Helmet with a strict policy. `inlineStyles` is for Bull Board, whose components add inline styles. */
 export function securityHeaders({ inlineStyles }: { inlineStyles: boolean }): RequestHandler {
   return helmet({
     contentSecurityPolicy: {

@@ -1,4 +1,4 @@
-/** For tests only: the whole admin app on a free port, over a real Redis and a prefix of its own. */
+/** For tests: starts the whole admin app on a free port, with a real Redis and a fresh prefix. */
 import { randomBytes } from 'node:crypto';
 import { createLogger } from '@recloser/runtime/observe/logger';
 import { createMetrics } from '@recloser/runtime/observe/metrics';
@@ -15,7 +15,7 @@ import { type AccountSource, Accounts, roles } from '../src/user/accounts.ts';
 import { hashPassword } from '../src/user/password.ts';
 import { deriveKey } from '../src/user/sessions.ts';
 
-/** Three accounts named after their roles; the password is the name twice over. Cheap hashes: tests log in a lot. */
+/** One account per role. The password is `<name>-<name>`. The hashes are cheap, because tests log in often. */
 async function testAccounts(): Promise<AccountSource[]> {
   return await Promise.all(
     roles.map(async (role) => {
@@ -25,25 +25,24 @@ async function testAccounts(): Promise<AccountSource[]> {
   );
 }
 
-/** A running admin app and what it runs on. */
+/** A running admin app with its dependencies. */
 export type TestAdmin = AsyncDisposable & {
   readonly url: string;
   readonly redis: Redis;
   readonly prefix: string;
   readonly sessionKey: Buffer;
   readonly upstreams: readonly AdminUpstream[];
-  /** What the app was made from. */
   readonly deps: AdminDeps;
-  /** A cookie of a fresh login. */
+  /** Logs in and returns the session cookie. */
   login(name: 'viewer' | 'operator' | 'admin'): Promise<string>;
 };
 
-/** Starts the app; dispose it with `await using`. */
+/** Starts the app. Dispose it with `await using`. */
 export async function startAdmin(redisUrl: string, signInTimeoutMs = 60_000): Promise<TestAdmin> {
   const log = createLogger({ name: 'admin', level: 'silent' });
   const prefix = `t${randomBytes(5).toString('hex')}`;
   const sessionKey = randomBytes(32);
-  // Patient: on a slow machine a command takes longer than admin's own connection waits.
+  // Admin's own connection has a command timeout that a slow test machine can exceed.
   const redis = connectRedis(redisUrl, { role: 'worker', name: 'admin-test', log });
   const subscriber = connectRedis(redisUrl, { role: 'subscriber', name: 'admin-test', log });
   const upstreams = Object.values(definitions).map((definition) =>
@@ -96,7 +95,7 @@ async function login(url: string, name: string): Promise<string> {
   return cookie;
 }
 
-/** Posts the login form as a browser does. */
+/** Posts the login form. */
 export function postLogin(url: string, username: string, password: string): Promise<Response> {
   return fetch(`${url}/login`, {
     method: 'POST',
@@ -106,7 +105,7 @@ export function postLogin(url: string, username: string, password: string): Prom
   });
 }
 
-/** The session cookie an answer sets, ready to be sent back; null without one. */
+/** The session cookie of a response as a `Cookie` header, or null. */
 export function cookieOf(answer: Response): string | null {
   return answer.headers.getSetCookie()[0]?.split(';')[0] ?? null;
 }

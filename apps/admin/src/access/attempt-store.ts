@@ -1,6 +1,6 @@
 /**
- * Counts login attempts in Redis rather than in memory: a restart or a second admin process must not hand
- * out fresh attempts. Always true: a counter and its expiry are written in one step.
+ * Counts login attempts in Redis, so that a restart or a second admin process does not reset the count. A counter and
+ * its expiry are written atomically.
  */
 import type { Redis } from '@recloser/runtime/redis/connection';
 import type { ClientRateLimitInfo, Options, Store } from 'express-rate-limit';
@@ -20,7 +20,7 @@ if redis.call('EXISTS', KEYS[1]) == 1 and tonumber(redis.call('GET', KEYS[1])) >
 end
 return 0`;
 
-/** A store for express-rate-limit; `name` keeps limiters apart. */
+/** A store for express-rate-limit. Each `name` has its own counters. */
 export class AttemptStore implements Store {
   readonly localKeys = false;
   readonly prefix: string;

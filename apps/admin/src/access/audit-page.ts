@@ -1,4 +1,4 @@
-/** The page /audit and `GET /api/audit`: what people did, newest first, a page at a time, filtered. */
+/** The page /audit and `GET /api/audit`: the audit log, newest first, with filters and pages. */
 import type { Request, Response } from 'express';
 import { z } from 'zod';
 import { invalidBody } from '../page/field-errors.ts';
@@ -45,13 +45,13 @@ export function auditPage(audit: AuditLog, links: readonly NavigationLink[]) {
     const user = userOf(res);
     const asked = query.safeParse(req.query);
     if (!asked.success) {
-      const wrong = 'This address has a part that cannot be read.';
-      res.status(422).send(messagePage('Cannot be read', wrong, user).text);
+      const wrong = 'A parameter in the address is invalid.';
+      res.status(422).send(messagePage('Invalid request', wrong, user).text);
       return;
     }
     const { entries, next } = await audit.list(asked.data, perPage);
     const body = html`<div class="headline"><h1>Audit</h1></div>
-<p class="lead">Who did what, when and why. An act is written down before it happens.</p>
+<p class="lead">Who did what, when and why. Each action is recorded before it runs.</p>
 ${form(asked.data)}
 ${entries.length === 0 ? empty(asked.data) : table(entries, Date.now())}
 ${next === null ? null : html`<p class="pager"><a class="button quiet" href="${linkOf('/audit', asked.data, next)}">Older entries</a></p>`}`;
@@ -63,18 +63,18 @@ function form({ user, action, target }: Query): Html {
   const field = (name: string, label: string, value: string | undefined) =>
     html`<label>${label}<input name="${name}" value="${value ?? ''}" autocomplete="off" autocapitalize="none" spellcheck="false"></label>`;
   return html`<form class="filter" method="get" action="/audit" role="search" aria-label="Filter the entries">
-${field('user', 'Who', user)}${field('action', 'Action contains', action)}${field('target', 'On what', target)}
+${field('user', 'User', user)}${field('action', 'Action contains', action)}${field('target', 'Target contains', target)}
 <button class="quiet">Filter</button></form>`;
 }
 
 function empty({ user, action, target }: Query): Html {
   const isFiltered = [user, action, target].some((value) => value !== undefined);
-  return html`<div class="empty"><p><strong>${isFiltered ? 'Nothing matches.' : 'Nobody has done anything yet.'}</strong></p>${isFiltered ? html`<p><a href="/audit">Show everything</a></p>` : null}</div>`;
+  return html`<div class="empty"><p><strong>${isFiltered ? 'No entries match.' : 'No entries yet.'}</strong></p>${isFiltered ? html`<p><a href="/audit">Show all entries</a></p>` : null}</div>`;
 }
 
 function table(entries: readonly AuditRecord[], nowMs: number): Html {
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Entries"><table class="rows">
-<thead><tr><th scope="col">When</th><th scope="col">Who</th><th scope="col">What</th><th scope="col">On</th><th scope="col">Why</th></tr></thead>
+<thead><tr><th scope="col">When</th><th scope="col">User</th><th scope="col">Action</th><th scope="col">Target</th><th scope="col">Reason</th></tr></thead>
 <tbody>${entries.map((entry) => {
     const ms = Date.parse(entry.at);
     return html`<tr><td>${agoInWords(ms, nowMs)}</td><td>${entry.user} <small>${entry.role}</small></td>
@@ -84,7 +84,7 @@ function table(entries: readonly AuditRecord[], nowMs: number): Html {
   })}</tbody></table></div>`;
 }
 
-/** A call is named `<upstream>/<id>` by the board, and by its id elsewhere; either links to the call. */
+/** The board records a call as `<upstream>/<id>`, other pages by its id. Both link to the call. */
 function targetOf(target: string | undefined): Html | string {
   const id = target?.split('/').at(-1) ?? '';
   return /-[0-9a-f]{8}-[0-9a-f-]{27}$/.test(id) ? html`<a href="/calls/${id}">${id}</a>` : (target ?? '');

@@ -1,13 +1,13 @@
 /**
- * What people did, in a capped stream `<prefix>:audit`. Always true: an act is recorded before it happens,
- * so nothing is done that could not be recorded; a failure is recorded as a second entry.
+ * The audit log: a capped stream `<prefix>:audit`. An action is recorded before it runs and does not run when it cannot
+ * be recorded. A failure is recorded as a second entry.
  */
 
 import type { Logger } from '@recloser/runtime/observe/logger';
 import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Role } from '../user/accounts.ts';
 
-/** One act of a person. `target` is an upstream or a job; `reason` is what the person gave. */
+/** One action of a person. `target` is an upstream, a call or a job. */
 export type AuditEntry = {
   readonly user: string;
   readonly role: Role;
@@ -18,7 +18,7 @@ export type AuditEntry = {
   readonly outcome?: 'failed';
 };
 
-/** An entry as it is read back. */
+/** An entry as read from Redis. */
 export type AuditRecord = {
   readonly id: string;
   readonly at: string;
@@ -31,8 +31,8 @@ export type AuditRecord = {
   readonly outcome?: string;
 };
 
-/** `user` must match, the others must be contained. `before`: id of the entry to go on after. */
-export type AuditFilter = {
+/** `user` must match exactly; `action` and `target` match as substrings. Only entries older than `before` match. */
+type AuditFilter = {
   readonly user?: string | undefined;
   readonly action?: string | undefined;
   readonly target?: string | undefined;
@@ -42,7 +42,7 @@ export type AuditFilter = {
 const maxEntries = 20_000;
 const readAtOnce = 500;
 
-/** Writes the audit stream and a log line for each act. */
+/** Writes and reads the audit log. Each action is also logged. */
 export class AuditLog {
   readonly #redis: Redis;
   readonly #key: string;
@@ -54,7 +54,7 @@ export class AuditLog {
     this.#log = log;
   }
 
-  /** Rejects when Redis cannot keep the entry. */
+  /** Rejects when Redis cannot store the entry. */
   async record(entry: AuditEntry): Promise<void> {
     const fields = Object.entries({ at: new Date().toISOString(), ...entry }).flatMap(([name, value]) =>
       value === undefined || value === null ? [] : [name, String(value)],
@@ -63,7 +63,7 @@ export class AuditLog {
     this.#log.info({ audit: { ...entry, user: undefined } }, `${entry.user}: ${entry.action}`);
   }
 
-  /** Records the act, does it, and records its failure if it fails. */
+  /** Records the action, runs it, and records a failure. */
   async around<T>(entry: AuditEntry, act: () => Promise<T>): Promise<T> {
     await this.record(entry);
     try {
@@ -74,7 +74,7 @@ export class AuditLog {
     }
   }
 
-  /** Entries that match, newest first, at most `count`; `next` goes on with older ones, null at the end. */
+  /** At most `count` matching entries, newest first. Pass `next` as `before` for older ones; null at the end. */
   async list(
     filter: AuditFilter,
     count: number,

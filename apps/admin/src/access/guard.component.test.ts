@@ -6,8 +6,8 @@ const hold = { action: 'hold', reason: 'they asked us to' };
 
 const actionsUrl = (admin: TestAdmin) => `${admin.url}/api/upstreams/crossmark/actions`;
 
-describe('who may act', () => {
-  test('a viewer reads and cannot act', async () => {
+describe('roles', () => {
+  test('a viewer can read but not act', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('viewer');
     expect((await fetch(`${admin.url}/api/upstreams`, { headers: { cookie } })).status).toBe(200);
@@ -23,7 +23,7 @@ describe('who may act', () => {
     expect(keys.filter((key) => !key.endsWith(':meta'))).toEqual([]);
   });
 
-  test('closing fully is for an admin', async () => {
+  test('only an admin can close fully', async () => {
     await using admin = await startAdmin(redisUrl);
     const body = { action: 'close-full', reason: 'it is up, I saw it' };
     expect((await postJson(actionsUrl(admin), await admin.login('operator'), body)).status).toBe(403);
@@ -31,10 +31,10 @@ describe('who may act', () => {
   });
 });
 
-describe('requests of other sites', () => {
+describe('cross-origin requests', () => {
   test.each([
-    ['Sec-Fetch-Site says so', { 'sec-fetch-site': 'cross-site' }],
-    ['a neighbour under the same domain', { 'sec-fetch-site': 'same-site' }],
+    ['Sec-Fetch-Site: cross-site', { 'sec-fetch-site': 'cross-site' }],
+    ['Sec-Fetch-Site: same-site, another subdomain', { 'sec-fetch-site': 'same-site' }],
     ['another Origin', { origin: 'https://evil.example' }],
     ['an opaque Origin', { origin: 'null' }],
   ])('are refused: %s', async (_title, headers) => {
@@ -46,7 +46,7 @@ describe('requests of other sites', () => {
     expect(await admin.upstreams[0]?.holds.list()).toEqual([]);
   });
 
-  test('cannot log anybody in or out, nor use the board', async () => {
+  test('cannot log in, log out or use the board', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('operator');
     const headers = { cookie, 'sec-fetch-site': 'cross-site' };
@@ -57,7 +57,7 @@ describe('requests of other sites', () => {
     expect(paused.status).toBe(403);
   });
 
-  test('of our own pages and of scripts pass', async () => {
+  test('requests from pages of this site and from scripts pass', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('operator');
     for (const headers of [{ 'sec-fetch-site': 'same-origin' }, { origin: admin.url }, {}]) {
@@ -69,7 +69,7 @@ describe('requests of other sites', () => {
 });
 
 describe('bodies', () => {
-  test('other types than JSON get 415, broken JSON 400, large ones 413', async () => {
+  test('other content types get 415, invalid JSON 400, large bodies 413', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('operator');
     const send = async (type: string, body: string) => {
@@ -86,7 +86,7 @@ describe('bodies', () => {
 });
 
 describe('headers', () => {
-  test('no inline script anywhere, no other host', async () => {
+  test('pages have no inline script and load nothing from another host', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('viewer');
     for (const path of ['/breakers', '/sign-in/walmart-edr', '/queues', '/login']) {
@@ -101,7 +101,7 @@ describe('headers', () => {
     }
   });
 
-  test('an unknown page is a 404 for people and for scripts', async () => {
+  test('an unknown path returns 404, as a page and as a problem', async () => {
     await using admin = await startAdmin(redisUrl);
     const page = await fetch(`${admin.url}/nothing`, { headers: { accept: 'text/html' } });
     expect([page.status, page.headers.get('content-type')]).toEqual([404, 'text/html; charset=utf-8']);
@@ -112,7 +112,7 @@ describe('headers', () => {
     ]);
   });
 
-  test('what a person typed is escaped', async () => {
+  test('text that a person typed is escaped', async () => {
     await using admin = await startAdmin(redisUrl);
     const answer = await fetch(
       `${admin.url}/login?next=${encodeURIComponent('/"><script>alert(1)</script>')}`,

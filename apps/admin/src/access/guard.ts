@@ -1,15 +1,12 @@
-/**
- * Who may reach what. Always true: every route of the table is behind `allow`, and whatever can change
- * something is behind `sameOrigin` as well.
- */
+/** Access control: roles, same-origin requests and JSON bodies. */
 import type { Request, RequestHandler, Response } from 'express';
 import express from 'express';
 import { problemOf, problems, sendProblem } from '../page/problem.ts';
 import { mayAct, type Role } from '../user/accounts.ts';
 import { userOf } from '../user/sessions.ts';
 
-/** `page`: people, sent to the login page. `api`: scripts, told 401. */
-export type Audience = 'page' | 'api';
+/** Without a session, a `page` redirects to the login and an `api` route returns 401. */
+type Audience = 'page' | 'api';
 
 /** One row of the route table. */
 export type Route = {
@@ -21,7 +18,7 @@ export type Route = {
   readonly handle: (req: Request, res: Response) => void | Promise<void>;
 };
 
-/** Lets through who is logged in with at least this role. */
+/** Requires a session with at least this role. */
 export function allow(role: Role, audience: Audience): RequestHandler {
   return (req, res, next) => {
     const user = userOf(res);
@@ -30,7 +27,7 @@ export function allow(role: Role, audience: Audience): RequestHandler {
       return res.redirect(303, `/login?next=${encodeURIComponent(req.originalUrl)}`);
     }
     if (!mayAct(user.role, role)) {
-      const detail = `This needs the role ${role}; you are logged in as ${user.name}, a ${user.role}.`;
+      const detail = `This requires the ${role} role. You are logged in as ${user.name} (${user.role}).`;
       return sendProblem(res, problemOf(problems.forbidden, detail));
     }
     next();
@@ -45,9 +42,9 @@ export function isSafe(method: string): boolean {
 }
 
 /**
- * Refuses a writing request that a page of another site made. A browser says so itself in Sec-Fetch-Site
- * and no page can forge that; where it is missing (plain http) Origin is held against our own host. A
- * script sends neither and has no cookie to abuse.
+ * Refuses a state-changing request from a page of another site. Browsers set Sec-Fetch-Site, which pages cannot forge.
+ * Over plain http it is missing, so Origin is compared with the host. A request without both headers comes from a
+ * script, not from a browser.
  */
 export const sameOrigin: RequestHandler = (req, res, next) => {
   if (isSafe(req.method) || isFromHere(req)) next();
@@ -65,11 +62,11 @@ function hostOf(origin: string): string | null {
   return URL.canParse(origin) ? new URL(origin).host : null;
 }
 
-/** Takes JSON bodies and nothing else: a form of another site cannot send that type. */
+/** Accepts only JSON bodies: a form on another site cannot send that content type. */
 export const jsonBody: RequestHandler[] = [
   (req, res, next) => {
     if (isSafe(req.method) || req.is('application/json') === 'application/json') return next();
-    // Without a body there is nothing to mistake; `send-code` needs none.
+    // `send-code` has no body.
     if (req.is('application/json') === null && req.get('Content-Type') === undefined) return next();
     sendProblem(res, problems.notJson);
   },

@@ -1,8 +1,8 @@
-/** The login page: a plain form that works without any script. */
+/** The login page: a form that works without scripts. */
 import { type Html, html } from '../page/html.ts';
 import { page } from '../page/page.ts';
 
-/** `error` says why the last attempt failed; `next` is where the person wanted to go. */
+/** `error`: why the last attempt failed. `next`: the path to open after the login. */
 export function loginPage({ error, next }: { error: string | null; next: string | null }): Html {
   const body = html`<section class="login card">
 <h1><img src="/assets/icon.svg" alt="" width="32" height="32">Recloser</h1>

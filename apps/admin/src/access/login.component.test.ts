@@ -5,7 +5,7 @@ import { loginLimits } from './login.ts';
 const redisUrl = inject('redisUrl');
 
 describe('login', () => {
-  test('a right password leads to the breakers with a strict, HttpOnly cookie', async () => {
+  test('the right password redirects to /breakers and sets a strict, HttpOnly cookie', async () => {
     await using admin = await startAdmin(redisUrl);
     const answer = await postLogin(admin.url, 'admin', 'admin-admin');
     expect(answer.status).toBe(303);
@@ -48,7 +48,7 @@ describe('login', () => {
     expect(cookieOf(wrong)).toBeNull();
   });
 
-  test('after too many failures even the right password waits, whoever else may log in', async () => {
+  test('too many failures block the user, even with the right password, but no other user', async () => {
     await using admin = await startAdmin(redisUrl);
     const failures = Array.from({ length: loginLimits.perUser }, () =>
       postLogin(admin.url, 'admin', 'guess'),
@@ -68,7 +68,7 @@ describe('login', () => {
     expect(new Set(answers)).toEqual(new Set([303]));
   });
 
-  test('only a path of this site is a place to go after the login', async () => {
+  test('redirects after the login only to a path of this site', async () => {
     await using admin = await startAdmin(redisUrl);
     const goes = async (next: string) => {
       const body = new URLSearchParams({ username: 'admin', password: 'admin-admin', next });
@@ -81,7 +81,7 @@ describe('login', () => {
     expect(await goes('https://evil.example')).toBe('/breakers');
   });
 
-  test('a login gives a fresh session id, and logging out ends it', async () => {
+  test('a login creates a new session id, and a logout ends the session', async () => {
     await using admin = await startAdmin(redisUrl);
     const first = await admin.login('admin');
     const second = await admin.login('admin');
@@ -97,7 +97,7 @@ describe('login', () => {
     expect([await status(first), await status(second)]).toEqual([401, 200]);
   });
 
-  test('sessions live in Redis, end when idle, and hold no role', async () => {
+  test('sessions are stored in Redis, expire when idle, and contain no role', async () => {
     await using admin = await startAdmin(redisUrl);
     await admin.login('admin');
     const keys = await admin.redis.keys(`${admin.prefix}:admin-session:*`);
@@ -107,7 +107,7 @@ describe('login', () => {
     expect(Object.keys(session.account)).toEqual(['name', 'stamp']);
   });
 
-  test('without a session pages lead to the login and the API says 401', async () => {
+  test('without a session, pages redirect to the login and the API returns 401', async () => {
     await using admin = await startAdmin(redisUrl);
     for (const path of ['/', '/breakers', '/sign-in/walmart-edr', '/queues', '/queues/queue/crossmark']) {
       const answer = await fetch(admin.url + path, { redirect: 'manual' });

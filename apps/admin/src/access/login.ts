@@ -1,7 +1,4 @@
-/**
- * Logging in and out. Always true: failed attempts are counted per address and per user name before the
- * password is looked at, and a login starts a session under a fresh id.
- */
+/** Login and logout. Attempts are limited by address and by user name before the password is checked. */
 import { createHash } from 'node:crypto';
 import type { Redis } from '@recloser/runtime/redis/connection';
 import express, { type Request, type RequestHandler, type Response, type Router } from 'express';
@@ -15,13 +12,12 @@ import type { AuditLog } from './audit.ts';
 import { sameOrigin } from './guard.ts';
 import { loginPage } from './login-page.ts';
 
-/** Failed logins allowed per quarter of an hour. */
+/** Failed logins allowed per window. */
 export const loginLimits = { windowMs: 15 * 60 * 1000, perUser: 10, perAddress: 50 } as const;
 
 const credentials = z.object({ username: z.string().min(1).max(100), password: z.string().min(1).max(1000) });
 
-/** What logging in needs. */
-export type LoginDeps = {
+type LoginDeps = {
   readonly accounts: Accounts;
   readonly redis: Redis;
   readonly prefix: string;
@@ -61,10 +57,10 @@ function limiters({ redis, prefix }: LoginDeps): RequestHandler[] {
     skipSuccessfulRequests: true,
     standardHeaders: false,
     legacyHeaders: false,
-    // The store is Redis; when it is away, logging in is impossible anyway, so fail instead of letting through.
+    // Sessions need Redis too, so a login without Redis fails anyway.
     passOnStoreError: false,
     handler: (req: Request, res: Response) => {
-      const detail = 'Too many failed logins. Wait a quarter of an hour, then try again.';
+      const detail = 'Too many failed logins. Wait 15 minutes, then try again.';
       refuse(req, res, problemOf(problems.tooMany, detail));
     },
   } as const;
@@ -84,7 +80,7 @@ function limiters({ redis, prefix }: LoginDeps): RequestHandler[] {
   ];
 }
 
-/** Hashed: what somebody types as a name may be a password, and may be of any length. */
+/** Hashed, because people sometimes type a password into the user name field. */
 function userKey(username: unknown): string {
   return createHash('sha256')
     .update(String(username ?? ''))
@@ -106,7 +102,7 @@ function wantsPage(req: Request): boolean {
   return req.is('application/json') === false && req.accepts(['html', 'json']) === 'html';
 }
 
-/** Where to go after the login: only a path of this site, never another host. */
+/** The path to open after the login. Only a path of this site is accepted, to prevent an open redirect. */
 function safeNext(next: unknown): string | null {
   return typeof next === 'string' && /^\/(?![/\\])[\x21-\x7e]*$/.test(next) && !next.startsWith('/login')
     ? next

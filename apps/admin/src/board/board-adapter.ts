@@ -1,7 +1,6 @@
 /**
- * One upstream's queue as Bull Board sees it. Always true: pause and resume set and release the operator's
- * hold and touch nothing else, so "resume all" cannot lift a breaker's hold; data is redacted before it
- * leaves; a retry never sends a write again that may have been done.
+ * One upstream's queue for Bull Board. Pause and resume only set and release the operator hold, so "resume all" does
+ * not release a breaker's hold. Data is redacted. A retry never resends a write that may have been done.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
@@ -14,7 +13,7 @@ import type { AdminUpstream } from '../upstream/admin-upstream.ts';
 import { defaultHoldMs } from '../upstream/operator-hold.ts';
 import type { User } from '../user/accounts.ts';
 
-/** Who is behind the board request that runs now, and whether it is about all queues; Bull Board does not say. */
+/** User of the current board request, and whether it is for all queues. Bull Board does not pass these on. */
 export const boardRequest = new AsyncLocalStorage<{ readonly user: User; readonly isForAll: boolean }>();
 
 const reason = 'paused in Bull Board';
@@ -22,18 +21,18 @@ const resumeReason = 'resumed in Bull Board';
 
 type BoardJob = Awaited<ReturnType<BullMQAdapter['getJob']>>;
 
-/** A Bull Board adapter that keeps to the rules above. */
+/** The adapter of one upstream. */
 export class UpstreamQueueAdapter extends BullMQAdapter {
   readonly #redis: Redis;
   readonly #upstream: AdminUpstream;
 
   constructor(redis: Redis, upstream: AdminUpstream) {
     const { definition, queue } = upstream;
-    // A succeeded call is never run again: it would do its work twice.
+    // A second run of a succeeded call would do its work twice.
     const options = {
       displayName: definition.title,
       allowCompletedRetries: false,
-      externalJobUrl: ({ id }: QueueJobJson) => ({ displayText: 'The call', href: `/calls/${id}` }),
+      externalJobUrl: ({ id }: QueueJobJson) => ({ displayText: 'Open the call', href: `/calls/${id}` }),
     };
     super(queue, options);
     this.#redis = redis;
@@ -53,11 +52,11 @@ export class UpstreamQueueAdapter extends BullMQAdapter {
     const before = await holds.list();
     const after = await holds.release('operator', { owner: actor(), reason: resumeReason });
     const isMine = before.some(({ kind }) => kind === 'operator');
-    // "Resume all" passes over what it cannot lift; who asked for this queue is told why it stays paused.
+    // "Resume all" skips queues with other holds. A request for this queue returns why it stays paused.
     if (isMine || after.length === 0 || boardRequest.getStore()?.isForAll) return;
     const kinds = after.map(({ kind }) => kind).join(' and ');
     throw new BoardRefusal(
-      `It is held by ${kinds}. Resume lifts only the operator's hold; see the breaker page.`,
+      `The queue is held by ${kinds}. Resume releases only the operator hold. See the Breakers page.`,
     );
   }
 
@@ -73,12 +72,12 @@ export class UpstreamQueueAdapter extends BullMQAdapter {
     return (jobs as Job[]).map((job) => this.#tame(job, 'many'));
   }
 
-  /** Free text the worker logged is not ours to judge here; the history in the data says the same. */
+  /** Job logs are free text that cannot be redacted. The call's history contains the same. */
   override getJobLogs(): Promise<string[]> {
     return Promise.resolve([]);
   }
 
-  /** `many`: "retry all" passes over what may not be retried, instead of stopping at it, and over what was cancelled. */
+  /** `many`: "retry all" skips cancelled calls, and jobs that must not be retried instead of failing. */
   #tame(job: Job, asked: 'one' | 'many'): Job {
     const { definition } = this.#upstream;
     const toJson = job.toJSON.bind(job);
@@ -89,13 +88,13 @@ export class UpstreamQueueAdapter extends BullMQAdapter {
       return {
         ...plain,
         stacktrace: [],
-        // BullMQ keeps the reason of an earlier attempt, and the board would offer to retry what succeeded.
+        // BullMQ keeps the reason of an earlier attempt, so the board would offer to retry a succeeded call.
         failedReason: isDone ? '' : plain.failedReason,
         returnvalue: redactReturnValue(definition, operation, plain.returnvalue),
       };
     };
     job.retry = async () => {
-      // A person cancelled it: only who means this very call has it made after all.
+      // A cancelled call is retried only when a person picks that call.
       if (asked === 'many' && isCancelled(job)) return;
       const end = await retryCall({ redis: this.#redis, ...this.#upstream }, job.id ?? '', Date.now());
       if (end !== 'waiting' && asked === 'one') throw new BoardRefusal(refusals[end]);
@@ -104,7 +103,7 @@ export class UpstreamQueueAdapter extends BullMQAdapter {
   }
 }
 
-/** Something Bull Board may not do now; the board shows the message. */
+/** A refused board request. The board shows the message. */
 export class BoardRefusal extends Error {
   readonly code = 'board_refusal';
   readonly statusCode = 409;
@@ -112,12 +111,11 @@ export class BoardRefusal extends Error {
 }
 
 const refusals: Readonly<Record<Exclude<RetryEnd, 'waiting'>, string>> = {
-  unfinished: 'This call waits or runs: somebody else may have retried it just now.',
-  succeeded: 'This call succeeded. Running it again would do its work twice.',
-  in_doubt:
-    'This call may have been done: nobody knows. A person has to settle it as done or send it again, at /in-doubt.',
-  missing: 'This call is not kept any more.',
-  unreadable: 'This release cannot read what is stored of this call.',
+  unfinished: 'This call is waiting or running. Another person may have just retried it.',
+  succeeded: 'This call succeeded. A retry would do its work twice.',
+  in_doubt: 'This call may have been done. Settle it on the page "In doubt" instead.',
+  missing: 'This call is no longer stored.',
+  unreadable: 'This release cannot read the stored data of this call.',
 };
 
 function isCancelled(job: Job): boolean {

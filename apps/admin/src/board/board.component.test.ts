@@ -18,7 +18,7 @@ const board = (admin: TestAdmin, path: string, cookie: string, method = 'GET', b
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
 
-/** Stores a call with a personal comment and with metadata of the caller's; returns its id. */
+/** Stores a call with a personal comment and metadata. Returns its id. */
 async function submit(admin: TestAdmin, operation: 'reissue-event' | 'list-planning' = 'reissue-event') {
   const crossmark = upstreamOf(admin);
   const input =
@@ -54,7 +54,7 @@ function upstreamOf(admin: TestAdmin) {
   return found;
 }
 
-/** Runs every waiting call through `process` with a real worker. */
+/** Starts a real worker that runs every waiting call through `process`. */
 function work(admin: TestAdmin, process: () => Promise<unknown>): Worker {
   const { queue } = upstreamOf(admin);
   const connection = connectRedis(redisUrl, { role: 'worker', name: 'test', log });
@@ -72,7 +72,7 @@ async function finished(admin: TestAdmin, id: string): Promise<void> {
 
 const everything = ['latest', 'waiting', 'failed', 'completed', 'delayed'];
 
-describe('what the board shows', () => {
+describe('the board shows', () => {
   test('every upstream and no sign-in queue', async () => {
     await using admin = await startAdmin(redisUrl);
     const answer = await board(admin, '', await admin.login('viewer'));
@@ -80,7 +80,7 @@ describe('what the board shows', () => {
     expect(queues.map(({ name }) => name)).toEqual(['crossmark', 'walmart-edr']);
   });
 
-  test('ids and times of a call, but no comment, no sealed text, no metadata', async () => {
+  test('ids and times of a call, but no comment, sealed text or metadata', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('admin');
     const id = await submit(admin);
@@ -104,7 +104,7 @@ describe('what the board shows', () => {
     expect(pages[0]).toContain(id);
   });
 
-  test('results: sealed ones hidden, of the others no personal field', async () => {
+  test('results without personal fields', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('viewer');
     const id = await submit(admin, 'list-planning');
@@ -128,8 +128,8 @@ describe('what the board shows', () => {
   });
 });
 
-describe('what the board says of a held queue', () => {
-  test('how many calls wait, and that retries which are due are among them', async () => {
+describe('the description of a held queue', () => {
+  test('counts waiting calls including due retries', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('viewer');
     const { holds, queue } = upstreamOf(admin);
@@ -143,14 +143,12 @@ describe('what the board says of a held queue', () => {
       };
       return queues.find(({ name }) => name === 'crossmark')?.description;
     };
-    await expect
-      .poll(said)
-      .toBe('Held by operator: 3 calls, 1 of them retries that are due (counted as delayed).');
+    await expect.poll(said).toBe('Held by operator: 3 calls, including 1 due retry counted as delayed.');
   });
 });
 
-describe('what the board may change', () => {
-  test('pause sets the operator hold in the name of who pressed it, resume releases only that', async () => {
+describe('changes through the board', () => {
+  test('pause sets the operator hold with the user as owner, resume releases only that', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('operator');
     const { holds, queue, breaker } = upstreamOf(admin);
@@ -169,7 +167,7 @@ describe('what the board may change', () => {
     expect(await queue.isPaused()).toBe(true);
   });
 
-  test('a viewer changes nothing', async () => {
+  test('a viewer gets a read-only board', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('viewer');
     for (const path of [
@@ -193,7 +191,7 @@ describe('what the board may change', () => {
     expect(await shown(await admin.login('operator'))).toEqual([false, false]);
   });
 
-  test('nobody adds, edits or removes calls', async () => {
+  test('nobody can add, edit or remove calls', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('admin');
     const id = await submit(admin);
@@ -213,13 +211,13 @@ describe('what the board may change', () => {
       expect([path, answer.status]).toEqual([path, 403]);
       expect(await answer.json()).toMatchObject({
         error: 'Not allowed',
-        message: expect.stringContaining('must not get lost'),
+        message: expect.stringContaining('must not be lost'),
       });
     }
     expect((await upstreamOf(admin).queue.getJob(id))?.data).toEqual(before);
   });
 
-  test('a failed call is retried with all its attempts, and that is recorded', async () => {
+  test('a retried call gets all its attempts, and the retry is recorded', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('operator');
     const id = await failedCall(admin, { status: 'failed', code: 'http_500', message: 'no' });
@@ -231,7 +229,7 @@ describe('what the board may change', () => {
     expect(audit).toContain(`crossmark/${id}`);
   });
 
-  test('a call in doubt is not retried: it may have been done', async () => {
+  test('a call in doubt is not retried, because it may have been done', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('admin');
     const id = await failedCall(admin, { status: 'in_doubt', code: 'timeout', message: 'no answer' });
@@ -276,7 +274,7 @@ describe('what the board may change', () => {
     expect(await (await queue.getJob(id))?.getState()).toBe('prioritized');
   });
 
-  test('a call that succeeded is not run again', async () => {
+  test('a succeeded call is not retried', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('admin');
     const id = await submit(admin, 'list-planning');
@@ -290,7 +288,7 @@ describe('what the board may change', () => {
   });
 });
 
-/** A call that ended failed, settled as given; its worker is gone. */
+/** A failed call with this verdict. Its worker is closed. */
 async function failedCall(
   admin: TestAdmin,
   settled: { status: string; code: string; message: string },
@@ -305,7 +303,7 @@ async function failedCall(
   return id;
 }
 
-test('links to other hosts and inline styles are taken out of the page', () => {
+test('links to other hosts and inline styles are removed from the page', () => {
   const page =
     '<link href="https://fonts.example/x" rel="stylesheet">\n<link href="static/a.css"><style>a{b:c}</style><div style="x:y">Loading</div>';
   expect(withoutOutsideLinks(page)).toBe('\n<link href="static/a.css"><div>Loading</div>');

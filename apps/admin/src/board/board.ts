@@ -1,6 +1,6 @@
 /**
- * Bull Board at /queues over the queue of every upstream. Always true: viewers read, operators retry, promote,
- * pause and resume; nobody adds, edits or removes calls here, because an accepted call must not get lost.
+ * Bull Board at /queues with the queue of every upstream. Viewers get a read-only board. Operators retry, promote,
+ * pause and resume. Nobody can add, edit or remove calls, because an accepted call must not be lost.
  */
 import { createBullBoard } from '@bull-board/api';
 import type { AppViewRoute, BoardHooks } from '@bull-board/api/typings/app';
@@ -18,12 +18,12 @@ import { mayAct, type Role } from '../user/accounts.ts';
 import { userOf } from '../user/sessions.ts';
 import { boardRequest, UpstreamQueueAdapter } from './board-adapter.ts';
 
-/** Where the board lives. */
+/** Path of the board. */
 export const boardPath = '/queues';
 
 type BoardWrite = { readonly pattern: RegExp; readonly action: string; readonly role: Role };
 
-/** What may be written through the board; everything else is refused. */
+/** The allowed state-changing requests. All others are refused. */
 const writes: readonly BoardWrite[] = [
   { pattern: /^PUT \/api\/queues\/pause$/, action: 'board pause all', role: 'operator' },
   { pattern: /^PUT \/api\/queues\/resume$/, action: 'board resume all', role: 'operator' },
@@ -43,7 +43,7 @@ const boardLinks: readonly NavigationLink[] = [
   { path: '/audit', text: 'Audit' },
 ];
 
-/** What the board needs; `links` are shown in its menu. */
+/** Dependencies of the board. `links` are added to its menu. */
 export type BoardDeps = {
   readonly redis: Redis;
   readonly upstreams: readonly AdminUpstream[];
@@ -51,7 +51,7 @@ export type BoardDeps = {
   readonly links: readonly NavigationLink[];
 };
 
-/** The board's handlers, to be mounted at `boardPath` behind the login. */
+/** The board's handlers. Mount them at `boardPath` behind the login. */
 export function createBoard({ redis, upstreams, audit, links }: BoardDeps): RequestHandler[] {
   const server = new LocalExpressAdapter();
   server.setBasePath(boardPath);
@@ -75,7 +75,7 @@ export function createBoard({ redis, upstreams, audit, links }: BoardDeps): Requ
   return [judge(audit), server.getRouter() as RequestHandler];
 }
 
-/** Refuses what may not be written, records what may, and tells the adapters who is behind it. */
+/** Refuses or records a state-changing request, and passes the user to the adapters. */
 function judge(audit: AuditLog): RequestHandler {
   return async (req, res, next) => {
     const user = userOf(res);
@@ -84,11 +84,11 @@ function judge(audit: AuditLog): RequestHandler {
     const wanted = `${req.method} ${req.path}`;
     const write = writes.find(({ pattern }) => pattern.test(wanted));
     if (write === undefined) {
-      const detail = 'Calls are not added, edited or removed here: what was accepted must not get lost.';
+      const detail = 'Calls cannot be added, edited or removed here. An accepted call must not be lost.';
       return sendProblem(res, problemOf(problems.forbidden, detail));
     }
     if (!mayAct(user.role, write.role)) {
-      return sendProblem(res, problemOf(problems.forbidden, `This needs the role ${write.role}.`));
+      return sendProblem(res, problemOf(problems.forbidden, `This requires the ${write.role} role.`));
     }
     const target = write.pattern.exec(wanted)?.[1];
     await audit.record({
@@ -104,8 +104,8 @@ function judge(audit: AuditLog): RequestHandler {
 type BoardQueue = { readonly name: string };
 
 /**
- * Who may only look gets a board without buttons (`judge` refuses the requests all the same), and a queue that is
- * held says how many calls wait: BullMQ counts retries that are due as delayed while it is paused.
+ * Makes the board read-only for viewers and describes a held queue. The description counts due retries as waiting,
+ * because BullMQ counts them as delayed while the queue is paused.
  */
 function reshape(redis: Redis, upstreams: readonly AdminUpstream[]): NonNullable<BoardHooks['after']> {
   return async ({ route }, result) => {
@@ -127,11 +127,12 @@ async function heldText(redis: Redis, { holds, queue, root }: AdminUpstream): Pr
   const active = await holds.list();
   if (active.length === 0) return null;
   const { waiting, overdue } = await readQueueDepth({ redis, queue, root });
-  const due = overdue === 0 ? '' : `, ${overdue} of them retries that are due (counted as delayed)`;
+  const retries = countInWords(overdue, 'due retry', 'due retries');
+  const due = overdue === 0 ? '' : `, including ${retries} counted as delayed`;
   return `Held by ${active.map(({ kind }) => kind).join(' and ')}: ${countInWords(waiting + overdue, 'call')}${due}.`;
 }
 
-/** Bull Board's own page without what it would load from a font host. */
+/** Renders Bull Board's page without links to other hosts. */
 class LocalExpressAdapter extends ExpressAdapter {
   override setEntryRoute({ method, route, handler }: AppViewRoute): this {
     const show: RequestHandler = (_req, res) => {
@@ -148,7 +149,7 @@ function sendPage(res: Response, error: Error | null, text = ''): void {
   res.type('html').send(withStrip(withoutOutsideLinks(text)));
 }
 
-/** Our colours, our theme and the breaker strip, put into the board's page. */
+/** Adds the colours, the theme and the breaker strip to the board's page. */
 export function withStrip(text: string): string {
   const head =
     '<link rel="stylesheet" href="/assets/tokens.css"><link rel="stylesheet" href="/assets/board/board.css"><script type="module" src="/assets/board/strip.js"></script></head>';
@@ -156,7 +157,7 @@ export function withStrip(text: string): string {
   return text.replace('</head>', head).replace('<div id="root">', strip);
 }
 
-/** Removes links to other hosts, and the inline styles of the loading animation that the policy refuses. */
+/** Removes links to other hosts and inline styles, which the content security policy refuses. */
 export function withoutOutsideLinks(text: string): string {
   return text
     .replace(/<link\b[^>]*\bhref="(?:https?:)?\/\/[^"]*"[^>]*>/g, '')

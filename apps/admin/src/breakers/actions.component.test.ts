@@ -6,7 +6,7 @@ const redisUrl = inject('redisUrl');
 const nowMs = Date.parse('2026-01-01T00:00:00Z');
 
 describe('actions', () => {
-  test('hold and release: the hold names its owner, the queue pauses, both are recorded', async () => {
+  test('hold and release: the hold has an owner, the queue pauses, both actions are recorded', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('operator');
     const url = `${admin.url}/api/upstreams/crossmark/actions`;
@@ -59,7 +59,7 @@ describe('actions', () => {
     expect(byAdmin.holds[0]?.until).toBeNull();
   });
 
-  test('tries by hand are limited: each is a request to an upstream in trouble', async () => {
+  test('manual probes are rate limited', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('operator');
     const url = `${admin.url}/api/upstreams/crossmark/actions`;
@@ -76,7 +76,7 @@ describe('actions', () => {
     expect(audit).not.toContain('close');
   });
 
-  test('an unknown upstream is a 404', async () => {
+  test('an unknown upstream returns 404', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('operator');
     const answer = await postJson(`${admin.url}/api/upstreams/nope/actions`, cookie, {
@@ -105,7 +105,7 @@ describe('actions', () => {
     expect(errors.map((error) => error.pointer)).toContain(pointer);
   });
 
-  test('an unknown action is told which there are', () => {
+  test('an unknown action returns the allowed ones', () => {
     expect(parseAction({ action: 'explode', reason: 'x' }, nowMs)).toMatchObject({
       problem: { more: { allowed: ['hold', 'release', 'open', 'probe', 'close', 'close-full'] } },
     });

@@ -1,6 +1,6 @@
 /**
- * What an operator may do to an upstream, as one table. Always true: each act needs a reason, is recorded
- * before it happens, and goes through the holds or the fleet breaker, never straight to the queue.
+ * The actions on an upstream, as one table. Each needs a reason and is recorded before it runs. Actions change holds
+ * and the fleet breaker, never the queue itself.
  */
 import type { Redis } from '@recloser/runtime/redis/connection';
 import { isoTimeSchema } from '@recloser/runtime/values/iso-time';
@@ -26,7 +26,7 @@ type Asked = {
 
 type Action = {
   readonly role: Role;
-  /** Whether `until` may or must be given. */
+  /** Whether the request may or must contain `until`. */
   readonly until: 'refused' | 'optional' | 'required';
   readonly act: (upstream: AdminUpstream, request: Asked) => Promise<unknown>;
 };
@@ -60,7 +60,7 @@ const actions: Readonly<Record<string, Action>> = {
     act: ({ breaker, holds }, { user, reason }) =>
       breaker.probeNow(user.name, reason).then(() => holds.apply()),
   },
-  // Closing gently is trying now: a trial, then the ramp.
+  // Closing is a probe and then the ramp.
   close: {
     role: 'operator',
     until: 'refused',
@@ -76,8 +76,8 @@ const actions: Readonly<Record<string, Action>> = {
 };
 
 /**
- * The operator's hold, and a password's: who releases it says "try again", so the refusal is forgotten first. Where a
- * code must be typed only a sign-in helps.
+ * Releases the operator hold. For an upstream with a password sign-in it also forgets the refused password and releases
+ * the sign-in hold. A sign-in hold that needs a code stays.
  */
 async function releaseHolds(
   { definition, holds, root }: AdminUpstream,
@@ -92,32 +92,25 @@ async function releaseHolds(
   await holds.release('operator', by);
 }
 
-/** Names of all actions. */
-export function actionsOf(): readonly string[] {
-  return Object.keys(actions);
-}
-
 const maxUntilMs = 31 * 24 * 60 * 60 * 1000;
 
 const body = z.strictObject({
   action: z.string(),
-  reason: z.string().trim().min(1, 'say why').max(500),
+  reason: z.string().trim().min(1, 'Enter a reason.').max(500),
   until: isoTimeSchema.nullish(),
 });
 
-/** What the action handler needs. */
-export type ActionDeps = {
+type ActionDeps = {
   readonly redis: Redis;
   readonly audit: AuditLog;
   readonly upstreams: readonly AdminUpstream[];
 };
 
-/** `POST /api/upstreams/{name}/actions`: answers with the upstream as it stands afterwards. */
+/** `POST /api/upstreams/{name}/actions`: returns the upstream after the action. */
 export function actionHandler(deps: ActionDeps): (req: Request, res: Response) => Promise<void> {
   return async (req, res) => {
     const upstream = deps.upstreams.find(({ definition }) => definition.name === req.params.name);
-    if (upstream === undefined)
-      return sendProblem(res, problemOf(problems.notFound, 'There is no such upstream.'));
+    if (upstream === undefined) return sendProblem(res, problemOf(problems.notFound, 'Unknown upstream.'));
     const user = userOf(res);
     const [seconds] = await deps.redis.time();
     const parsed = parseAction(req.body, Number(seconds) * 1000);
@@ -125,7 +118,7 @@ export function actionHandler(deps: ActionDeps): (req: Request, res: Response) =
     if (user === null || !mayAct(user.role, parsed.action.role)) {
       return sendProblem(
         res,
-        problemOf(problems.forbidden, `${parsed.name} needs the role ${parsed.action.role}.`),
+        problemOf(problems.forbidden, `${parsed.name} requires the ${parsed.action.role} role.`),
       );
     }
     const { name, reason, untilMs, nowMs } = parsed;
@@ -133,7 +126,7 @@ export function actionHandler(deps: ActionDeps): (req: Request, res: Response) =
     if (wait !== null) {
       res.setHeader('Retry-After', String(Math.ceil(wait / 1000)));
       const detail =
-        'It was tried by hand a moment ago. Wait a little: each try is a request to an upstream in trouble.';
+        'The upstream was probed manually a moment ago. Wait before you probe a failing upstream again.';
       return sendProblem(res, problemOf(problems.tooMany, detail));
     }
     const until = untilMs === null ? null : new Date(untilMs).toISOString();
@@ -152,7 +145,7 @@ export function actionHandler(deps: ActionDeps): (req: Request, res: Response) =
   };
 }
 
-/** At most one try by hand per third of the reset time, or 10 s; ms to wait, null when it may go. */
+/** Limits manual probes to one per third of the reset time, at most 10 s. Returns ms to wait, or null. */
 async function tooSoon(redis: Redis, upstream: AdminUpstream, action: string): Promise<number | null> {
   if (action !== 'probe' && action !== 'close') return null;
   const { state } = await upstream.breaker.read();
@@ -173,7 +166,7 @@ type Parsed =
     }
   | { readonly problem: Problem };
 
-/** Checks a request's body; `nowMs` is Redis' clock, which ends holds. */
+/** Parses a request body. `nowMs` is Redis' clock, which also ends holds. */
 export function parseAction(input: unknown, nowMs: number): Parsed {
   const parsed = body.safeParse(input ?? {});
   if (!parsed.success) {
@@ -182,8 +175,9 @@ export function parseAction(input: unknown, nowMs: number): Parsed {
   const { action: name, reason, until } = parsed.data;
   const action = Object.hasOwn(actions, name) ? actions[name] : undefined;
   if (action === undefined) {
-    const detail = `Must be one of ${actionsOf().join(', ')}.`;
-    return { problem: invalidFields([{ pointer: '/action', detail }], { allowed: actionsOf() }) };
+    const allowed = Object.keys(actions);
+    const detail = `Must be one of ${allowed.join(', ')}.`;
+    return { problem: invalidFields([{ pointer: '/action', detail }], { allowed }) };
   }
   const untilMs = until == null ? null : Date.parse(until);
   const detail = untilProblem(action, untilMs, nowMs);
@@ -193,7 +187,7 @@ export function parseAction(input: unknown, nowMs: number): Parsed {
 
 function untilProblem(action: Action, untilMs: number | null, nowMs: number): string | null {
   if (untilMs === null) return action.until === 'required' ? 'This action needs an end time.' : null;
-  if (action.until === 'refused') return 'This action has no end time.';
+  if (action.until === 'refused') return 'This action takes no end time.';
   if (untilMs <= nowMs) return 'Must be in the future.';
   return untilMs > nowMs + maxUntilMs ? 'Must be within 31 days.' : null;
 }

@@ -8,21 +8,21 @@ const hold: Hold = { kind: 'breaker', owner: 'breaker', reason: 'down', since: 0
 const worker = { id: 'w1', state: 'open', generation: 7, seenAt: nowMs - 500 } as WorkerView;
 const agreed = { breaker, holds: [hold], paused: true, workers: [worker], nowMs };
 
-test('all the same: no mismatch', () => {
+test('no mismatch when all parts agree', () => {
   expect(agreementOf(agreed)).toMatchObject({ mismatches: [], rows: expect.any(Array) });
   expect(agreementOf(agreed).rows.every(({ agrees }) => agrees)).toBe(true);
 });
 
-test('a pause without a hold, and a hold without a pause, are named with who mends them', () => {
+test('a pause without a hold, and a hold without a pause, are mismatches with a fix', () => {
   expect(agreementOf({ ...agreed, holds: [] }).mismatches).toMatchObject([
-    { what: expect.stringContaining('no hold says why'), fix: expect.stringContaining('within 5 seconds') },
+    { what: expect.stringContaining('no hold is active'), fix: expect.stringContaining('within 5 seconds') },
   ]);
   expect(agreementOf({ ...agreed, paused: false, workers: [] }).mismatches).toMatchObject([
     { what: expect.stringContaining('the queue runs'), fix: expect.stringContaining('start one') },
   ]);
 });
 
-test('a worker that sees another breaker is named; one that has not reported since the change is not', () => {
+test('a worker with another view is a mismatch, unless it has not reported since the change', () => {
   const odd = { ...worker, state: 'closed', generation: 6 } as WorkerView;
   expect(agreementOf({ ...agreed, workers: [odd] }).mismatches[0]?.what).toContain('w1');
   const late = { ...agreed, breaker: { ...breaker, since: nowMs - 1_000 }, workers: [odd] };
@@ -30,7 +30,7 @@ test('a worker that sees another breaker is named; one that has not reported sin
   expect(agreementOf(late).rows.at(-1)?.agrees).toBeNull();
 });
 
-test('a worker that has fallen silent is named', () => {
+test('a silent worker is a mismatch', () => {
   const silent = { ...worker, seenAt: nowMs - 10_000 };
   expect(agreementOf({ ...agreed, workers: [silent] }).mismatches[0]?.what).toContain('10 s ago');
 });

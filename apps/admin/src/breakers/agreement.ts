@@ -1,16 +1,16 @@
 /**
- * Do all parts see the same? Redis' record and holds, BullMQ's paused flag, and each worker's own view. Pure.
- * Always true: what is merely on its way (a worker that has not reported since the change) is no mismatch.
+ * Compares Redis' record, the holds, BullMQ's paused flag and each worker's view. A worker that has not reported since
+ * the last change is not a mismatch.
  */
 import type { BreakerRecord, Hold, WorkerView } from '@recloser/breaker/record';
 
-/** One mismatch, and what mends it. */
-export type Mismatch = { readonly what: string; readonly fix: string };
+/** One mismatch and what repairs it. */
+type Mismatch = { readonly what: string; readonly fix: string };
 
-/** One line of the comparison. `agrees` null: not known yet. */
-export type AgreementRow = { readonly who: string; readonly says: string; readonly agrees: boolean | null };
+/** One row of the comparison. `agrees` is null while unknown. */
+type AgreementRow = { readonly who: string; readonly says: string; readonly agrees: boolean | null };
 
-/** The comparison as the page shows it. */
+/** The comparison. */
 export type Agreement = {
   readonly rows: readonly AgreementRow[];
   readonly mismatches: readonly Mismatch[];
@@ -24,14 +24,13 @@ type Seen = {
   readonly nowMs: number;
 };
 
-/** So long after a change a worker's report may still be the old one. */
+/** For this long after a change a worker's report may be older than the change. */
 const settleMs = 3_000;
-/** Workers report every two seconds or so; one that is silent for longer is named. */
+/** Workers report about every two seconds. A worker that is silent for longer than this is a mismatch. */
 const silentMs = 8_000;
 
 const words = { closed: 'closed', open: 'open', half_open: 'half-open' } as const;
 
-/** Compares. */
 export function agreementOf(seen: Seen): Agreement {
   const { breaker, holds, paused, workers, nowMs } = seen;
   const held = holds.length > 0;
@@ -43,24 +42,23 @@ export function agreementOf(seen: Seen): Agreement {
     ...workers.map((worker) => rowOf(worker, breaker, nowMs)),
   ];
   const mismatches: Mismatch[] = [];
-  const mender =
+  const fix =
     workers.length > 0
-      ? 'A worker puts that right within 5 seconds; nothing to do.'
-      : 'No worker is alive to put it right: start one.';
-  if (paused && !held) mismatches.push({ what: 'The queue is paused though no hold says why.', fix: mender });
-  if (!paused && held)
-    mismatches.push({ what: `A hold is active (${kinds}) but the queue runs.`, fix: mender });
+      ? 'A worker repairs this within 5 seconds. No action is needed.'
+      : 'No worker is running to repair this: start one.';
+  if (paused && !held) mismatches.push({ what: 'The queue is paused, but no hold is active.', fix });
+  if (!paused && held) mismatches.push({ what: `A hold is active (${kinds}), but the queue runs.`, fix });
   for (const worker of workers) {
     const row = rowOf(worker, breaker, nowMs);
     if (row.agrees === false) {
       mismatches.push({
         what: `Worker ${worker.id} sees the breaker ${words[worker.state] ?? worker.state} (generation ${worker.generation}); Redis says ${words[breaker.state]} (generation ${breaker.generation}).`,
-        fix: 'It learns of changes within seconds. If this stays, its connection to Redis is ill: restart that worker.',
+        fix: 'Workers see changes within seconds. If this persists, restart the worker: its connection to Redis may be broken.',
       });
     } else if (nowMs - worker.seenAt > silentMs) {
       mismatches.push({
-        what: `Worker ${worker.id} was last heard of ${Math.round((nowMs - worker.seenAt) / 1000)} s ago.`,
-        fix: 'After 15 s it counts as gone and others take its calls. Look whether its process is frozen.',
+        what: `Worker ${worker.id} last reported ${Math.round((nowMs - worker.seenAt) / 1000)} s ago.`,
+        fix: 'After 15 s it counts as dead and other workers take its calls. Check whether its process is frozen.',
       });
     }
   }

@@ -1,26 +1,25 @@
 /**
- * The last 24 hours of one upstream as the page draws them: stretches of one breaker state, and marks. Pure.
- * Always true: the stretches follow each other without a gap and end now.
+ * The timeline of one upstream: 24 hours of breaker states and marks. The stretches have no gaps and end now.
  */
 import type { Transition } from '@recloser/breaker/upstream-state';
 
-/** How far back the picture goes, in ms. */
+/** Length of the timeline, in ms. */
 export const stripMs = 24 * 60 * 60 * 1000;
 
 type State = 'closed' | 'open' | 'half_open';
 
-/** A stretch of one state; `incident` links to the ledger. Times in ms. */
-export type Stretch = {
+/** A stretch of one state. `incident` is the id of the outage it belongs to. Times in ms. */
+type Stretch = {
   readonly from: number;
   readonly to: number;
   readonly state: State | 'unknown';
   readonly incident: string | null;
 };
 
-/** A moment worth seeing: a hold, a worker set aside or started, an act of a person, a repair. */
-export type Mark = { readonly at: number; readonly kind: string; readonly text: string };
+/** An event: a hold, a worker set aside or started, an operator's action, a repair. */
+type Mark = { readonly at: number; readonly kind: string; readonly text: string };
 
-/** What is drawn. */
+/** The timeline. Times in ms. */
 export type DayStrip = {
   readonly from: number;
   readonly to: number;
@@ -30,7 +29,7 @@ export type DayStrip = {
 
 const mostMarks = 60;
 
-/** @param transitions newest first; `now` is the state as it stands, for a stream that says nothing */
+/** `transitions`: newest first. `now`: the current state, for a stream without entries. */
 export function dayStripOf(
   transitions: readonly Transition[],
   now: { readonly ms: number; readonly state: State; readonly since: number },
@@ -52,7 +51,7 @@ function stretchesOf(
 ): Stretch[] {
   const first = moves[0];
   const stretches: Stretch[] = [];
-  // Before the first entry: what it says it came from; without any entry, the record knows since when.
+  // Before the first entry: the state that it left. Without entries: the current state since `now.since`.
   let at = from;
   let state: Stretch['state'] = (first?.from ?? (now.since > from ? 'unknown' : now.state)) as State;
   let incident: string | null = null;

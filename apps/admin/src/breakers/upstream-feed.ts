@@ -1,33 +1,31 @@
 /**
- * One live picture of all upstreams for every open page: one loop per process, not one per client.
- * Always true: nothing is read while nobody looks, and a listener hears something at least every 2 s: the
- * picture, or that it cannot be had.
+ * The live snapshots of all upstreams: one read loop per process, shared by all clients. Without listeners nothing is
+ * read. A listener gets an event at least every 2 s.
  */
 
-import type { Logger } from '@recloser/runtime/observe/logger';
+import type { Log } from '@recloser/runtime/observe/log';
 import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Snapshot } from './upstream-view.ts';
 
-/** What a listener hears: the picture, or that it cannot be had right now. */
-export type FeedEvent =
+/** `unavailable`: the upstreams cannot be read now. */
+type FeedEvent =
   | { readonly kind: 'snapshot'; readonly snapshot: Snapshot; readonly json: string }
   | { readonly kind: 'unavailable' };
 
-/** What the feed reads and what wakes it. */
-export type FeedOptions = {
+type FeedOptions = {
   readonly read: () => Promise<Snapshot>;
-  /** A connection for pub/sub alone. */
+  /** A connection that is used only for pub/sub. */
   readonly subscriber: Redis;
-  /** Told when something changed; see `${root}:changed`. */
+  /** Channels that announce changes: `${root}:changed` of each upstream. */
   readonly channels: readonly string[];
-  readonly log: Pick<Logger, 'warn'>;
+  readonly log: Log<'warn'>;
   readonly everyMs?: number;
 };
 
-// Many changes come in bursts (every failure of an outage); one picture for all of them is enough.
+// Changes come in bursts, such as the failures of an outage. One snapshot covers a burst.
 const settleMs = 80;
 
-/** Reads, and tells its listeners. */
+/** Reads snapshots and passes them to its listeners. */
 export class UpstreamFeed {
   readonly #options: FeedOptions;
   readonly #listeners = new Set<(event: FeedEvent) => void>();
@@ -41,16 +39,16 @@ export class UpstreamFeed {
     this.#options = options;
   }
 
-  /** Begins to hear of changes. Does not wait: ioredis subscribes as soon as Redis is there. */
+  /** Subscribes to changes. Does not wait: ioredis subscribes when it has connected. */
   start(): void {
     const { subscriber, channels, log } = this.#options;
     subscriber.on('message', this.#onMessage);
     subscriber
       .subscribe(...channels)
-      .catch((err: unknown) => log.warn({ err }, 'no news of changes; polling only'));
+      .catch((err: unknown) => log.warn({ err }, 'cannot subscribe to changes; polling only'));
   }
 
-  /** Stops for good; safe twice. The connection is the caller's. */
+  /** Stops permanently. Safe to call twice. The caller closes the connection. */
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
@@ -58,7 +56,7 @@ export class UpstreamFeed {
     this.#options.subscriber.off('message', this.#onMessage);
   }
 
-  /** Tells `listener` of every picture from now on, the first at once; returns how to stop that. */
+  /** Calls `listener` with every event, the first at once. Returns a function that removes it. */
   listen(listener: (event: FeedEvent) => void): () => void {
     this.#listeners.add(listener);
     this.#schedule(0);
@@ -89,10 +87,10 @@ export class UpstreamFeed {
   async #read(): Promise<FeedEvent> {
     try {
       const snapshot = await this.#options.read();
-      // Written once, however many listen.
+      // Serialized once for all listeners.
       return { kind: 'snapshot', snapshot, json: JSON.stringify(snapshot) };
     } catch (err) {
-      this.#options.log.warn({ err }, 'the upstreams could not be read');
+      this.#options.log.warn({ err }, 'cannot read the upstreams');
       return { kind: 'unavailable' };
     }
   }

@@ -1,7 +1,7 @@
 /**
- * One upstream as `GET /api/upstreams` and the live page show it: the shape of `GET /v1/upstreams/{name}`
- * plus what an operator needs. Always true: times are ISO 8601 by Redis' clock unless a name ends in `Ms` or the
- * field belongs to `day`, and no call's data is in it.
+ * One upstream in `GET /api/upstreams` and the live stream: the shape of `GET /v1/upstreams/{name}` plus fields for
+ * operators. Times are ISO 8601 by Redis' clock, except in `day` and in names that end in `Ms`. It contains no data of
+ * calls.
  */
 import { readAdverts } from '@recloser/breaker/adverts';
 import type { WorkerView } from '@recloser/breaker/record';
@@ -23,7 +23,7 @@ import { differencesOf, type UnmetNeed, unmetNeeds } from './worker-adverts.ts';
 
 const timelineEntries = 30;
 const incidentEntries = 5;
-/** The breaker never stays open longer than this many reset times at a stretch. */
+/** The breaker stays open for at most this many reset times. */
 const longestOpenFactor = 10;
 
 type FleetWorker = Omit<WorkerView, 'startedAt' | 'seenAt'> & {
@@ -33,7 +33,7 @@ type FleetWorker = Omit<WorkerView, 'startedAt' | 'seenAt'> & {
   readonly differs: readonly AddressDifference[];
 };
 
-/** One upstream as the API shows it; the first part is the shape of `GET /v1/upstreams/{name}`. */
+/** One upstream. The first part has the shape of `GET /v1/upstreams/{name}`. */
 export type UpstreamView = {
   readonly name: string;
   readonly title: string;
@@ -48,13 +48,13 @@ export type UpstreamView = {
   };
   readonly holds: readonly HoldView[];
   readonly queue: QueueDepth;
-  /** How many workers are alive. */
+  /** Number of live workers. */
   readonly workers: number;
-  /** BullMQ's own flag; differs from "a hold is active" only until the reconciler has run. */
+  /** BullMQ's flag. The reconciler repairs it when it differs from "a hold is active". */
   readonly paused: boolean;
-  /** Calls that would run now if no hold were active; 0 while none is. */
+  /** Calls that the holds keep waiting; 0 without a hold. */
   readonly held: number;
-  /** The numbers behind the state, and what they are held against. */
+  /** The numbers behind the state and their limits. */
   readonly evidence: {
     readonly failMax: number;
     readonly resetMs: number;
@@ -64,9 +64,9 @@ export type UpstreamView = {
     readonly probing: boolean;
     readonly trialWorker: string | null;
     readonly successes: number;
-    /** How long the breaker would be open if it opened again now. */
+    /** How long the breaker would stay open if it opened now. */
     readonly nextOpenMs: number;
-    /** Which workers saw failures since it last worked. */
+    /** Workers that saw failures since the last success. */
     readonly failing: readonly {
       readonly worker: string;
       readonly failures: number;
@@ -83,7 +83,7 @@ export type UpstreamView = {
   readonly unmet: readonly UnmetNeed[];
   /** Newest first. */
   readonly timeline: readonly (Omit<Transition, 'at' | 'retryAt' | 'evidence'> & { readonly at: string })[];
-  /** The last 24 hours as they are drawn, in ms. */
+  /** The timeline of the last 24 hours. */
   readonly day: DayStrip;
   /** The newest outages, newest first. */
   readonly incidents: readonly {
@@ -92,12 +92,12 @@ export type UpstreamView = {
     readonly closedAt: string | null;
     readonly cause: string;
   }[];
-  /** Failed calls that are being put back, or were last. */
+  /** The current or last retry run. */
   readonly retryRun: RetryRun | null;
   readonly signIn: 'password' | 'text-message';
 };
 
-/** Everything at one instant; `asOf` is Redis' clock. */
+/** All upstreams at one time by Redis' clock. */
 export type Snapshot = { readonly asOf: string; readonly upstreams: readonly UpstreamView[] };
 
 /** Reads all upstreams. Rejects when Redis cannot be read. */
@@ -128,7 +128,6 @@ async function readParts(redis: Redis, { root, queue, transitions, rates, errors
   return { state, depth, due, entries, paused, evidence, retryRun, adverts, unmet, pace, recent };
 }
 
-/** Reads one upstream. */
 export async function readView(
   redis: Redis,
   upstream: AdminUpstream,

@@ -32,7 +32,7 @@ async function readUntil(admin: TestAdmin, cookie: string, accept: (snapshot: Sn
 }
 
 describe('GET /api/upstreams', () => {
-  test('shows every upstream in the agreed shape', async () => {
+  test('returns every upstream in the documented shape', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('viewer');
     const askedAt = Date.now();
@@ -68,7 +68,7 @@ describe('GET /api/upstreams', () => {
 });
 
 describe('the live stream', () => {
-  test('delivers the picture at once and a change without being asked', async () => {
+  test('sends a snapshot at once and another after a change', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('viewer');
     const upstream = admin.upstreams[0];
@@ -85,7 +85,7 @@ describe('the live stream', () => {
 });
 
 describe('the feed', () => {
-  test('tells something at least every two seconds though nothing changes', async () => {
+  test('sends an event at least every two seconds when nothing changes', async () => {
     vi.useFakeTimers();
     onTestFinished(() => void vi.useRealTimers());
     const read = async () => ({ asOf: '', upstreams: [] });
@@ -104,7 +104,7 @@ describe('the feed', () => {
     feed.stop();
   });
 
-  test('reads once for all listeners and not at all without any', async () => {
+  test('reads once for all listeners and never without listeners', async () => {
     let reads = 0;
     const read = async () => {
       reads += 1;
@@ -129,7 +129,7 @@ describe('the feed', () => {
     feed.stop();
   });
 
-  test('says when there is no picture, and goes on', async () => {
+  test('sends `unavailable` after a failed read and continues', async () => {
     let reads = 0;
     const read = async () => {
       reads += 1;

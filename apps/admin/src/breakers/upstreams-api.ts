@@ -1,4 +1,4 @@
-/** `GET /api/upstreams` and its live stream. */
+/** `GET /api/upstreams` and its live stream, `GET /api/upstreams/stream`. */
 import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Request, Response } from 'express';
 import type { AdminUpstream } from '../upstream/admin-upstream.ts';
@@ -6,17 +6,17 @@ import type { UpstreamFeed } from './upstream-feed.ts';
 import { readSnapshot } from './upstream-view.ts';
 
 const heartbeatMs = 15_000;
-// A stream ends after a while so that the page comes back with its session checked again.
+// Ends a stream so that the page reconnects and its session is checked again.
 const streamLifeMs = 10 * 60 * 1000;
 
-/** `GET /api/upstreams`: all upstreams as they stand. */
+/** `GET /api/upstreams`. */
 export function listUpstreams(redis: Redis, upstreams: readonly AdminUpstream[]) {
   return async (_req: Request, res: Response): Promise<void> => {
     res.json(await readSnapshot(redis, upstreams));
   };
 }
 
-/** `GET /api/upstreams/stream`: `upstreams` events with the same body, `unavailable` while Redis is away. */
+/** `GET /api/upstreams/stream`: events `upstreams` with the same body, `unavailable` while Redis cannot be read. */
 export function streamUpstreams(feed: UpstreamFeed) {
   return (req: Request, res: Response): void => {
     res.writeHead(200, {
@@ -27,7 +27,7 @@ export function streamUpstreams(feed: UpstreamFeed) {
     res.write('retry: 1000\n\n');
     const stopListening = feed.listen((event) => {
       const [name, json] = event.kind === 'snapshot' ? ['upstreams', event.json] : ['unavailable', '{}'];
-      // A client that does not read must not fill this process' memory; it gets the next picture instead.
+      // A slow client skips this event, so that unread events do not fill the memory.
       if (res.writableNeedDrain) return;
       res.write(`event: ${name}\ndata: ${json}\n\n`);
     });

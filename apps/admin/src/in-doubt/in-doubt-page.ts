@@ -1,6 +1,6 @@
 /**
- * The page /in-doubt: calls that were sent and of which nobody knows whether they were done. `in-doubt.js` posts
- * what a person decides. Always true: input is redacted as on the board.
+ * The page /in-doubt: calls that were sent without proof of the result. `in-doubt.js` posts the decision. Input is
+ * redacted as on the board.
  */
 import type { Request, Response } from 'express';
 import { agoInWords, countInWords, exactTime } from '../page/format.ts';
@@ -10,7 +10,7 @@ import { mayAct, type User } from '../user/accounts.ts';
 import { userOf } from '../user/sessions.ts';
 import { type InDoubtDeps, type InDoubtItem, readInDoubt } from './in-doubt.ts';
 
-/** Where the page is. */
+/** Path of the page. */
 export const inDoubtPath = '/in-doubt';
 
 /** `GET /in-doubt`. */
@@ -21,10 +21,10 @@ export function inDoubtPage(deps: InDoubtDeps, links: readonly NavigationLink[])
     const { total, calls } = await readInDoubt(deps);
     const nowMs = Date.now();
     const more =
-      total > calls.length ? html`<p class="note">Shown are the ${calls.length} oldest.</p>` : null;
+      total > calls.length ? html`<p class="note">Only the ${calls.length} oldest are shown.</p>` : null;
     const body = html`<div class="headline"><h1>In doubt: ${countInWords(total, 'call')}</h1></div>
-${total === 0 ? null : html`<p class="lead">These were sent, and neither an answer nor a read-back told whether they were done. Look in the upstream itself, then say what is so. Until then nothing happens to them.</p>`}
-${total === 0 ? html`<div class="empty"><p><strong>Nothing is in doubt.</strong></p><p>Calls come here when they were sent and no proof says what became of them.</p></div>` : null}
+${total === 0 ? null : html`<p class="lead">These calls were sent, and neither an answer nor a read-back proved whether they were done. Check in the upstream, then settle each call. Until then nothing happens to them.</p>`}
+${total === 0 ? html`<div class="empty"><p><strong>No calls in doubt.</strong></p><p>A call appears here when it was sent and nothing proves whether it was done.</p></div>` : null}
 ${more}
 ${calls.map((item) => card(item, user, nowMs))}`;
     const options = { title: 'In doubt', user, path: inDoubtPath, body, script: 'pages/in-doubt.js' };
@@ -46,11 +46,11 @@ ${sent ? html`<dt>Sent</dt><dd>${exactTime(Date.parse(item.history[0]?.at ?? sen
 <dt>Attempts</dt><dd>${attempts.made} of ${attempts.max}</dd>
 ${item.lateAnswers.map(
   (late) =>
-    html`<dt>Late answer</dt><dd>A worker that had lost this call was told at ${exactTime(Date.parse(late.at))}: ${late.outcome}${late.code ? ` (${late.code})` : ''}${late.result === undefined ? '' : ` ${JSON.stringify(late.result)}`}</dd>`,
+    html`<dt>Late answer</dt><dd>A worker that had lost this call received this answer at ${exactTime(Date.parse(late.at))}: ${late.outcome}${late.code ? ` (${late.code})` : ''}${late.result === undefined ? '' : ` ${JSON.stringify(late.result)}`}</dd>`,
 )}
 </dl>
-<details><summary>What was asked for</summary><pre tabindex="0" aria-label="Input">${JSON.stringify(item.input, null, 2)}</pre></details>
-${mayAct(user.role, 'operator') ? buttons(id) : html`<p class="notice">Settling needs the role operator; you are a ${user.role}.</p>`}
+<details><summary>Input</summary><pre tabindex="0" aria-label="Input">${JSON.stringify(item.input, null, 2)}</pre></details>
+${mayAct(user.role, 'operator') ? buttons(id) : html`<p class="notice">Read-only: settling requires the operator role. You are a ${user.role}.</p>`}
 </section>`;
 }
 

@@ -1,6 +1,6 @@
 /**
- * What a person must give to settle a call as done, and the result made of it. Always true: a result fits the
- * operation's schema and repeats what was asked for; nobody types what the call says already.
+ * Builds the result of a call that a person settles as done. It copies fields from the input; the person enters only
+ * what the upstream assigned. The result matches the operation's schema.
  */
 import type { OperationDefinition } from '@recloser/upstreams/contract/upstream';
 import { z } from 'zod';
@@ -8,14 +8,14 @@ import type { FieldError } from '../page/field-errors.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Names of the result's fields that only the upstream can tell, e.g. the id it gave. */
+/** Result fields that only the upstream knows, such as the id it assigned. */
 export function neededFields(operation: OperationDefinition, input: Fields): readonly string[] {
   return Object.entries(shapeOf(operation))
     .filter(([name, field]) => !(name in input) && !(field instanceof z.ZodLiteral))
     .map(([name]) => name);
 }
 
-/** The call's result, or what is wrong with what was given. */
+/** The result, or the errors in the given fields. */
 export function resultFrom(
   operation: OperationDefinition,
   input: Fields,
@@ -29,7 +29,7 @@ export function resultFrom(
   const wrong = Object.entries(given).flatMap(([name, value]) => {
     const pointer = `/result/${name}`;
     if (name in known && known[name] !== value) {
-      return [{ pointer, detail: 'Differs from what the call asked for: then it is not done.' }];
+      return [{ pointer, detail: 'Differs from the input of the call, so this call was not done.' }];
     }
     return typeof value === 'string' && !/^[\w.:+-]{1,100}$/.test(value)
       ? [{ pointer, detail: 'Must be an id as the upstream shows it.' }]

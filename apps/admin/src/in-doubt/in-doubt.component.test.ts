@@ -16,7 +16,7 @@ const visit = {
   end: '2027-01-04T15:30:00-05:00',
 };
 
-/** A visit that a worker has left in doubt. */
+/** Stores a `schedule-event` call that is in doubt. */
 async function doubtful(admin: TestAdmin): Promise<{ id: string; root: string }> {
   const upstream = admin.upstreams.find(({ definition }) => definition.name === 'crossmark');
   if (!upstream) throw new Error('no crossmark');
@@ -40,7 +40,7 @@ async function doubtful(admin: TestAdmin): Promise<{ id: string; root: string }>
 }
 
 describe('calls in doubt', () => {
-  test('a viewer sees them and their evidence, without buttons, and may not settle', async () => {
+  test('a viewer sees calls and evidence read-only and cannot settle', async () => {
     await using admin = await startAdmin(redisUrl);
     const { id, root } = await doubtful(admin);
     const late = { at: '2027-01-04T10:00:00Z', worker: 'w1', outcome: 'done', code: null, status: 200 };
@@ -63,7 +63,7 @@ describe('calls in doubt', () => {
     expect(answer.status).toBe(403);
   });
 
-  test('from a page of another site, or not as JSON: refused', async () => {
+  test('refuses cross-origin requests and other content types than JSON', async () => {
     await using admin = await startAdmin(redisUrl);
     const { id } = await doubtful(admin);
     const cookie = await admin.login('operator');
@@ -86,11 +86,11 @@ describe('the result of a settled call', () => {
     ['schedule-event', visit, ['scheduleEventId']],
     ['unschedule-event', { scheduleEventId: '4', mPlanId: '3', locationId: '1' }, []],
     ['reissue-event', { mPlanId: '3' }, []],
-  ] as const)('%s needs %j of a person', (name, input, needed) => {
+  ] as const)('%s with input %j needs %j from a person', (name, input, needed) => {
     expect(neededFields(operations[name], input)).toEqual(needed);
   });
 
-  test('is filled in from the call', () => {
+  test('is completed from the input of the call', () => {
     expect(resultFrom(schedule, visit, { scheduleEventId: '40000001' })).toEqual({
       result: { ...visit, scheduleEventId: '40000001' },
     });

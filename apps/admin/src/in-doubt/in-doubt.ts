@@ -1,7 +1,6 @@
 /**
- * `GET /api/in-doubt` and `POST /api/in-doubt/{id}`: calls of which nobody knows whether they were done, and a
- * person's word on one. Always true: a settlement needs a reason and is recorded before it happens; of two people
- * at once one is told 409.
+ * `GET /api/in-doubt` and `POST /api/in-doubt/{id}`: lists calls in doubt and settles one. A settlement needs a reason
+ * and is recorded before it runs. If two people settle the same call, one gets 409.
  */
 import { readUpstreamState } from '@recloser/breaker/upstream-state';
 import { upstreamOfCallId } from '@recloser/calls/call/id';
@@ -29,7 +28,7 @@ import type { User } from '../user/accounts.ts';
 import { userOf } from '../user/sessions.ts';
 import { neededFields, resultFrom } from './in-doubt-result.ts';
 
-/** What the work list needs. */
+/** Dependencies of the handlers. */
 export type InDoubtDeps = {
   readonly redis: Redis;
   readonly upstreams: readonly AdminUpstream[];
@@ -37,26 +36,26 @@ export type InDoubtDeps = {
   readonly sealer: Sealer;
 };
 
-/** One call of the work list: the call as applications see it, redacted, and what is needed to judge it. */
+/** One call of the work list: the redacted call and the evidence to settle it. */
 export type InDoubtItem = Pick<
   CallView,
   'id' | 'upstream' | 'operation' | 'createdAt' | 'attempts' | 'history' | 'error'
 > & {
   readonly since: string;
-  /** Personal and free text is hidden. */
+  /** Redacted: personal data and free text are hidden. */
   readonly input: unknown;
-  /** What `result` must tell for `done`. */
+  /** Fields that `result` must contain for `done`. */
   readonly needed: readonly string[];
-  /** Answers that reached a worker which had lost the call: evidence, not proof of the state now. */
+  /** Answers that reached a worker after it had lost the call. They are evidence, not proof of the current state. */
   readonly lateAnswers: readonly LateAnswer[];
 };
 
-/** The work list, oldest first. `total` may be more than are listed. */
+/** The work list, oldest first. `total` also counts calls that are not listed. */
 export type InDoubtList = { readonly total: number; readonly calls: readonly InDoubtItem[] };
 
 const maxListed = 100;
 
-/** Reads the work list of all upstreams. Rejects when Redis fails. */
+/** Reads the work list of all upstreams. */
 export async function readInDoubt({
   redis,
   upstreams,
@@ -103,7 +102,7 @@ export function listCallsInDoubt(deps: InDoubtDeps) {
   };
 }
 
-const reason = z.string().trim().min(1, 'say why').max(500);
+const reason = z.string().trim().min(1, 'Enter a reason.').max(500);
 const body = z.discriminatedUnion('action', [
   z.strictObject({
     action: z.literal('done'),
@@ -114,7 +113,7 @@ const body = z.discriminatedUnion('action', [
 ]);
 type Asked = z.infer<typeof body>;
 
-/** `POST /api/in-doubt/{id}` `{action: "done"|"resend", reason, result?}`: answers with the call as it is then. */
+/** `POST /api/in-doubt/{id}` `{action: "done"|"resend", reason, result?}`: returns the call after the decision. */
 export function settleInDoubt(deps: InDoubtDeps) {
   return async (req: Request, res: Response): Promise<void> => {
     const user = userOf(res);
@@ -123,7 +122,7 @@ export function settleInDoubt(deps: InDoubtDeps) {
     const name = upstreamOfCallId(id, names);
     const upstream = deps.upstreams.find(({ definition }) => definition.name === name);
     if (user === null) return sendProblem(res, problems.signedOut);
-    if (!upstream) return sendProblem(res, problemOf(problems.notFound, 'There is no such call.'));
+    if (!upstream) return sendProblem(res, problemOf(problems.notFound, 'No call has this id.'));
     const parsed = body.safeParse(req.body ?? {});
     if (!parsed.success) return sendProblem(res, invalidBody(parsed.error.issues));
     const settlement = await settle(deps, upstream, { id, asked: parsed.data, user });
@@ -169,12 +168,12 @@ async function settle(
 
 const faster = problemOf(
   problems.conflict,
-  'This call is not in doubt (any more): somebody else may have settled it just now. Look at it again.',
+  'This call is not in doubt. Someone else may have just settled it. Reload the page.',
 );
-const gone = problemOf(problems.notFound, 'There is no such call, or it is not kept any more.');
+const gone = problemOf(problems.notFound, 'No call has this id, or it is no longer kept.');
 const refusals: Readonly<Record<Exclude<Settlement, 'settled'>, Parameters<typeof sendProblem>[1]>> = {
   changed: faster,
   not_in_doubt: faster,
   missing: gone,
-  unreadable: problemOf(problems.conflict, 'This release cannot read what is stored of this call.'),
+  unreadable: problemOf(problems.conflict, 'This release cannot read the stored call.'),
 };

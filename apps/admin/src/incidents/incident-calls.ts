@@ -1,7 +1,7 @@
 /**
- * The outage ledger's second half: what became of the calls an outage touched, counted from the calls
- * themselves. A call is touched when it was accepted before the outage ended and had not ended when it began.
- * Always true: each touched call is counted once; `lost` counts those that a queue names and nothing is stored of.
+ * Counts the calls that an outage touched, by their status now. A call is touched when it was accepted before the
+ * breaker closed and had not ended when it opened. Each is counted once. `lost` counts ids in a queue without a stored
+ * call.
  */
 import { timeOfCallId } from '@recloser/calls/call/id';
 import { inDoubtKey } from '@recloser/calls/call/keys';
@@ -11,7 +11,7 @@ import type { Redis } from '@recloser/runtime/redis/connection';
 import type { AdminUpstream } from '../upstream/admin-upstream.ts';
 import type { Incident } from './incidents.ts';
 
-/** Where touched calls are now. The first six add up to `touched`; `lost` is a part of them. */
+/** Touched calls by status. The five statuses add up to `touched`; lost calls are among them. */
 export type IncidentCalls = {
   readonly touched: number;
   readonly succeeded: number;
@@ -21,9 +21,9 @@ export type IncidentCalls = {
   readonly waiting: number;
   readonly running: number;
   readonly lost: number;
-  /** When the last of them ended, in ms; null while some wait or run. */
+  /** When the last touched call ended, in ms; null while some wait or run. */
   readonly drainedAt: number | null;
-  /** False when calls may have been removed since (they are kept for a limited time), or too many wait. */
+  /** False when retention may have removed calls, or when too many wait to count all. */
   readonly isComplete: boolean;
 };
 
@@ -35,14 +35,14 @@ type Ended = {
   readonly end: End;
 };
 
-/** Waiting calls looked at, the newest: with a million in line the account would take minutes. */
+/** Only the newest waiting calls are counted: a million would take minutes. */
 const mostWaiting = 50_000;
 
-/** All calls of an upstream that may matter to an incident, read once for all of its incidents. */
+/** The calls of an upstream that its incidents may have touched, read once for all incidents. */
 export class CallEnds {
   readonly #calls: readonly Ended[];
   readonly #missing: ReadonlySet<string>;
-  /** Succeeded calls from before this time may be gone. */
+  /** Retention may have removed calls that succeeded before this time. */
   readonly #keptSinceMs: number;
 
   readonly #isAll: boolean;
@@ -62,7 +62,7 @@ export class CallEnds {
     const { queue, root } = upstream;
     const running = () => listIds({ redis, queue, root }, { status: 'running' });
     const endedSince = (part: string) => allOf(setSlices(redis, queue.toKey(part), { min: String(sinceMs) }));
-    // In the order in which calls move, so that none slips through; those met twice count where they were met last.
+    // Read in the order in which calls move, so that none is missed. A call found twice counts where it was found last.
     const before = await running();
     const inLine = await listIds({ redis, queue, root }, { status: 'queued', limit: mostWaiting + 1 });
     const after = await running();
@@ -128,7 +128,7 @@ function unfinished(id: string, end: End): Ended {
 
 const page = 1_000;
 
-/** Ids without a stored call. Looked at twice: a call that has just been removed or moved is not lost. */
+/** Ids without a stored call. Checked twice, because a call may be removed or moved during the first check. */
 async function missingOf(
   redis: Redis,
   { queue }: AdminUpstream,

@@ -33,7 +33,7 @@ async function submit(admin: TestAdmin, day: number): Promise<string> {
 type Listed = { incidents: { id: string; calls: Record<string, number>; closedAt: string | null }[] };
 
 describe('the outage ledger', () => {
-  test('counts each touched call once, and a call that is named but not stored as lost', async () => {
+  test('counts each touched call once, and an id without a stored call as lost', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('viewer');
     const { breaker, queue } = crossmark(admin);
@@ -60,7 +60,7 @@ describe('the outage ledger', () => {
     expect(await page.text()).toContain('their night');
   });
 
-  test('an unknown incident is a 404', async () => {
+  test('an unknown incident returns 404', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('viewer');
     for (const path of [

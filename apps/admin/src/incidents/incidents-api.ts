@@ -1,7 +1,4 @@
-/**
- * The outage ledger as JSON: `GET /api/incidents` and `GET /api/incidents/{name}/{id}`. With `?download` it
- * comes as a file. Times are ISO 8601.
- */
+/** The outage ledger as JSON. `?download` returns it as a file. Times are ISO 8601. */
 import type { Redis } from '@recloser/runtime/redis/connection';
 import { isoTime } from '@recloser/runtime/values/iso-time';
 import type { Request, Response } from 'express';
@@ -10,7 +7,7 @@ import type { AdminUpstream } from '../upstream/admin-upstream.ts';
 import { CallEnds, type IncidentCalls } from './incident-calls.ts';
 import { type Incident, incidentsOf } from './incidents.ts';
 
-/** An incident of one upstream with its account of the calls. */
+/** An incident of one upstream with its counts of calls. */
 export type LedgerEntry = {
   readonly upstream: string;
   readonly title: string;
@@ -20,7 +17,7 @@ export type LedgerEntry = {
 
 const mostPerUpstream = 50;
 
-/** The ledger of some upstreams, newest first. */
+/** Reads the incidents of these upstreams, newest first; only the one with `id` if given. */
 export async function readLedger(
   redis: Redis,
   upstreams: readonly AdminUpstream[],
@@ -40,7 +37,7 @@ export async function readLedger(
   return entries.flat().sort((a, b) => b.incident.openedAt - a.incident.openedAt);
 }
 
-/** One entry, or undefined. */
+/** Reads one incident; undefined when it does not exist. */
 export async function readLedgerEntry(
   redis: Redis,
   upstreams: readonly AdminUpstream[],
@@ -65,7 +62,10 @@ export function getIncident(redis: Redis, upstreams: readonly AdminUpstream[]) {
   return async (req: Request, res: Response): Promise<void> => {
     const entry = await readLedgerEntry(redis, upstreams, req.params.name, req.params.id);
     if (entry === undefined) {
-      return sendProblem(res, problemOf(problems.notFound, 'There is no such incident (any more).'));
+      return sendProblem(
+        res,
+        problemOf(problems.notFound, 'Unknown incident. Only the newest entries are kept.'),
+      );
     }
     send(req, res, `incident-${entry.upstream}-${entry.incident.id}`, entryJson(entry));
   };

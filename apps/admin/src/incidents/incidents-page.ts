@@ -1,4 +1,4 @@
-/** The pages /incidents (the outage ledger) and /incidents/{name}/{id} (one outage from start to finish). */
+/** The pages /incidents (the outage ledger) and /incidents/{name}/{id} (one outage). */
 import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Request, Response } from 'express';
 import { agoInWords, countInWords, exactTime, lengthInWords } from '../page/format.ts';
@@ -22,12 +22,12 @@ export function incidentsPage({ redis, upstreams, links }: PageDeps) {
     const rows = entries.map((entry) => rowOf(entry, Date.now()));
     const body = html`<div class="headline"><h1>Incidents</h1>
 <p class="actions"><a class="button quiet" href="/api/incidents?download" download>Export as JSON</a></p></div>
-<p class="lead">Every time a breaker opened: why, for how long, and what became of the calls.</p>
+<p class="lead">Each outage: when and why the breaker opened, how long it lasted, and what happened to the calls.</p>
 ${
   rows.length === 0
-    ? html`<div class="empty"><p><strong>No incident is on record.</strong></p><p>When a breaker opens, the outage appears here with its cause, its trials and its calls.</p></div>`
+    ? html`<div class="empty"><p><strong>No incidents recorded.</strong></p><p>When a breaker opens, the outage appears here with its cause, trials and calls.</p></div>`
     : html`<div class="scroll" tabindex="0" role="region" aria-label="Incidents"><table class="rows">
-<thead><tr><th scope="col">Upstream</th><th scope="col">Opened</th><th scope="col">Lasted</th><th scope="col">Cause</th><th scope="col" class="number">Trials</th><th scope="col" class="number">Calls held</th><th scope="col" class="number">Lost</th><th scope="col" class="number">In doubt</th></tr></thead>
+<thead><tr><th scope="col">Upstream</th><th scope="col">Opened</th><th scope="col">Lasted</th><th scope="col">Cause</th><th scope="col" class="number">Trials</th><th scope="col" class="number">Calls touched</th><th scope="col" class="number">Lost</th><th scope="col" class="number">In doubt</th></tr></thead>
 <tbody>${rows}</tbody></table></div>`
 }`;
     res.send(
@@ -44,7 +44,7 @@ function rowOf({ upstream, title, incident, calls }: LedgerEntry, nowMs: number)
 <td>${closedAt === null ? html`<span class="tag open">still open</span>` : lengthInWords(closedAt - openedAt)}</td>
 <td class="wide">${cause}</td>
 <td class="number">${trials}</td>
-<td class="number">${calls.touched.toLocaleString('en')}${calls.isComplete ? null : html`<abbr title="Some calls may have been removed since, or too many wait to look at each.">+</abbr>`}</td>
+<td class="number">${calls.touched.toLocaleString('en')}${calls.isComplete ? null : html`<abbr title="Incomplete: some calls may have been removed, or too many wait to count all.">+</abbr>`}</td>
 <td class="number">${calls.lost}</td>
 <td class="number">${calls.inDoubt}</td>
 </tr>`;
@@ -56,7 +56,7 @@ export function incidentPage({ redis, upstreams, links }: PageDeps) {
     const user = userOf(res);
     const entry = await readLedgerEntry(redis, upstreams, req.params.name, req.params.id);
     if (entry === undefined) {
-      const text = 'There is no such incident; only the newest entries are kept.';
+      const text = 'Unknown incident. Only the newest entries are kept.';
       res.status(404).send(messagePage('Not found', text, user).text);
       return;
     }
@@ -68,7 +68,7 @@ export function incidentPage({ redis, upstreams, links }: PageDeps) {
 <section class="card" aria-labelledby="what"><h2 id="what">What happened</h2>${facts(entry)}</section>
 <section class="card" aria-labelledby="calls"><h2 id="calls">The calls</h2>${account(entry)}</section>
 </div>
-<section class="card" aria-labelledby="story"><h2 id="story">From start to finish</h2>${story(entry)}</section>`;
+<section class="card" aria-labelledby="story"><h2 id="story">Timeline</h2>${story(entry)}</section>`;
     res.send(
       page({ title: `Outage of ${title}`, user, path: '/incidents', body, script: 'pages/times.js' }, links)
         .text,
@@ -85,7 +85,7 @@ function facts({ incident }: LedgerEntry): Html {
 <dt>Cause</dt><dd>${cause}</dd>
 <dt>Seen by</dt><dd>${
     evidence.length === 0
-      ? 'no failing worker: it was opened by hand'
+      ? 'no failing worker: opened manually'
       : html`<ul class="plain">${evidence.map((seen) => html`<li>${seen.worker}: ${countInWords(seen.failures, 'failure')}${seen.lastError === null ? null : html`, last ${seen.lastError}`}</li>`)}</ul>`
   }</dd>
 <dt>Trials</dt><dd>${trials}${failedTrials > 0 ? `, ${failedTrials} of them failed` : ''}</dd>
@@ -110,11 +110,11 @@ function account({ calls, incident }: LedgerEntry): Html {
             : `, ${lengthInWords(calls.drainedAt - incident.closedAt)} after it closed`
         }`;
   return html`<dl class="sums">
-<dt>Touched by it</dt><dd>${calls.touched.toLocaleString('en')}</dd>
+<dt>Touched</dt><dd>${calls.touched.toLocaleString('en')}</dd>
 ${rows.map(([name, n]) => html`<dt class="part">${name}</dt><dd>${n.toLocaleString('en')}</dd>`)}
 <dt>Lost</dt><dd><span class="tag ${calls.lost === 0 ? 'closed' : 'open'}">${calls.lost}</span></dd>
 </dl>
-<p class="note">Drained: ${drained}. ${calls.isComplete ? null : 'Calls are kept for a limited time, and at most 50,000 waiting ones are looked at: some of these counts are too low.'}</p>`;
+<p class="note">Drained: ${drained}. ${calls.isComplete ? null : 'Some counts are too low: calls are kept for a limited time, and only the newest 50,000 waiting calls are counted.'}</p>`;
 }
 
 function story({ incident }: LedgerEntry): Html {

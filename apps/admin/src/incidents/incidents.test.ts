@@ -5,7 +5,7 @@ import { incidentsOf } from './incidents.ts';
 
 const startMs = Date.parse('2026-01-05T10:00:00Z');
 
-/** Entries in the order they happened; returned newest first, as they are read. */
+/** Takes entries oldest first and returns them newest first, as they are read. */
 function stream(...entries: (Partial<Transition> & { in: number })[]): Transition[] {
   return entries
     .map(({ in: seconds, ...entry }, index) => ({
@@ -37,7 +37,7 @@ const outage = stream(
 );
 
 describe('incidents', () => {
-  test('one outage is one incident, from leaving closed to coming back, however often it was tried', () => {
+  test('one outage is one incident, from leaving closed to closing again, for any number of trials', () => {
     const [current, past] = incidentsOf(outage);
     expect(past).toMatchObject({
       openedAt: startMs,
@@ -60,26 +60,26 @@ describe('incidents', () => {
     expect(current).toMatchObject({ closedAt: null, trials: 0 });
   });
 
-  test('what happens while it is closed belongs to no incident', () => {
+  test('events while the breaker is closed belong to no incident', () => {
     expect(incidentsOf(outage).flatMap(({ steps }) => steps.map(({ text }) => text))).not.toContain(
       'Operator hold released',
     );
   });
 
-  test('a stream whose beginning was cut off still shows the outage it is in', () => {
+  test('a trimmed stream still shows the current outage', () => {
     const [first] = incidentsOf(stream({ in: 5, from: 'open', to: 'half_open' }));
     expect(first).toMatchObject({ openedAt: startMs + 5_000, trials: 1, closedAt: null });
   });
 
-  test('nothing happened: no incident', () => {
+  test('no transitions, no incidents', () => {
     expect(incidentsOf([])).toEqual([]);
   });
 });
 
-describe('the picture of a day', () => {
+describe('the timeline', () => {
   const now = { ms: startMs + 1_000_000, state: 'open', since: startMs + 900_000 } as const;
 
-  test('is without a gap, ends now, and leads to the incidents', () => {
+  test('has no gaps, ends now, and links to the incidents', () => {
     const { from, to, stretches, marks } = dayStripOf(outage, now, [startMs + 950_000]);
     expect(to - from).toBe(stripMs);
     expect(stretches.at(-1)?.to).toBe(now.ms);
@@ -101,7 +101,7 @@ describe('the picture of a day', () => {
     expect(marks.map(({ kind }) => kind).sort()).toEqual(['hold', 'hold', 'start']);
   });
 
-  test('an outage from before is cut at the edge, one long over is not drawn', () => {
+  test('cuts an earlier outage at its edge and omits one that ended before', () => {
     const late = { ms: startMs + stripMs + 150_000, state: 'closed', since: startMs } as const;
     const { stretches } = dayStripOf(outage.slice(1), late, []);
     expect(stretches.map(({ state }) => state)).toEqual(['open', 'half_open', 'closed']);
@@ -109,7 +109,7 @@ describe('the picture of a day', () => {
     expect(dayStripOf(outage.slice(1), later, []).stretches.map(({ state }) => state)).toEqual(['closed']);
   });
 
-  test('without any record it says so instead of drawing green', () => {
+  test('shows unknown instead of closed where nothing was recorded', () => {
     const { stretches } = dayStripOf([], { ms: startMs, state: 'closed', since: startMs - 60_000 }, []);
     expect(stretches.map(({ state }) => state)).toEqual(['unknown', 'closed']);
   });

@@ -1,31 +1,29 @@
 /**
- * The outage ledger's first half: incidents, built from an upstream's transitions. Pure.
- * Always true: an incident lasts from the moment the breaker left `closed` until it came back to it, and its id
- * is that of the entry that opened it, so a link to it stays good.
+ * Builds incidents from an upstream's transitions. An incident lasts from the time the breaker leaves `closed` until it
+ * closes again. Its id is the id of the entry that opened it, so links stay valid.
  */
 import type { Evidence, Transition } from '@recloser/breaker/upstream-state';
 
-/** One entry of an incident's story. `at` in ms. */
-export type IncidentStep = {
+/** One step of an incident. `at` in ms. */
+type IncidentStep = {
   readonly at: number;
   readonly kind: 'opened' | 'trial' | 'trial-failed' | 'closed' | 'hold' | 'worker' | 'operator' | 'repair';
   readonly text: string;
   readonly by: string | null;
 };
 
-/** One outage. Times in ms by Redis' clock; `closedAt` null while it lasts. */
+/** One outage. Times in ms by Redis' clock. `closedAt` is null while it lasts. */
 export type Incident = {
   readonly id: string;
   readonly openedAt: number;
   readonly closedAt: number | null;
   readonly cause: string;
-  /** Who moved the breaker: a worker's id, or a person's name when it was forced. */
+  /** A worker's id, or a person's name when the breaker was forced open. */
   readonly openedBy: string | null;
   readonly evidence: readonly Evidence[];
-  /** How often it was tried again, and how often that failed. */
   readonly trials: number;
   readonly failedTrials: number;
-  /** When the last trial began that ended in closing, or is running. */
+  /** Start of the trial that is running or that closed the breaker. */
   readonly rampFrom: number | null;
   /** Oldest first. */
   readonly steps: readonly IncidentStep[];
@@ -33,7 +31,7 @@ export type Incident = {
 
 type Draft = { -readonly [K in keyof Incident]: Incident[K] } & { steps: IncidentStep[] };
 
-/** The incidents in a stream's entries (newest first, as read), newest first. */
+/** The incidents in these transitions. Both are newest first. */
 export function incidentsOf(transitions: readonly Transition[]): Incident[] {
   const found: Draft[] = [];
   let current: Draft | null = null;
@@ -81,8 +79,8 @@ function stepOf(entry: Transition, incident: Incident): IncidentStep {
   switch (entry.kind) {
     case 'breaker':
       if (entry.to === 'closed') return { at, kind: 'closed', text: `Closed${because}`, by };
-      if (entry.to === 'half_open') return { at, kind: 'trial', text: `Trial began${because}`, by };
-      if (entry.from === 'half_open') return { at, kind: 'trial-failed', text: `Open again${because}`, by };
+      if (entry.to === 'half_open') return { at, kind: 'trial', text: `Trial started${because}`, by };
+      if (entry.from === 'half_open') return { at, kind: 'trial-failed', text: `Opened again${because}`, by };
       return { at, kind: 'opened', text: `${incident.id === entry.id ? 'Opened' : 'Open'}${because}`, by };
     case 'hold':
       return { at, kind: 'hold', text: `${capital(entry.hold ?? '')} hold ${entry.to}${because}`, by };

@@ -1,11 +1,11 @@
-/** Turns what zod found wrong in a body into one refusal with an entry per field (JSON pointers). */
+/** Turns zod's issues into one 422 problem with an entry per field (JSON pointers). */
 import type { z } from 'zod';
 import { type Problem, problemOf, problems } from './problem.ts';
 
-/** One wrong field. */
+/** One invalid field. */
 export type FieldError = { readonly pointer: string; readonly detail: string };
 
-/** A 422 that names each wrong field. */
+/** A 422 that names each invalid field. */
 export function invalidFields(
   errors: readonly FieldError[],
   more: Readonly<Record<string, unknown>> = {},

@@ -1,9 +1,9 @@
 /**
- * Builds HTML by tagged template. Always true: every value is escaped unless it is itself `Html`, so a
- * reason or a name typed by a person can never become markup.
+ * Builds HTML by tagged template. Every value that is not `Html` is escaped, so text that a person typed never
+ * becomes markup.
  */
 
-/** A piece of HTML that is already safe to put into a page. */
+/** HTML that is safe to put into a page. */
 export class Html {
   readonly text: string;
   constructor(text: string) {
@@ -11,10 +11,10 @@ export class Html {
   }
 }
 
-/** What may stand in a template: lists are joined, `null`, `undefined` and `false` leave nothing. */
+/** A template value. Lists are joined; `null`, `undefined` and `false` render as nothing. */
 export type HtmlValue = Html | string | number | null | undefined | false | readonly HtmlValue[];
 
-/** Fills a template; values are escaped for use in text and in quoted attributes. */
+/** Fills a template. Values are escaped for text and quoted attributes. */
 export function html(strings: TemplateStringsArray, ...values: readonly HtmlValue[]): Html {
   const text = strings.reduce((page, part, index) => page + render(values[index - 1]) + part);
   return new Html(text);
@@ -36,7 +36,6 @@ const entities: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-/** Escapes text for HTML content and quoted attributes. */
-export function escapeHtml(text: string): string {
+function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
 }

@@ -1,16 +1,15 @@
-/** The frame around every page of our own: head, navigation, footer. No inline script or style in it. */
+/** The frame of every server-rendered page: head and navigation. It has no inline script or style. */
 import { mayAct, type User } from '../user/accounts.ts';
 import { type Html, html } from './html.ts';
 
-/** What differs from page to page. */
-export type PageOptions = {
+type PageOptions = {
   readonly title: string;
-  /** Null on the login page: no navigation then. */
+  /** Null on the login page, which has no navigation. */
   readonly user: User | null;
   /** Path of the current page, to mark its link. */
   readonly path: string;
   readonly body: Html;
-  /** Module under /assets that brings the page to life. */
+  /** The page's module under /assets. */
   readonly script?: string;
 };
 
@@ -22,7 +21,7 @@ const links = [
   { path: '/audit', text: 'Audit' },
 ] as const;
 
-/** Pages that only some upstreams have, e.g. a sign-in; filled from the definitions. */
+/** Link to a page that only some upstreams have, such as a sign-in. */
 export type NavigationLink = { readonly path: string; readonly text: string };
 
 /** Renders a whole page. */
@@ -67,8 +66,8 @@ ${all.map((link) => html`<a href="${link.path}"${link.path === path ? html` aria
 </header>`;
 }
 
-/** A page that says one thing, for errors. */
+/** An error page. */
 export function messagePage(title: string, text: string, user: User | null): Html {
-  const body = html`<h1>${title}</h1><p>${text}</p><p><a href="/breakers">To the breakers</a></p>`;
+  const body = html`<h1>${title}</h1><p>${text}</p><p><a href="/breakers">Go to Breakers</a></p>`;
   return page({ title, user, path: '', body });
 }

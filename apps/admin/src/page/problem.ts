@@ -1,10 +1,10 @@
 /**
- * The only place where a refusal becomes an HTTP answer. Scripts get `application/problem+json` with a
- * stable `type` and `code`; pages get a short page. Always true: no stack, no internal message leaves.
+ * The problems that the admin API returns, as `application/problem+json` with a stable `type` and `code`. They
+ * contain no stack trace and no internal message.
  */
 import type { Response } from 'express';
 
-/** One refusal: `code` is stable, `detail` says what to do, `more` adds fields of its own. */
+/** One problem. `code` is stable, `detail` says what to do, `more` holds extra members. */
 export type Problem = {
   readonly status: number;
   readonly code: string;
@@ -13,7 +13,7 @@ export type Problem = {
   readonly more?: Readonly<Record<string, unknown>>;
 };
 
-/** Every refusal the admin app knows; `detail` may be made more precise with `problemOf`. */
+/** All problems. `problemOf` gives one a more precise `detail`. */
 export const problems = {
   malformed: {
     status: 400,
@@ -37,20 +37,20 @@ export const problems = {
   crossOrigin: {
     status: 403,
     code: 'cross_origin',
-    title: 'Not from this site',
-    detail: 'Writing calls are accepted from the pages of this site only.',
+    title: 'Cross-origin request',
+    detail: 'Requests that change something must come from a page of this site.',
   },
   notFound: {
     status: 404,
     code: 'not_found',
     title: 'Not found',
-    detail: 'There is nothing at this address.',
+    detail: 'Nothing exists at this address.',
   },
   conflict: {
     status: 409,
     code: 'conflict',
-    title: 'Not now',
-    detail: 'This cannot be done as things stand.',
+    title: 'Conflict',
+    detail: 'The current state does not allow this.',
   },
   tooLarge: { status: 413, code: 'too_large', title: 'Too large', detail: 'The request body is too large.' },
   notJson: {
@@ -65,7 +65,7 @@ export const problems = {
     status: 500,
     code: 'internal',
     title: 'Internal error',
-    detail: 'Something broke here; see the log.',
+    detail: 'The request failed. See the log of admin.',
   },
   storage: {
     status: 503,
@@ -81,7 +81,7 @@ export const problems = {
   },
 } as const satisfies Record<string, Problem>;
 
-/** A known refusal with a more precise `detail` and fields of its own. */
+/** A problem with a more precise `detail` and extra members. */
 export function problemOf(
   problem: Problem,
   detail: string,
@@ -90,7 +90,7 @@ export function problemOf(
   return { ...problem, detail, ...(more === undefined ? {} : { more }) };
 }
 
-/** Answers with problem+json. `error` and `message` are what Bull Board's page shows in its notice. */
+/** Sends a problem. Bull Board's page shows `error` and `message` in its notice. */
 export function sendProblem(res: Response, problem: Problem): void {
   const { status, code, title, detail, more } = problem;
   const body = { type: `urn:recloser:problem:${code}`, status, code, title, detail, ...more };

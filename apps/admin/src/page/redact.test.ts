@@ -5,7 +5,7 @@ import { redactData, redactReturnValue } from './redact.ts';
 const { crossmark } = definitions;
 
 describe('redaction', () => {
-  test('shows what is known to be harmless and hides the rest', () => {
+  test('shows allowed fields and hides the rest', () => {
     const shown = redactData(crossmark, {
       v: 1,
       operation: 'schedule-event',
@@ -54,7 +54,7 @@ describe('redaction', () => {
     });
   });
 
-  test('input of an operation nobody knows, and data that is no envelope, stay hidden', () => {
+  test('hides the input of an unknown operation and data that is not an envelope', () => {
     expect(redactData(crossmark, { operation: 'other', input: { a: '1' } })).toEqual({
       operation: 'other',
       input: { a: '[hidden]' },
@@ -65,7 +65,7 @@ describe('redaction', () => {
     });
   });
 
-  test('a sealed text is recognised wherever it turns up', () => {
+  test('hides sealed text at any depth', () => {
     const sealed = `s1.${'A'.repeat(60)}`;
     const shown = redactData(crossmark, {
       operation: 'schedule-event',
@@ -75,7 +75,7 @@ describe('redaction', () => {
     expect(JSON.stringify(shown)).not.toContain(sealed);
   });
 
-  test('results: sealed ones, personal fields and long lists', () => {
+  test('hides sealed results and personal fields, and shortens long lists', () => {
     const result = (value: unknown, operation = 'list-planning') =>
       (redactReturnValue(crossmark, operation, { result: value, attempt: {} }) as { result: unknown }).result;
     expect(result({ sealed: 's1.x' })).toBe('[sealed]');

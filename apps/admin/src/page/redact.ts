@@ -1,13 +1,13 @@
 /**
- * What of a job may be shown in Bull Board. Always true: it is a list of what is shown, not of what is
- * hidden, so a field nobody thought of stays hidden. Sealed values never leave Redis.
+ * Redacts a job for Bull Board and the call pages. This is an allow-list: an unknown field stays hidden. Sealed
+ * values are never shown.
  */
 import type { OperationDefinition, UpstreamDefinition } from '@recloser/upstreams/contract/upstream';
 
 const hidden = '[hidden]';
 const sealed = '[sealed]';
 
-/** Envelope fields without personal data; `input` and `options` are looked at one by one. */
+/** Envelope fields without personal data. `input` and `options` are redacted field by field. */
 const shownFields = new Set(
   'v operation createdAt requestId submittedBy deferrals trials history handedBack sending readBack settled'.split(
     ' ',
@@ -15,7 +15,10 @@ const shownFields = new Set(
 );
 const shownOptions = new Set('ifOpen priority maxAttempts runAt expiresAt'.split(' '));
 
-/** Names that are personal, commercial or secret wherever they stand (upstreams.md section E). */
+/**
+ * Personal, commercial or secret fields at any depth. Source: "Secrets and personal data" in
+ * docs/upstreams/crossmark.md and docs/upstreams/walmart-edr.md.
+ */
 const personalNames = new Set(
   [
     'comments email emails additionalemail phone phonenumber mobile title name fullname firstname lastname namesort',
@@ -29,10 +32,10 @@ const personalNames = new Set(
 
 const maxItems = 20;
 const maxDepth = 6;
-/** Ids, times, dates, numbers and words: no spaces and no @, so no free text and no address. */
+/** Ids, times, numbers and single words. Without spaces and @ there is no free text and no email address. */
 const plainText = /^[\w.:+/-]{1,80}$/;
 
-/** The job's data as it may be shown. */
+/** The job's data, redacted. */
 export function redactData(definition: UpstreamDefinition, data: unknown): unknown {
   if (!isObject(data)) return data === undefined ? undefined : hidden;
   const operation = definition.operations[String(data.operation)];
@@ -45,7 +48,7 @@ export function redactData(definition: UpstreamDefinition, data: unknown): unkno
   });
 }
 
-/** The job's return value as it may be shown: the attempt, and the result unless it is personal. */
+/** The job's return value, redacted: the attempt, and the result unless it is personal. */
 export function redactReturnValue(
   definition: UpstreamDefinition,
   operation: string,
@@ -72,7 +75,7 @@ function redactInput(operation: OperationDefinition | undefined, input: unknown)
 
 type Scrubbing = { readonly texts?: boolean; readonly depth?: number };
 
-/** `texts`: our own sentences (history, settled) may be shown, other free text may not. */
+/** `texts` allows free text. It is set for fields that contain only Recloser's own messages. */
 function scrub(value: unknown, { texts = false, depth = 0 }: Scrubbing = {}): unknown {
   if (isSealed(value)) return sealed;
   if (typeof value === 'string')
@@ -89,7 +92,7 @@ function scrub(value: unknown, { texts = false, depth = 0 }: Scrubbing = {}): un
 
 function scrubNamed(name: string, value: unknown, how: Scrubbing): unknown {
   const plain = name.toLowerCase().replace(/[^a-z0-9]/g, '');
-  // Our own history has a `code` such as `http_503`; a text-message code is digits.
+  // Recloser's codes are words such as `http_503`. A code from a text message is digits.
   if (plain === 'code' && how.texts && typeof value === 'string' && /^[a-z][\w.-]*$/i.test(value))
     return value;
   return personalNames.has(plain) && value !== null ? hidden : scrub(value, how);

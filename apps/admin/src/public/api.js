@@ -1,6 +1,6 @@
-/** Writing calls to our own API. */
+/** Posts to the admin API. */
 
-/** Posts JSON; the answer is `{ok: true, body}` or `{ok: false, detail}` with a sentence for the person. */
+/** Returns `{ok: true, body}`, or `{ok: false, detail}` with a sentence to show. Redirects to the login on 401. */
 export async function postJson(path, body) {
   try {
     const answer = await fetch(path, {
@@ -12,7 +12,7 @@ export async function postJson(path, body) {
     const parsed = await answer.json();
     return answer.ok
       ? { ok: true, body: parsed }
-      : { ok: false, detail: parsed.detail ?? `It failed (${answer.status}).` };
+      : { ok: false, detail: parsed.detail ?? `The request failed (${answer.status}).` };
   } catch {
     return { ok: false, detail: 'The server cannot be reached. Try again.' };
   }

@@ -1,9 +1,9 @@
-/** The one dialog for everything that changes something: what will happen, a reason, perhaps a length. */
+/** The dialog of every action: its effect, a reason and, for some, a duration or other fields. */
 import { el } from './dom.js';
 
 /**
- * Opens it; resolves to the server's answer, or null when the person thought better of it.
- * `send({reason, until})` resolves to `{ok, detail}`; a refusal is shown and the dialog stays.
+ * Opens the dialog. Resolves to the server's answer, or to null when the person cancels.
+ * `send({reason, until, given})` resolves to `{ok, detail}`. If it is refused, the dialog stays and shows why.
  */
 export function openDialog({ title, says, lengths, endless, fields = [], confirm, isDanger, send }) {
   const reason = el('input', {
@@ -32,9 +32,9 @@ export function openDialog({ title, says, lengths, endless, fields = [], confirm
         says.map((text) => el('li', {}, text)),
       ),
     ),
-    length === null ? null : el('label', {}, 'For', length),
+    length === null ? null : el('label', {}, 'Duration', length),
     asked.map(({ label, input }) => el('label', {}, label, input)),
-    el('label', {}, 'Reason (everybody sees it)', reason),
+    el('label', {}, 'Reason (visible to everyone)', reason),
     wrong,
     el('div', { class: 'buttons' }, submit, cancel),
   );

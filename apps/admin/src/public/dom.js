@@ -1,11 +1,11 @@
-/** Builds elements. Text only ever becomes a text node, so nothing that came from outside can be markup. */
+/** Builds elements. Text always becomes a text node, so no outside text becomes markup. */
 
 /** An element with attributes and children; `null` children are left out. */
 export function el(tag, attributes = {}, ...children) {
   return fillIn(document.createElement(tag), attributes, children);
 }
 
-/** The same for parts of a drawing. */
+/** Like `el`, for SVG elements. */
 export function svg(tag, attributes = {}, ...children) {
   return fillIn(document.createElementNS('http://www.w3.org/2000/svg', tag), attributes, children);
 }
@@ -19,12 +19,12 @@ function fillIn(element, attributes, children) {
   return element;
 }
 
-/** Sets text only when it differs, so that screen readers are not told the same again and again. */
+/** Sets text only when it differs, so that screen readers do not repeat it. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Rebuilds what is in an element only when `key` differs, so that focus and selection stay. */
+/** Rebuilds the content of an element only when `key` differs, so that focus and selection stay. */
 export function rebuild(element, key, make) {
   const wanted = JSON.stringify(key) ?? '';
   if (element.dataset.key === wanted) return;

@@ -1,15 +1,13 @@
 /**
- * The live picture, one stream per page. Calls back with each snapshot; says how old the last one is by a clock
- * that cannot jump. Always true: after a lost connection it tries again by itself, and a lost session leads to
- * the login page.
+ * The live stream, one per page. It reconnects after a lost connection and redirects to the login when the
+ * session has ended. Ages use the monotonic clock.
  */
 
-/** Data older than this is not to be trusted, in milliseconds. */
-export const staleAfterMs = 6000;
-/** A stream that says nothing for so long is cut and opened anew: a proxy may keep a dead one alive. */
+const staleAfterMs = 6000;
+/** A silent stream is reopened after this time: a proxy may keep a dead connection open. */
 const silentAfterMs = 20_000;
 
-/** Starts listening; `onChange` is told after every snapshot and every second. Returns how to stop. */
+/** Starts listening. Calls `onChange` after every snapshot and every second. Returns a function that stops. */
 export function openFeed(onChange) {
   const feed = { snapshot: null, receivedMs: 0, unavailable: false, heardMs: performance.now() };
   feed.ageMs = () =>
@@ -48,7 +46,7 @@ function connect(feed, link, onChange) {
     onChange(feed);
   });
   source.addEventListener('error', () => {
-    // While it says CONNECTING the browser tries again by itself.
+    // In state CONNECTING the browser reconnects itself.
     if (source.readyState === EventSource.CLOSED && source === link.source) {
       setTimeout(() => void reconnect(feed, link, onChange), 1000);
     }
@@ -63,7 +61,7 @@ async function reconnect(feed, link, onChange) {
       return;
     }
   } catch {
-    // The server is away; connecting again finds out when it is back.
+    // The server cannot be reached: `connect` retries.
   }
   connect(feed, link, onChange);
 }

@@ -1,6 +1,6 @@
-/** Times and counts in words. Pure: the server's time is an argument, since this machine's clock may be wrong. */
+/** Formats times and counts. Takes the server's time as an argument, because the local clock may be wrong. */
 
-/** "3 min", "2 h 5 min": a length of time in milliseconds. */
+/** A duration in milliseconds as "3 min" or "2 h 5 min". */
 export function duration(ms) {
   const seconds = Math.max(0, Math.round(ms / 1000));
   if (seconds < 60) return `${seconds} s`;
@@ -17,7 +17,7 @@ export function ago(iso, nowMs) {
   return ms < 1500 ? 'just now' : `${duration(ms)} ago`;
 }
 
-/** "in 12 s", or "now" when it is due. */
+/** "in 12 s", or "now" when the time has passed. */
 export function until(iso, nowMs) {
   const ms = Date.parse(iso) - nowMs;
   return ms <= 0 ? 'now' : `in ${duration(ms)}`;
@@ -30,12 +30,12 @@ export function clock(iso) {
   return isToday ? date.toLocaleTimeString() : date.toLocaleString();
 }
 
-/** Date and time to the second, in this place's time and with its name. */
+/** Date and time to the second, with the local time zone. */
 export function exact(iso) {
   return new Date(iso).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'long' });
 }
 
-/** "1:05": what is left of a countdown. */
+/** Remaining time as "1:05". */
 export function countdown(ms) {
   const seconds = Math.max(0, Math.ceil(ms / 1000));
   const hours = Math.floor(seconds / 3600);

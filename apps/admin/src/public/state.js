@@ -1,8 +1,8 @@
-/** The state of an upstream as one word, one kind (which picks colour and shape) and a few words more. Pure. */
+/** The state of an upstream as a word and a kind, which selects colour and shape. */
 
 const words = { closed: 'closed', open: 'open', half_open: 'half-open' };
 
-/** `kind`: closed, open, forced, half-open, stale. `word` is never colour alone. */
+/** `kind` is closed, open, forced, half-open or stale. */
 export function stateOf(upstream, isStale) {
   const { breaker, evidence, holds } = upstream;
   if (isStale) return { kind: 'stale', word: `stale (was ${words[breaker.state]})` };
@@ -17,17 +17,17 @@ export function stateOf(upstream, isStale) {
   return { kind: breaker.state, word: words[breaker.state] };
 }
 
-/** A breaker's state in a word. */
+/** A breaker's state as a word. */
 export function stateWord(state) {
   return words[state] ?? state;
 }
 
-/** The breaker's hold and others keep calls back; these are the others. */
+/** Every hold except the breaker's. */
 export function otherHolds({ holds }) {
   return holds.filter(({ kind }) => kind !== 'breaker');
 }
 
-/** Where the next change comes from, as a time; null when nobody knows. */
+/** When the next trial starts or the last hold ends; null when unknown. */
 export function nextChangeAt({ breaker, holds }) {
   if (breaker.state === 'open') return breaker.retryAt;
   const ends = holds.flatMap(({ until }) => (until === null ? [] : [until]));

@@ -1,9 +1,9 @@
-/* Sets the theme before the first paint: what a person chose on the board counts on our pages too. */
+/* Sets the theme before the first paint. Uses the theme that the person chose on the board. */
 (() => {
   try {
     const { theme } = JSON.parse(localStorage.getItem('board-settings') ?? '{}').state ?? {};
     if (theme === 'dark' || theme === 'light') document.documentElement.dataset.theme = theme;
   } catch {
-    // No storage or not readable: the system's theme stands.
+    // Storage is not readable: use the system theme.
   }
 })();

@@ -16,7 +16,7 @@ function crossmark(admin: TestAdmin) {
   return found;
 }
 
-/** Stores calls and fails each as `settled` says. */
+/** Stores one failed call for each verdict. */
 async function failedCalls(admin: TestAdmin, settled: readonly { status: string; code: string }[]) {
   const { queue, definition } = crossmark(admin);
   const operation = definition.operations['list-planning'];
@@ -53,8 +53,8 @@ const failed = { status: 'failed', code: 'http_500' };
 const url = (admin: TestAdmin, path = '') => `${admin.url}/api/upstreams/crossmark/retries${path}`;
 const runOf = (admin: TestAdmin) => admin.redis.hgetall(`${crossmark(admin).root}:retry-run`);
 
-describe('retrying in doses', () => {
-  test('counts by filter; calls in doubt and cancelled ones are never among them', async () => {
+describe('retrying in batches', () => {
+  test('counts by filter, without calls in doubt and cancelled calls', async () => {
     await using admin = await startAdmin(redisUrl);
     await failedCalls(admin, [
       failed,
@@ -78,7 +78,7 @@ describe('retrying in doses', () => {
     expect(await counted({ endedBefore: '2020-01-01T00:00:00Z' })).toMatchObject({ count: 0 });
   });
 
-  test('puts them back at the pace, waits while a hold is active, and goes on by itself', async () => {
+  test('retries at the given rate, pauses while a hold is active, and continues automatically', async () => {
     await using admin = await startAdmin(redisUrl);
     const { holds, queue } = crossmark(admin);
     await failedCalls(admin, [failed, failed, failed]);
@@ -100,10 +100,10 @@ describe('retrying in doses', () => {
     expect(await runOf(admin)).toMatchObject({ total: '3', done: '3', by: 'operator' });
     expect(await queue.getFailedCount()).toBe(0);
     const audit = JSON.stringify(await admin.redis.xrange(`${admin.prefix}:audit`, '-', '+'));
-    expect(audit).toContain('it works again (3 calls: failed; 6000 a minute)');
+    expect(audit).toContain('it works again (3 calls: failed; 6000 per minute)');
   });
 
-  test('stops when told; the rest stays failed', async () => {
+  test('stops on request; the other calls stay failed', async () => {
     await using admin = await startAdmin(redisUrl);
     await failedCalls(admin, [failed, failed, failed]);
     const cookie = await admin.login('operator');
@@ -119,7 +119,7 @@ describe('retrying in doses', () => {
     expect((await postJson(url(admin, '/stop'), cookie, { reason: 'enough' })).status).toBe(409);
   });
 
-  test('two admin processes put each call back once', async () => {
+  test('two admin processes retry each call once', async () => {
     await using admin = await startAdmin(redisUrl);
     const other = new RetryRunner({ redis: admin.redis, upstreams: admin.upstreams, log, lookMs: 20 });
     other.start();
@@ -133,7 +133,7 @@ describe('retrying in doses', () => {
     expect(await runOf(admin)).toMatchObject({ done: String(ids.length) });
   });
 
-  test('a reason and a pace are needed, and nothing to do is said', async () => {
+  test('requires a reason and a rate, and refuses a filter without matches', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('operator');
     for (const body of [

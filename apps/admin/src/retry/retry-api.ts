@@ -1,6 +1,6 @@
 /**
- * `POST /api/upstreams/{name}/retries/count`, `…/retries` and `…/retries/stop`: failed calls put back in doses.
- * Always true: a start and a stop need a reason and are recorded before they happen; how many is said first.
+ * `POST /api/upstreams/{name}/retries/count`, `…/retries` and `…/retries/stop`: retries failed calls in batches.
+ * Start and stop need a reason and are recorded before they run.
  */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from '@recloser/runtime/redis/connection';
@@ -14,20 +14,20 @@ import { userOf } from '../user/sessions.ts';
 import { filterInWords, findFailed, retryFilterSchema } from './retry-filter.ts';
 import { endRetryRun, isGoing, readRetryRun, startRetryRun } from './retry-run.ts';
 
-/** What the handlers need. */
+/** Dependencies of the handlers. */
 export type RetryDeps = {
   readonly redis: Redis;
   readonly audit: AuditLog;
   readonly upstreams: readonly AdminUpstream[];
 };
 
-const reason = z.string().trim().min(1, 'say why').max(500);
+const reason = z.string().trim().min(1, 'Enter a reason.').max(500);
 const filter = retryFilterSchema.prefault({});
 const countBody = z.strictObject({ filter });
 const startBody = z.strictObject({ filter, reason, perMinute: z.int().min(1).max(6_000) });
 const stopBody = z.strictObject({ reason });
 
-/** Says how many calls a filter means; changes nothing. */
+/** Counts the calls that match a filter. */
 export function countRetries({ redis, upstreams }: RetryDeps) {
   return async (req: Request, res: Response): Promise<void> => {
     const upstream = find(upstreams, req, res);
@@ -39,7 +39,7 @@ export function countRetries({ redis, upstreams }: RetryDeps) {
   };
 }
 
-/** Starts a run; 202 with it, 409 while another one goes on or nothing matches. */
+/** Starts a run and returns 202 with it. Returns 409 while another run is in progress or when no call matches. */
 export function startRetries({ redis, audit, upstreams }: RetryDeps) {
   return async (req: Request, res: Response): Promise<void> => {
     const user = userOf(res);
@@ -50,16 +50,16 @@ export function startRetries({ redis, audit, upstreams }: RetryDeps) {
     const { filter: wanted, perMinute, reason: why } = body.data;
     const source = { redis, root: upstream.root };
     const going = await readRetryRun(source);
-    if (isGoing(going)) return conflict(res, 'A retry run is going on. Stop it first, or wait for its end.');
+    if (isGoing(going)) return conflict(res, 'A retry run is in progress. Stop it, or wait until it ends.');
     const { ids } = await findFailed(redis, upstream, wanted);
-    if (ids.length === 0) return conflict(res, 'No failed call matches; nothing was started.');
+    if (ids.length === 0) return conflict(res, 'No failed call matches. No run was started.');
     const words = filterInWords(wanted);
     const entry = {
       user: user.name,
       role: user.role,
       action: 'retry run',
       target: upstream.definition.name,
-      reason: `${why} (${ids.length} calls: ${words}; ${perMinute} a minute)`,
+      reason: `${why} (${ids.length} calls: ${words}; ${perMinute} per minute)`,
     };
     const run = {
       id: randomUUID(),
@@ -71,12 +71,12 @@ export function startRetries({ redis, audit, upstreams }: RetryDeps) {
       startedAt: Date.now(),
     };
     const started = await audit.around(entry, () => startRetryRun(source, run, ids));
-    if (!started) return conflict(res, 'Somebody else has just started a run.');
+    if (!started) return conflict(res, 'Another run has just been started.');
     res.status(202).json(await readRetryRun(source));
   };
 }
 
-/** Stops the run; what is back stays back, the rest stays failed. */
+/** Stops the run. Retried calls stay retried, the others stay failed. */
 export function stopRetries({ redis, audit, upstreams }: RetryDeps) {
   return async (req: Request, res: Response): Promise<void> => {
     const user = userOf(res);
@@ -85,7 +85,7 @@ export function stopRetries({ redis, audit, upstreams }: RetryDeps) {
     if (upstream === null || user === null) return;
     if (!body.success) return sendProblem(res, invalidBody(body.error.issues));
     const source = { redis, root: upstream.root };
-    if (!isGoing(await readRetryRun(source))) return conflict(res, 'No retry run is going on.');
+    if (!isGoing(await readRetryRun(source))) return conflict(res, 'No retry run is in progress.');
     const { name: target } = upstream.definition;
     const entry = {
       user: user.name,
@@ -103,7 +103,7 @@ export function stopRetries({ redis, audit, upstreams }: RetryDeps) {
 
 function find(upstreams: readonly AdminUpstream[], req: Request, res: Response): AdminUpstream | null {
   const found = upstreams.find(({ definition }) => definition.name === req.params.name);
-  if (found === undefined) sendProblem(res, problemOf(problems.notFound, 'There is no such upstream.'));
+  if (found === undefined) sendProblem(res, problemOf(problems.notFound, 'Unknown upstream.'));
   return found ?? null;
 }
 

@@ -1,14 +1,11 @@
-/**
- * Which failed calls a retry run is about. Always true: calls in doubt, and calls that a person cancelled, are
- * never among them.
- */
+/** Selects the failed calls of a retry run. Calls in doubt and cancelled calls are never selected. */
 import { listIds, readListed } from '@recloser/calls/read/list-calls';
 import type { Redis } from '@recloser/runtime/redis/connection';
 import { isoTimeSchema } from '@recloser/runtime/values/iso-time';
 import { z } from 'zod';
 import type { AdminUpstream } from '../upstream/admin-upstream.ts';
 
-/** What a person may filter by; all of it optional. Times are of the call's end, ISO 8601. */
+/** The filter. All fields are optional. Times refer to the end of the call. */
 export const retryFilterSchema = z.strictObject({
   operation: z.string().min(1).max(100).optional(),
   code: z.string().min(1).max(100).optional(),
@@ -17,10 +14,10 @@ export const retryFilterSchema = z.strictObject({
   endedBefore: isoTimeSchema.optional(),
 });
 
-/** A checked filter. */
+/** A validated filter. */
 export type RetryFilter = z.output<typeof retryFilterSchema>;
 
-/** What a filter finds. `isComplete` false: there are more than were looked at. */
+/** The matching calls. `isComplete` is false when there are more failed calls than were read. */
 export type RetryMatches = {
   readonly ids: readonly string[];
   readonly byCode: Readonly<Record<string, number>>;
@@ -31,7 +28,7 @@ export type RetryMatches = {
 const mostLookedAt = 10_000;
 const page = 500;
 
-/** Finds the failed calls a filter means, oldest first. */
+/** Finds the failed calls that match, oldest first. */
 export async function findFailed(
   redis: Redis,
   { queue, root }: AdminUpstream,
@@ -54,7 +51,7 @@ export async function findFailed(
   return { ids, byCode, byOperation, isComplete: listed.length <= mostLookedAt };
 }
 
-/** A filter in words, for the record. */
+/** The filter as text for the audit log. */
 export function filterInWords({ operation, code, status, endedAfter, endedBefore }: RetryFilter): string {
   const parts = [
     status,
@@ -70,7 +67,7 @@ type Failed = { readonly name: string; readonly data: unknown; readonly finished
 
 function matchOf(job: Failed, filter: RetryFilter): { code: string; operation: string } | null {
   const data = job.data as { settled?: { status?: string; code?: string }; sending?: unknown };
-  // Without a verdict it failed some other way; one that had begun to send may have been done.
+  // A call without a verdict failed outside the usual path. If it had begun to send, it may have been done.
   const status = data.settled?.status ?? (data.sending === undefined ? 'failed' : 'in_doubt');
   const code = data.settled?.code ?? 'worker_failed';
   const endedMs = job.finishedOn ?? 0;

@@ -1,24 +1,23 @@
 /**
- * Failed calls put back in doses: what is stored of such a run. One run per upstream at a time; its ids are
- * chosen when it starts, so a call that fails again is not taken twice. Always true: everything is in Redis, so
- * a run survives a restart of the admin app and shows the same on every page.
+ * A retry run in Redis: failed calls retried in batches. An upstream has one run at a time. Its ids are chosen at the
+ * start, so a call that fails again is not retried twice. A run survives a restart of admin.
  */
 import type { Redis } from '@recloser/runtime/redis/connection';
 import { z } from 'zod';
 
-/** `waiting`: it goes on by itself when the upstream takes calls again. */
+/** `waiting`: the run continues automatically when no hold is active and the breaker is closed. */
 export const retryRunStates = ['running', 'waiting', 'finished', 'stopped'] as const;
 
 const stored = z.object({
   id: z.string(),
   by: z.string(),
   reason: z.string(),
-  /** What was asked for, in words. */
+  /** The filter as text. */
   filter: z.string(),
   perMinute: z.coerce.number(),
   total: z.coerce.number(),
   done: z.coerce.number().default(0),
-  /** No longer among the failed, or not to be retried any more. */
+  /** Calls that were no longer failed or must not be retried. */
   skipped: z.coerce.number().default(0),
   state: z.enum(retryRunStates),
   /** Why it waits, or who stopped it and why. */
@@ -27,7 +26,7 @@ const stored = z.object({
   endedAt: z.coerce.number().default(0),
 });
 
-/** A run; times in ms, `endedAt` 0 while it goes on. */
+/** A run. Times in ms. `endedAt` is 0 until it ends. */
 export type RetryRun = Readonly<z.output<typeof stored>>;
 
 type Source = { readonly redis: Redis; readonly root: string };
@@ -37,19 +36,19 @@ export function retryRunKeys(root: string): { run: string; ids: string; lease: s
   return { run: `${root}:retry-run`, ids: `${root}:retry-run:ids`, lease: `${root}:retry-run:lease` };
 }
 
-/** The note of a run whose calls are still being written down. */
+/** Note of a run whose ids are still being stored. */
 export const preparing = 'it is being prepared';
 
-/** A finished run stays visible so long, in seconds. */
+/** How long an ended run stays visible. */
 const keepSeconds = 24 * 60 * 60;
 
-/** The run as it stands; null when there is none. */
+/** The current or last run; null when there is none. */
 export async function readRetryRun({ redis, root }: Source): Promise<RetryRun | null> {
   const parsed = stored.safeParse(await redis.hgetall(retryRunKeys(root).run));
   return parsed.success ? parsed.data : null;
 }
 
-/** True while a run has calls left to put back. */
+/** True while a run has not ended. */
 export function isGoing(run: Pick<RetryRun, 'state'> | null): boolean {
   return run?.state === 'running' || run?.state === 'waiting';
 }
@@ -61,7 +60,7 @@ redis.call('DEL', KEYS[1], KEYS[2])
 redis.call('HSET', KEYS[1], unpack(cjson.decode(ARGV[1])))
 return 1`;
 
-/** Stores a new run; false when another one is going. */
+/** Stores a new run. Returns false while another one is in progress. */
 export async function startRetryRun(
   { redis, root }: Source,
   run: Omit<RetryRun, 'done' | 'skipped' | 'state' | 'note' | 'endedAt'>,
@@ -88,7 +87,7 @@ redis.call('EXPIRE', KEYS[1], ARGV[4])
 redis.call('DEL', KEYS[2])
 return 1`;
 
-/** Ends a run; false when none was going. */
+/** Ends the run. Returns false when none is in progress. */
 export async function endRetryRun(
   { redis, root }: Source,
   state: 'finished' | 'stopped',

@@ -1,7 +1,6 @@
 /**
- * Carries out the retry runs: puts failed calls back, so many a minute. Always true: of several admin processes
- * one does it (a lease), nothing is put back while a hold is active or the breaker is not closed, and a call
- * that may have been done is never put back.
+ * Executes the retry runs: retries failed calls in batches at the rate of the run. A lease selects one admin process.
+ * A run pauses while a hold is active or the breaker is not closed. A call that may have been done is never retried.
  */
 import { randomUUID } from 'node:crypto';
 import { readUpstreamState } from '@recloser/breaker/upstream-state';
@@ -14,7 +13,7 @@ import { endRetryRun, isGoing, preparing, type RetryRun, readRetryRun, retryRunK
 const lookMs = 500;
 const longestPreparationMs = 60_000;
 const leaseMs = 5_000;
-/** At most so many in one go, whatever the pace, so that a look never takes long. */
+/** Largest batch, at any rate. */
 const largestDose = 50;
 
 const leaseScript = `
@@ -23,14 +22,14 @@ if owner and owner ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1`;
 
-/** Looks for runs until stopped. */
+/** Checks for runs until stopped. */
 export class RetryRunner {
   readonly #redis: Redis;
   readonly #upstreams: readonly AdminUpstream[];
   readonly #log: Pick<Logger, 'warn'>;
   readonly #lookMs: number;
   readonly #token = randomUUID();
-  /** Up to when each run has had its doses, in ms of this process' own clock. */
+  /** Time up to which each run has received its batches, in ms of the monotonic clock. */
   readonly #paidMs = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
   #look: Promise<void> = Promise.resolve();
@@ -40,7 +39,7 @@ export class RetryRunner {
     redis: Redis;
     upstreams: readonly AdminUpstream[];
     log: Pick<Logger, 'warn'>;
-    /** How often it looks for runs and gives doses. */
+    /** Interval between two checks, in ms. */
     lookMs?: number;
   }) {
     this.#redis = deps.redis;
@@ -49,7 +48,6 @@ export class RetryRunner {
     this.#lookMs = deps.lookMs ?? lookMs;
   }
 
-  /** Begins to look. */
   start(): void {
     this.#timer = setTimeout(() => {
       this.#look = this.#lookAtAll().finally(() => {
@@ -58,7 +56,7 @@ export class RetryRunner {
     }, this.#lookMs);
   }
 
-  /** Ends after the dose that is being given; safe twice. */
+  /** Stops after the current batch. Safe to call twice. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
@@ -70,8 +68,8 @@ export class RetryRunner {
       try {
         await this.#advance(upstream);
       } catch (err) {
-        // Redis is away: the run is where it was, and the next look goes on with it.
-        this.#log.warn({ err, upstream: upstream.definition.name }, 'a retry run could not go on');
+        // Redis cannot be reached. The next check continues the run.
+        this.#log.warn({ err, upstream: upstream.definition.name }, 'a retry run could not continue');
       }
     }
   }
@@ -81,9 +79,9 @@ export class RetryRunner {
     const run = await readRetryRun(source);
     if (run === null || !isGoing(run)) return;
     if (run.note === preparing) {
-      // The process that was choosing the calls is gone: nobody will finish that.
+      // The process that prepared the run is gone.
       if (Date.now() - run.startedAt > longestPreparationMs)
-        await endRetryRun(source, 'stopped', 'it was interrupted while being prepared');
+        await endRetryRun(source, 'stopped', 'interrupted during preparation');
       return;
     }
     const { lease, run: runKey } = retryRunKeys(upstream.root);
@@ -103,7 +101,7 @@ export class RetryRunner {
     const { ids, run: runKey } = retryRunKeys(upstream.root);
     const everyMs = 60_000 / run.perMinute;
     const nowMs = performance.now();
-    // The first call goes at once, the others at the pace.
+    // The first call is retried at once, the others at the rate of the run.
     const paidMs = this.#paidMs.get(run.id) ?? nowMs - everyMs;
     const due = Math.min(largestDose, Math.floor((nowMs - paidMs) / everyMs));
     if (due < 1) return;
@@ -123,6 +121,6 @@ export class RetryRunner {
 async function whyWait(source: { redis: Redis; root: string }): Promise<string | null> {
   const { holds, breaker } = await readUpstreamState(source);
   if (holds.length > 0)
-    return `a hold is active: ${holds.map(({ kind }) => kind).join(', ')}; it goes on by itself`;
-  return breaker.state === 'closed' ? null : 'the breaker is not closed yet; it goes on by itself';
+    return `a hold is active: ${holds.map(({ kind }) => kind).join(', ')}; the run continues automatically`;
+  return breaker.state === 'closed' ? null : 'the breaker is not closed yet; the run continues automatically';
 }

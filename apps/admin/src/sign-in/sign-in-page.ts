@@ -1,4 +1,4 @@
-/** The page /sign-in/{name}: has a code sent to a person's phone and takes it back. `sign-in.js` does the asking. */
+/** The page /sign-in/{name}: requests a text-message code and takes it. `sign-in.js` sends the requests. */
 import type { Request, Response } from 'express';
 import { html } from '../page/html.ts';
 import { messagePage, type NavigationLink, page } from '../page/page.ts';
@@ -6,7 +6,7 @@ import type { AdminUpstream } from '../upstream/admin-upstream.ts';
 import { mayAct } from '../user/accounts.ts';
 import { userOf } from '../user/sessions.ts';
 
-/** The page for every upstream that needs a person; 404 for the others. */
+/** `GET /sign-in/{name}`: 404 for an upstream that needs no person to sign in. */
 export function signInPage(upstreams: readonly AdminUpstream[], links: readonly NavigationLink[]) {
   return (req: Request, res: Response): void => {
     const user = userOf(res);
@@ -14,7 +14,7 @@ export function signInPage(upstreams: readonly AdminUpstream[], links: readonly 
     if (user === null || !upstream?.signInQueue) {
       res
         .status(404)
-        .send(messagePage('Not found', 'No upstream of this name needs a sign-in by a person.', user).text);
+        .send(messagePage('Not found', 'No upstream with this name needs a person to sign in.', user).text);
       return;
     }
     const { name, title } = upstream.definition;
@@ -22,13 +22,13 @@ export function signInPage(upstreams: readonly AdminUpstream[], links: readonly 
     const disabled = mayAct(user.role, 'operator') ? null : html` disabled`;
     const body = html`<section class="card sign-in" data-upstream="${name}">
 <h1>Sign in to ${title}</h1>
-<p id="state" class="as-of" role="status">Looking at the current state…</p>
-${disabled === null ? null : html`<p class="notice">Signing in needs the role operator; you are a ${user.role}.</p>`}
+<p id="state" class="as-of" role="status">Loading…</p>
+${disabled === null ? null : html`<p class="notice">Read-only: signing in requires the operator role. You are a ${user.role}.</p>`}
 <ol class="steps">
-<li><h2>Have a code sent</h2><p>It goes to the phone registered with the account, as a text message.</p>
+<li><h2>Send a code</h2><p>A text message goes to the phone registered with the account.</p>
 <button id="send-code"${disabled}>Send the code</button></li>
 <li><h2>Enter the code</h2>
-<form id="verify"><label>Code of six digits<input id="code" name="code" inputmode="numeric" autocomplete="one-time-code" pattern="[0-9]{6}" maxlength="6" required${disabled}></label>
+<form id="verify"><label>Six-digit code<input id="code" name="code" inputmode="numeric" autocomplete="one-time-code" pattern="[0-9]{6}" maxlength="6" required${disabled}></label>
 <button${disabled}>Sign in</button></form></li>
 </ol>
 <p id="answer" class="notice" role="alert" hidden></p>

@@ -28,7 +28,7 @@ const url = (admin: TestAdmin, step: string, name = 'walmart-edr') =>
   `${admin.url}/api/sign-in/${name}/${step}`;
 
 describe('sign-in', () => {
-  test('send the code, enter the code: a worker takes both steps, and the code is stored sealed only', async () => {
+  test('a worker runs both steps, and the code is stored only sealed', async () => {
     await using admin = await startAdmin(redisUrl);
     const seen: string[] = [];
     answerSteps(admin, (job) => {
@@ -56,7 +56,7 @@ describe('sign-in', () => {
     );
   });
 
-  test('two text messages in a row are not sent', async () => {
+  test('a second text message right after the first is refused', async () => {
     await using admin = await startAdmin(redisUrl);
     answerSteps(admin, () => ({ kind: 'code-sent' }));
     const cookie = await admin.login('operator');
@@ -65,7 +65,7 @@ describe('sign-in', () => {
     expect([again.status, Number(again.headers.get('retry-after'))]).toEqual([429, 10]);
   });
 
-  test('without a worker the answer says so, in time', async () => {
+  test('without a worker the request returns 504 after the timeout', async () => {
     await using admin = await startAdmin(redisUrl, 50);
     const answer = await postJson(url(admin, 'send-code'), await admin.login('operator'), {});
     expect(answer.status).toBe(504);
@@ -75,14 +75,17 @@ describe('sign-in', () => {
     });
   });
 
-  test.each(['12345', '1234567', 'abcdef', '12345６', 123456, undefined])('%j is no code', async (code) => {
-    await using admin = await startAdmin(redisUrl);
-    const answer = await postJson(url(admin, 'verify'), await admin.login('operator'), { code });
-    expect(answer.status).toBe(422);
-    expect(await answer.json()).toMatchObject({ errors: [{ pointer: '/code' }] });
-  });
+  test.each(['12345', '1234567', 'abcdef', '12345６', 123456, undefined])(
+    '%j is not a valid code',
+    async (code) => {
+      await using admin = await startAdmin(redisUrl);
+      const answer = await postJson(url(admin, 'verify'), await admin.login('operator'), { code });
+      expect(answer.status).toBe(422);
+      expect(await answer.json()).toMatchObject({ errors: [{ pointer: '/code' }] });
+    },
+  );
 
-  test('only upstreams that need a person have it', async () => {
+  test('an upstream that needs no person to sign in returns 404', async () => {
     await using admin = await startAdmin(redisUrl);
     const cookie = await admin.login('operator');
     for (const name of ['crossmark', 'nope']) {

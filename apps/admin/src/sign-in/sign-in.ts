@@ -1,6 +1,6 @@
 /**
- * The two steps of an interactive sign-in. Always true: a worker does the calling, never this process; the
- * code a person types is checked for its form, sealed at once, and neither logged nor recorded.
+ * The two steps of a sign-in by text message. A worker calls the upstream, never this process. The code is validated,
+ * sealed, and neither logged nor recorded in the audit log.
  */
 import { requestSignInStep, type SignInAnswer, type SignInRequest } from '@recloser/calls/sign-in/queue';
 import type { Redis } from '@recloser/runtime/redis/connection';
@@ -13,11 +13,10 @@ import { problemOf, problems, sendProblem } from '../page/problem.ts';
 import type { AdminUpstream } from '../upstream/admin-upstream.ts';
 import { userOf } from '../user/sessions.ts';
 
-/** Each code is a text message on a person's phone: a double click must not send two. */
+/** Prevents that a double click sends two text messages. */
 const betweenCodesMs = 10_000;
 
-/** What the sign-in steps need. */
-export type SignInDeps = {
+type SignInDeps = {
   readonly upstreams: readonly AdminUpstream[];
   readonly redis: Redis;
   readonly sealer: Sealer;
@@ -41,7 +40,7 @@ export function sendCode(deps: SignInDeps) {
     const lastKey = `${upstream.root}:code-asked`;
     const first = await deps.redis.set(lastKey, '1', 'PX', betweenCodesMs, 'NX');
     if (first === null) {
-      const detail = 'A code was sent a moment ago. Wait for it, or ask again in a few seconds.';
+      const detail = 'A code was sent a moment ago. Wait for it, or send another in a few seconds.';
       res.setHeader('Retry-After', String(betweenCodesMs / 1000));
       return sendProblem(res, problemOf(problems.tooMany, detail));
     }
@@ -56,7 +55,7 @@ export function verifyCode(deps: SignInDeps) {
     if (upstream === null) return;
     const parsed = codeBody.safeParse(req.body);
     if (!parsed.success) {
-      const detail = 'The code is the six digits of the text message.';
+      const detail = 'The code must be the six digits from the text message.';
       const errors = [{ pointer: '/code', detail }];
       return sendProblem(res, problemOf(problems.invalid, detail, { errors }));
     }
@@ -69,7 +68,7 @@ type SignInUpstream = AdminUpstream & { readonly signInQueue: Queue };
 function findUpstream(deps: SignInDeps, req: Request, res: Response): SignInUpstream | null {
   const found = deps.upstreams.find(({ definition }) => definition.name === req.params.name);
   if (found?.signInQueue) return { ...found, signInQueue: found.signInQueue };
-  const detail = found ? 'This upstream signs in by itself.' : 'There is no such upstream.';
+  const detail = found ? 'This upstream signs in automatically.' : 'Unknown upstream.';
   sendProblem(res, problemOf(problems.notFound, detail));
   return null;
 }
@@ -104,7 +103,7 @@ function sendAnswer(res: Response, answer: SignInAnswer): void {
       });
       return;
     case 'no-answer': {
-      const detail = `${answer.message} Is a worker running? See the workers on the breaker page, then try again.`;
+      const detail = `${answer.message} Check on the Breakers page that a worker is running, then try again.`;
       sendProblem(res, problemOf(problems.noAnswer, detail, { reason: answer.code }));
       return;
     }

@@ -1,4 +1,4 @@
-/** One upstream as the admin app holds it: its definition and the handles to look at it and act on it. */
+/** One upstream in the admin app: its definition, queues, holds, breaker and caches. */
 import type { FleetBreaker } from '@recloser/breaker/fleet-breaker';
 import { FleetBreaker as Breaker } from '@recloser/breaker/fleet-breaker';
 import { Holds } from '@recloser/breaker/holds';
@@ -11,7 +11,7 @@ import { RateGauge } from './rate-gauge.ts';
 import { RecentErrors } from './recent-errors.ts';
 import { TransitionLog } from './transition-log.ts';
 
-/** An upstream and its handles; made by `openUpstream`. */
+/** An upstream, opened with `openUpstream`. */
 export type AdminUpstream = {
   readonly definition: UpstreamDefinition;
   readonly policy: BreakerPolicy;
@@ -19,15 +19,15 @@ export type AdminUpstream = {
   readonly queue: Queue;
   readonly holds: Holds;
   readonly breaker: FleetBreaker;
-  /** What happened to it, how fast it goes, what failed last: each remembers what it read. */
+  /** Each of these caches what it has read. */
   readonly transitions: TransitionLog;
   readonly rates: RateGauge;
   readonly errors: RecentErrors;
-  /** Where sign-in steps are asked for; null when nobody has to type a code. */
+  /** Null when no person has to enter a code. */
   readonly signInQueue: Queue | null;
 };
 
-/** Opens the handles of one upstream. The queues share `redis`; close them with `closeUpstream`. */
+/** Opens one upstream. Its queues share `redis`. Close them with `closeUpstream`. */
 export function openUpstream(options: {
   definition: UpstreamDefinition;
   policy: BreakerPolicy;
@@ -49,14 +49,14 @@ export function openUpstream(options: {
   return { definition, policy, root, queue, holds, breaker, transitions, rates, errors, signInQueue };
 }
 
-/** Closes the queues; the connection they share stays open. */
+/** Closes the queues. The shared connection stays open. */
 export async function closeUpstream(upstream: AdminUpstream): Promise<void> {
   await Promise.all([upstream.queue.close(), upstream.signInQueue?.close()]);
 }
 
 function openQueue({ name, prefix }: { name: string; prefix: string }, connection: Redis): Queue {
   const queue = new Queue(name, { prefix, connection, skipVersionCheck: true });
-  // The connection reports its own trouble; without a listener each error would end the process.
+  // The connection logs its errors. Without this listener an error would end the process.
   queue.on('error', () => {});
   return queue;
 }

@@ -1,14 +1,13 @@
 /**
- * How fast calls come in and go out, over the last minute, and how long what is held would take. Nothing is
- * written for it: what went out is read from the times BullMQ keeps, what came in follows from the change of
- * the backlog. Always true: what cannot be known yet is null, never a guess of zero.
+ * Calls accepted and finished per minute, and the time to drain the backlog. Finished calls are counted from
+ * BullMQ's timestamps; accepted calls follow from the change of the backlog. An unknown rate is null, not zero.
  */
 import type { QueueDepth } from '@recloser/calls/queue/depth';
 import { readThroughput, type Throughput } from '@recloser/calls/queue/throughput';
 import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
 
-/** Rates per minute; `drainSeconds` from best to worst case, null when nothing is held or nothing is known. */
+/** Rates. `drainSeconds` is [best, worst] case; null without a backlog or a known throughput. */
 export type Rates = {
   readonly inPerMinute: number | null;
   readonly outPerMinute: number;
@@ -21,7 +20,7 @@ const windowMs = 60_000;
 const shortestMs = 5_000;
 const throughputFreshMs = 5_000;
 
-/** One upstream's gauge; it learns with every reading. */
+/** One upstream's gauge. It keeps samples of the last minute. */
 export class RateGauge {
   readonly #redis: Redis;
   readonly #queue: Queue;
@@ -33,7 +32,7 @@ export class RateGauge {
     this.#queue = queue;
   }
 
-  /** @param backlog calls that would have to be made before all is caught up; `nowMs` is Redis' clock */
+  /** `backlog`: calls that wait to be made. `nowMs`: Redis' clock. */
   async read(depth: QueueDepth, backlog: number, nowMs: number): Promise<Rates> {
     const unfinished = depth.waiting + depth.delayed + depth.active;
     this.#samples = [

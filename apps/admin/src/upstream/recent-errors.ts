@@ -1,6 +1,6 @@
 /**
- * The last failed attempts of an upstream, from the histories of the calls that wait for a retry or have
- * failed. Always true: operation, code, HTTP status, worker and time only; no text that an upstream sent.
+ * The last failed attempts of an upstream, from the histories of delayed and failed calls. They contain no text
+ * that an upstream sent.
  */
 import type { QueueDepth } from '@recloser/calls/queue/depth';
 import type { Redis } from '@recloser/runtime/redis/connection';
@@ -20,7 +20,7 @@ const shown = 5;
 const looked = 8;
 const freshMs = 2_000;
 
-/** Reads them at most every two seconds, and not at all while nothing has failed. */
+/** Reads the errors at most every two seconds, and only when calls are delayed, failed or in doubt. */
 export class RecentErrors {
   readonly #redis: Redis;
   readonly #queue: Queue;
@@ -65,7 +65,7 @@ function errorsOf(call: string, text: string | null): RecentError[] {
     }));
 }
 
-/** A code is a word of ours; whatever else stands there is not shown. */
+/** Only a code in Recloser's own form is shown. */
 function codeOf(code: unknown): string {
   return typeof code === 'string' && /^[a-z][\w.-]{0,60}$/i.test(code) ? code : 'unknown';
 }

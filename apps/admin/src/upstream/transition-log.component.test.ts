@@ -20,7 +20,7 @@ async function start() {
   return { redis, root, add, read };
 }
 
-test('knows everything, newest first, and tops up with what is new', async () => {
+test('returns all transitions, newest first, and adds new ones', async () => {
   const { add, read } = await start();
   expect(await read()).toEqual([]);
   const many = Array.from({ length: 130 }, (_, index) => String(index));
@@ -31,7 +31,7 @@ test('knows everything, newest first, and tops up with what is new', async () =>
   expect(await read()).toEqual(['b', 'a', ...many.toReversed()]);
 });
 
-test('more came than one reading takes: nothing is left out', async () => {
+test('leaves out nothing when more entries arrive than one read takes', async () => {
   const { add, read } = await start();
   await add('first');
   await read();
@@ -40,7 +40,7 @@ test('more came than one reading takes: nothing is left out', async () => {
   expect(await read()).toEqual([...many.toReversed(), 'first']);
 });
 
-test('a Redis that was emptied is noticed', async () => {
+test('drops its cache when Redis was emptied', async () => {
   const { add, read, redis, root } = await start();
   await add('a', 'b');
   await read();

@@ -1,7 +1,6 @@
 /**
- * What happened to one upstream, kept in memory and topped up from its stream, so that a picture every second
- * does not read a day of history every time. Always true: newest first, nothing twice, and a Redis that was
- * emptied or replaced is noticed.
+ * Caches the transitions of one upstream and reads only new ones, so that a snapshot per second does not read a day
+ * of history. When the newest entries do not overlap with the cache, all are read again.
  */
 import { readTransitions, type Transition } from '@recloser/breaker/upstream-state';
 import type { Redis } from '@recloser/runtime/redis/connection';
@@ -18,7 +17,7 @@ export class TransitionLog {
     this.#source = source;
   }
 
-  /** All that the stream keeps. Rejects when Redis cannot be read. */
+  /** All transitions that the stream keeps, newest first. Rejects when Redis cannot be read. */
   async read(): Promise<readonly Transition[]> {
     const newest = await readTransitions({ ...this.#source, count: step });
     const last = this.#known[0]?.id;

@@ -1,24 +1,23 @@
 /**
- * Who may log in. Always true: a check costs the same whether or not the user exists, and changing an
- * account's password or taking the account away ends its sessions (the stamp no longer matches).
+ * Accounts and roles. A check takes the same time whether or not the user exists. Changing or removing an account
+ * ends its sessions, because their stamp no longer matches.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { hashPassword, verifyPassword } from './password.ts';
 
-/** What a role may do, weakest first: look, act, configure. */
+/** Roles, weakest first. Each includes the one before. */
 export const roles = ['viewer', 'operator', 'admin'] as const;
-/** One of `roles`. */
 export type Role = (typeof roles)[number];
 
-/** Somebody who is logged in. */
+/** A logged-in user. */
 export type User = { readonly name: string; readonly role: Role };
 
-/** One configured account; `secret` is a hash from `npm run hash-password` or, for ADMIN_PASSWORD, the password. */
+/** One configured account: a hash from ADMIN_USERS, or the password from ADMIN_PASSWORD. */
 export type AccountSource =
   | { readonly kind: 'hash'; readonly name: string; readonly role: Role; readonly hash: string }
   | { readonly kind: 'password'; readonly name: string; readonly role: Role; readonly password: string };
 
-/** True when `role` may do what needs `needed`. */
+/** True when `role` includes `needed`. */
 export function mayAct(role: Role, needed: Role): boolean {
   return roles.indexOf(role) >= roles.indexOf(needed);
 }
@@ -26,7 +25,7 @@ export function mayAct(role: Role, needed: Role): boolean {
 type Verify = (password: string, hash: string) => Promise<boolean>;
 type Account = { readonly user: User; readonly hash: string; readonly stamp: string };
 
-/** The accounts of this process. */
+/** The configured accounts. */
 export class Accounts {
   readonly #byName: ReadonlyMap<string, Account>;
   readonly #decoyHash: string;
@@ -38,7 +37,7 @@ export class Accounts {
     this.#verify = verify;
   }
 
-  /** `stampKey` keys the stamps kept in sessions, so that a stamp says nothing about a hash. */
+  /** Hashes plain passwords. `stampKey` keys the session stamps, so that a stamp reveals nothing about a hash. */
   static async open(
     sources: readonly AccountSource[],
     stampKey: Buffer,
@@ -54,18 +53,18 @@ export class Accounts {
         return { user: { name: source.name, role: source.role }, hash, stamp };
       }),
     );
-    // The decoy costs what a real account costs, or the answer time would tell which users exist.
+    // The decoy has the cost of a real hash. Otherwise response times would reveal which users exist.
     return new Accounts(accounts, accounts[0]?.hash ?? (await hashPassword('no account')), verify);
   }
 
-  /** The user, or null when name or password is wrong; which of the two cannot be told. */
+  /** The user, or null when the name or the password is wrong. */
   async check(name: string, password: string): Promise<{ user: User; stamp: string } | null> {
     const account = this.#byName.get(name);
     const matches = await this.#verify(password, account?.hash ?? this.#decoyHash);
     return account !== undefined && matches ? { user: account.user, stamp: account.stamp } : null;
   }
 
-  /** The user a session belongs to, as configured now; null when the account changed or went away. */
+  /** The user of a session with its current role; null when the account was changed or removed. */
   find(name: string, stamp: string): User | null {
     const account = this.#byName.get(name);
     if (account === undefined) return null;

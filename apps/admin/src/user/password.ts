@@ -1,6 +1,6 @@
 /**
- * Password hashes: scrypt, written as `scrypt$N$r$p$salt$key` with salt and key in base64url. Always true:
- * a hash holds no colon and no space, because ADMIN_USERS separates with them.
+ * Password hashes: scrypt, as `scrypt$N$r$p$salt$key` with salt and key in base64url. A hash contains no colon and no
+ * space, because these are the separators of ADMIN_USERS.
  */
 import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto';
 
@@ -10,14 +10,14 @@ const pattern = /^scrypt\$(\d{1,8})\$(\d{1,3})\$(\d{1,3})\$([\w-]{11,})\$([\w-]{
 
 type Parts = { readonly options: ScryptOptions; readonly salt: Buffer; readonly key: Buffer };
 
-/** Hashes a password for ADMIN_USERS; takes about 60 ms on purpose. `N` is scrypt's cost, a power of two. */
+/** Hashes a password. Takes about 60 ms by design. `N` is scrypt's cost, a power of two. */
 export async function hashPassword(password: string, N: number = cost.N): Promise<string> {
   const salt = randomBytes(16);
   const key = await derive(password, salt, keyBytes, scryptOptions(N, cost.r, cost.p));
   return ['scrypt', N, cost.r, cost.p, salt.toString('base64url'), key.toString('base64url')].join('$');
 }
 
-/** True when the password made this hash. The comparison takes the same time for every wrong password. */
+/** True when the password matches the hash. Compares in constant time. */
 export async function verifyPassword(password: string, hash: string): Promise<boolean> {
   const parts = parse(hash);
   if (parts === null) return false;
@@ -25,7 +25,7 @@ export async function verifyPassword(password: string, hash: string): Promise<bo
   return timingSafeEqual(key, parts.key);
 }
 
-/** True when the text is a hash this file can check: well formed, and not so dear that a login stalls. */
+/** True when the text is a well-formed hash whose cost does not stall a login. */
 export function isPasswordHash(text: string): boolean {
   return parse(text) !== null;
 }
@@ -42,7 +42,7 @@ function parse(hash: string): Parts | null {
 }
 
 function scryptOptions(N: number, r: number, p: number): ScryptOptions {
-  // Node's own limit of 32 MiB is just below what N = 32768 needs.
+  // Node's default limit of 32 MiB is too low for N = 32768.
   return { N, r, p, maxmem: 256 * N * r };
 }
 

@@ -1,11 +1,11 @@
 /**
- * Keeps admin sessions in Redis under `<prefix>:admin-session:<id>`, so that a restart logs nobody out and
- * several admin processes share them. Always true: Redis' own expiry ends an idle session.
+ * Admin sessions in Redis under `<prefix>:admin-session:<id>`. They survive a restart, and admin processes share them.
+ * Redis' expiry ends an idle session.
  */
 import type { Redis } from '@recloser/runtime/redis/connection';
 import { type SessionData, Store } from 'express-session';
 
-/** An express-session store over our own connection. A Redis error reaches the request as an error. */
+/** A store for express-session. Redis errors become errors of the request. */
 export class RedisSessionStore extends Store {
   readonly #redis: Redis;
   readonly #keyPrefix: string;

@@ -1,6 +1,6 @@
 /**
- * The session cookie and who is behind a request. Always true: the session holds a name and a stamp only;
- * the role is looked up in the accounts of now, on every request.
+ * The session cookie and the user of a request. A session contains only a name and a stamp; the role is looked up in
+ * the accounts on every request.
  */
 import { hkdfSync } from 'node:crypto';
 import type { Redis } from '@recloser/runtime/redis/connection';
@@ -15,15 +15,15 @@ declare module 'express-session' {
   }
 }
 
-/** How long a session lives without a request, in milliseconds. */
-export const sessionIdleMs = 8 * 60 * 60 * 1000;
+/** A session ends after this time without a request. */
+const sessionIdleMs = 8 * 60 * 60 * 1000;
 
-/** Derives the cookie's signing secret from SESSION_KEY; `purpose` keeps derived keys apart. */
+/** Derives a key from SESSION_KEY. Each `purpose` gives a different key. */
 export function deriveKey(sessionKey: Buffer, purpose: string): Buffer {
   return Buffer.from(hkdfSync('sha256', sessionKey, 'recloser-admin', purpose, 32));
 }
 
-/** The session middleware: HttpOnly, SameSite=Strict, Secure behind https, idle 8 h. */
+/** The session middleware. The cookie is HttpOnly, SameSite=Strict, and Secure behind https. */
 export function createSessions(deps: { redis: Redis; prefix: string; sessionKey: Buffer }): RequestHandler {
   return session({
     name: 'recloser.admin',
@@ -36,7 +36,7 @@ export function createSessions(deps: { redis: Redis; prefix: string; sessionKey:
   });
 }
 
-/** Puts the logged-in user where `userOf` finds it. */
+/** Stores the logged-in user for `userOf`. */
 export function identify(accounts: Accounts): RequestHandler {
   return (req: Request, res: Response, next: NextFunction) => {
     const account = req.session.account;
@@ -50,7 +50,7 @@ export function userOf(res: Response): User | null {
   return (res.locals.user as User | null | undefined) ?? null;
 }
 
-/** Starts a fresh session for this account; the old id is gone, so nobody can have planted it. */
+/** Starts a session with a new id, which prevents session fixation. */
 export async function startSession(req: Request, account: { name: string; stamp: string }): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     req.session.regenerate((error: unknown) => (error ? reject(error) : resolve()));
@@ -61,7 +61,7 @@ export async function startSession(req: Request, account: { name: string; stamp:
   });
 }
 
-/** Ends the session; safe without one. */
+/** Ends the session. Does nothing without one. */
 export async function endSession(req: Request): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     req.session.destroy((error: unknown) => (error ? reject(error) : resolve()));

@@ -1,13 +1,13 @@
 /**
  * `<recloser-strip>`: one chip per upstream on every page of the board, from the same live stream as /breakers.
- * A shadow root keeps the board's styles out and ours in.
+ * A shadow root separates its styles from those of the board.
  */
 
 import { el, rebuild } from '../dom.js';
 import { openFeed } from '../feed.js';
 import { clock, count, countdown, duration } from '../format.js';
 import { nextChangeAt, otherHolds, stateOf } from '../state.js';
-import { mendBoard } from './board-mend.js';
+import { improveBoard } from './improve-board.js';
 
 class RecloserStrip extends HTMLElement {
   #stop;
@@ -15,7 +15,7 @@ class RecloserStrip extends HTMLElement {
   connectedCallback() {
     const root = this.shadowRoot ?? this.attachShadow({ mode: 'open' });
     const list = el('ul');
-    const asOf = el('span', { class: 'as-of' }, 'Waiting for the first picture…');
+    const asOf = el('span', { class: 'as-of' }, 'Loading…');
     const heading = el('h1', { class: 'unseen' }, 'Queues');
     root.replaceChildren(
       el('link', { rel: 'stylesheet', href: '/assets/board/strip.css' }),
@@ -42,18 +42,18 @@ class RecloserStrip extends HTMLElement {
 }
 
 function asOfText(feed, isStale) {
-  if (feed.snapshot === null) return 'Waiting for the first picture…';
+  if (feed.snapshot === null) return 'Loading…';
   return isStale ? `${duration(feed.ageMs())} old` : `as of ${clock(feed.snapshot.asOf)}`;
 }
 
-/** What a chip says. */
+/** Content of a chip. */
 function chipOf(upstream, feed, isStale) {
   const { kind, word } = stateOf(upstream, isStale);
   const others = otherHolds(upstream).map((hold) => `held: ${hold.kind}`);
   const next = isStale ? null : nextChangeAt(upstream);
   const leftMs = next === null ? null : Date.parse(next) - feed.nowMs();
   const left = leftMs === null ? null : leftMs <= 0 ? 'due now' : countdown(leftMs);
-  const what = upstream.breaker.state === 'open' ? 'next try' : 'hold ends';
+  const what = upstream.breaker.state === 'open' ? 'next trial' : 'hold ends';
   return { title: upstream.title, kind, word, others, held: heldOf(upstream), left, what };
 }
 
@@ -64,7 +64,7 @@ function heldOf({ holds, held, queue }) {
   return `${count(held, 'call')} held${age}`;
 }
 
-/** A chip is one link for as long as the page lives: it counts every second and must not lose the focus by that. */
+/** The link is created once and only its content is rebuilt each second, so that it keeps the focus. */
 function addChip(list, name) {
   const chip = el('a', { href: `/breakers#card-${name}` });
   list.append(el('li', {}, chip));
@@ -87,4 +87,4 @@ function showChip(chip, says) {
 }
 
 customElements.define('recloser-strip', RecloserStrip);
-mendBoard();
+improveBoard();

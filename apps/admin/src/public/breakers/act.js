@@ -1,4 +1,4 @@
-/** What an operator may do to an upstream: buttons on the card, and one dialog that says what will happen. */
+/** Action buttons of a card. Each opens a dialog that describes the effect before the action is sent. */
 import { postJson } from '../api.js';
 import { openDialog } from '../dialog.js';
 import { el, setText } from '../dom.js';
@@ -16,7 +16,7 @@ const isAdmin = () => document.body.dataset.role === 'admin';
 const heldWords = ({ queue }) => count(queue.waiting + queue.overdue, 'call');
 
 /**
- * `why(upstream)`: why it would do nothing now, or null. `says(upstream)`: what will happen, a list of sentences.
+ * `why(upstream)`: why the action is disabled, or null. `says(upstream)`: its effect, one sentence per item.
  */
 const actions = [
   {
@@ -27,21 +27,21 @@ const actions = [
     endless: isAdmin,
     why: () => null,
     says: (upstream) => [
-      'No further call is made until the hold ends; calls that run now finish.',
-      `New calls are still accepted and kept. ${heldWords(upstream)} would wait now.`,
-      'Waiting costs no attempt. Only the time you choose or a release ends it; it replaces an earlier hold of an operator.',
+      'No call is started until the hold ends. Running calls finish.',
+      `New calls are accepted and stored. ${heldWords(upstream)} would wait now.`,
+      'Waiting uses no attempts. The hold ends at the time you choose or when an operator releases it. It replaces an earlier operator hold.',
     ],
   },
   {
     name: 'release',
     label: 'Release',
-    title: "Release the operator's hold",
-    why: (upstream) => (hasHold(upstream) ? null : 'No operator holds the queue.'),
+    title: 'Release the operator hold',
+    why: (upstream) => (hasHold(upstream) ? null : 'No operator hold is active.'),
     says: (upstream) => {
       const left = upstream.holds.filter(({ kind }) => kind !== 'operator').map(({ kind }) => kind);
       return left.length > 0
-        ? [`Only the operator's hold goes. It stays held by ${left.join(' and ')}.`]
-        : [`The queue runs again at once: ${heldWords(upstream)} may go, as fast as the workers take them.`];
+        ? [`Only the operator hold ends. The queue stays held by ${left.join(' and ')}.`]
+        : [`The queue resumes at once. ${heldWords(upstream)} will run as fast as the workers take them.`];
     },
   },
   {
@@ -52,12 +52,12 @@ const actions = [
       breaker.state === 'open'
         ? null
         : breaker.state === 'closed'
-          ? 'It is closed: every call is a probe.'
-          : 'It is being tried now.',
+          ? 'The breaker is closed.'
+          : 'A trial is running.',
     says: ({ evidence }) => [
-      'A worker tries the upstream now instead of waiting for the countdown.',
-      'If that works, calls come back in a ramp, one at a time to begin with.',
-      `If it fails, the breaker stays open for ${duration(evidence.nextOpenMs)}.`,
+      'A worker probes the upstream now instead of at the end of the countdown.',
+      'If the probe succeeds, calls resume in a ramp that starts with one call at a time.',
+      `If the probe fails, the breaker stays open for ${duration(evidence.nextOpenMs)}.`,
     ],
   },
   {
@@ -68,11 +68,11 @@ const actions = [
       breaker.state === 'open'
         ? null
         : breaker.state === 'closed'
-          ? 'It is closed.'
-          : 'It is on its way to closed.',
+          ? 'The breaker is closed.'
+          : 'A trial is running.',
     says: (upstream) => [
-      'Closing is a probe and then the ramp: never from nothing to everything.',
-      `${heldWords(upstream)} follow as the ramp widens to ${upstream.evidence.permitsTarget} at once.`,
+      'A worker probes the upstream, then the ramp starts. Calls never go from none to all at once.',
+      `${heldWords(upstream)} will run as the ramp rises to ${upstream.evidence.permitsTarget} at once.`,
       `If the probe fails, the breaker stays open for ${duration(upstream.evidence.nextOpenMs)}.`,
     ],
   },
@@ -84,9 +84,9 @@ const actions = [
     isDanger: true,
     why: () => null,
     says: () => [
-      'No call is made until the time you choose, whatever the upstream is like; calls that run now finish.',
-      'After that a worker tries it, and calls come back in a ramp.',
-      'Callers that asked for an answer at once are refused meanwhile (503).',
+      'No call is started until the time you choose, even if the upstream works. Running calls finish.',
+      'Then a worker probes the upstream and calls resume in a ramp.',
+      'Until then, calls submitted with ifOpen "reject" get 503.',
     ],
   },
   {
@@ -95,19 +95,19 @@ const actions = [
     title: 'Close fully, without a probe',
     isDanger: true,
     role: 'admin',
-    why: ({ breaker }) => (breaker.state === 'closed' ? 'It is closed.' : null),
+    why: ({ breaker }) => (breaker.state === 'closed' ? 'The breaker is closed.' : null),
     says: (upstream) => {
       const others = otherHolds(upstream).map(({ kind }) => kind);
       return [
-        `No probe and no ramp: up to ${upstream.evidence.permitsTarget} calls at once from the first moment.`,
-        `${heldWords(upstream)} would go at full speed. An upstream that is still weak will fall over again.`,
-        ...(others.length > 0 ? [`It stays held by ${others.join(' and ')}.`] : []),
+        `No probe and no ramp: up to ${upstream.evidence.permitsTarget} calls run at once immediately.`,
+        `${heldWords(upstream)} will run at full speed. This can overload an upstream that is still recovering.`,
+        ...(others.length > 0 ? [`The queue stays held by ${others.join(' and ')}.`] : []),
       ];
     },
   },
 ];
 
-/** So long an answer stays; after that it would be taken for something that happened just now. */
+/** How long a confirmation stays visible. */
 const shownMs = 20_000;
 const fading = new WeakMap();
 
@@ -146,8 +146,8 @@ export function actionBar(name) {
     update: (now, isStale) => {
       upstream = now;
       for (const { action, button } of buttons) {
-        const why = isStale ? 'The picture is old; wait until it is live again.' : action.why(now);
-        // A button that has the focus keeps it: the answer of the server says why it did nothing.
+        const why = isStale ? 'The data is out of date. Wait until the page is live again.' : action.why(now);
+        // A disabled button loses the focus. The focused one stays enabled; the server refuses what is not possible.
         if (document.activeElement !== button) button.disabled = why !== null;
         button.title = why ?? '';
       }
@@ -167,7 +167,7 @@ async function start(name, action, upstream, answer) {
       postJson(`/api/upstreams/${name}/actions`, { action: action.name, reason, until }),
   });
   if (!done) return;
-  setText(answer, `Done: ${action.title.toLowerCase()}. It is in the audit log.`);
+  setText(answer, `Done: ${action.title.toLowerCase()}. Recorded in the audit log.`);
   clearTimeout(fading.get(answer));
   fading.set(
     answer,

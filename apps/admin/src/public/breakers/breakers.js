@@ -1,6 +1,6 @@
 /**
- * `<recloser-breakers>`: the page /breakers, one card per upstream, filled from one live stream. Always true:
- * a picture that is old is said to be old and loses its colours.
+ * `<recloser-breakers>`: the page /breakers, one card per upstream, filled from one live stream. Stale data loses
+ * its colours and shows its age.
  */
 
 import { el, setText } from '../dom.js';
@@ -14,7 +14,7 @@ class RecloserBreakers extends HTMLElement {
   #stop;
   #said = new Map();
   #openedMs = performance.now();
-  /** For screen readers: changes of a state, and nothing that merely counts down. */
+  /** Announces state changes to screen readers, but no countdowns. */
   #news = el('p', { class: 'unseen', role: 'status' });
 
   connectedCallback() {
@@ -50,13 +50,13 @@ class RecloserBreakers extends HTMLElement {
   #asOfText(feed) {
     if (feed.snapshot === null) {
       return performance.now() - this.#openedMs < 5000
-        ? 'Waiting for the first picture…'
-        : 'No picture yet: Redis or this server cannot be reached. Trying again.';
+        ? 'Loading…'
+        : 'No data yet: Redis or this server cannot be reached. Retrying.';
     }
     const time = clock(feed.snapshot.asOf);
     if (!feed.isStale()) return `As of ${time}, live`;
     const why = feed.unavailable ? 'Redis cannot be read' : 'the connection is lost';
-    return `As of ${time}, ${duration(feed.ageMs())} old: ${why}. Trying again.`;
+    return `As of ${time}, ${duration(feed.ageMs())} old: ${why}. Retrying.`;
   }
 
   #tell(feed, isStale) {
@@ -64,7 +64,7 @@ class RecloserBreakers extends HTMLElement {
     for (const upstream of feed.snapshot?.upstreams ?? []) {
       const { kind, word } = stateOf(upstream, isStale);
       const holds = otherHolds(upstream).map((hold) => `held: ${hold.kind}`);
-      // A ramp takes many steps; only that it began is news.
+      // A ramp has many steps; only its start is announced.
       const text = [kind === 'half-open' ? 'half-open' : word, ...holds].join(', ');
       const before = this.#said.get(upstream.name);
       this.#said.set(upstream.name, text);

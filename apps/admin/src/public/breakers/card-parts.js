@@ -1,17 +1,17 @@
-/** The parts of a card that are lists, notices and meters. Each is rebuilt only when it says something else. */
+/** Lists, notices and meters of a card. Each is rebuilt only when its content changes. */
 
 import { el, rebuild, setText } from '../dom.js';
 import { clock, duration, exact } from '../format.js';
 import * as say from './describe.js';
 
-/** State as shape and word. */
+/** The state as a shape and a word. */
 export function badge() {
   const word = el('span', { class: 'word' });
   const element = el('span', { class: 'badge' }, el('span', { class: 'shape', 'aria-hidden': 'true' }), word);
   return { element, show: (text) => setText(word, text) };
 }
 
-/** Details with a summary that can change. */
+/** A `<details>` element whose summary can change. */
 export function fold(kind, title = '') {
   const summary = el('summary', {}, title);
   const list = el('ul', { class: `plain ${kind}` });
@@ -35,7 +35,7 @@ export function showRows(list, rows, empty) {
   );
 }
 
-/** What a person has to do: sign in, settle calls in doubt, or bring a worker that can make what waits. */
+/** What a person must do: sign in, settle calls in doubt, or start a worker that can make the waiting calls. */
 export function showHint(element, upstream) {
   const { name, signIn, holds, queue, unmet } = upstream;
   const signOut = signIn === 'text-message' && holds.some((hold) => hold.kind === 'sign-in');
@@ -44,7 +44,7 @@ export function showHint(element, upstream) {
       ? el(
           'p',
           { class: 'notice sign-in-hint' },
-          el('a', { href: `/sign-in/${name}` }, 'A person has to sign in.'),
+          el('a', { href: `/sign-in/${name}` }, 'Sign-in needed: a person must enter a code.'),
         )
       : null,
     queue.inDoubt > 0
@@ -54,7 +54,7 @@ export function showHint(element, upstream) {
           el(
             'a',
             { href: '/in-doubt' },
-            `In doubt: ${queue.inDoubt.toLocaleString()}. A person has to settle that.`,
+            `In doubt: ${queue.inDoubt.toLocaleString()}. A person must settle these calls.`,
           ),
         )
       : null,
@@ -69,7 +69,7 @@ export function showHint(element, upstream) {
   ]);
 }
 
-/** Red: what disagrees, and what mends it. */
+/** Mismatches in red, each with what repairs it. */
 export function showMismatches(element, { agreement }) {
   rebuild(element, agreement.mismatches, () =>
     agreement.mismatches.map(({ what, fix }) =>
@@ -78,7 +78,7 @@ export function showMismatches(element, { agreement }) {
   );
 }
 
-/** Failures against the threshold; while half-open, permits against the whole fleet. */
+/** Failures out of the threshold. During a ramp: permits out of the fleet's capacity. */
 export function showMeter(element, { breaker, evidence }) {
   const isRamp = breaker.state === 'half_open' && !evidence.probing;
   const [value, most] = isRamp
@@ -106,20 +106,20 @@ function failureText({ state, consecutiveFailures: n }, { failMax }) {
     : `${n} of ${failMax} failures in a row`;
 }
 
-/** What is wrong although the breaker is closed: `mismatch`, `held`, or nothing. It colours the card's edge. */
+/** Colour of the card's edge: `mismatch`, `held`, or none. */
 export function troubleOf(upstream) {
   if (upstream.agreement.mismatches.length > 0) return 'mismatch';
   return say.heldChips(upstream).length > 0 ? 'held' : '';
 }
 
-/** Which workers saw failures (with times that count), and the last ones (links, which must keep the focus). */
+/** Workers that saw failures, and the last errors. Rebuilt separately: ages change each second, links keep focus. */
 export function showErrors(element, { evidence, breaker }, nowMs) {
   const isTrouble = breaker.state !== 'closed' || evidence.failing.length > 0;
   const failing = isTrouble ? evidence.failing.map((one) => say.failingText(one, nowMs)) : [];
   const errors = isTrouble ? evidence.errors : [];
   const [seenBy, last] = element.children;
   rebuild(seenBy, failing, () => [
-    failing.length === 0 ? null : el('h3', {}, 'Seen failing by'),
+    failing.length === 0 ? null : el('h3', {}, 'Workers that saw failures'),
     failing.length === 0
       ? null
       : el(
@@ -150,7 +150,7 @@ function errorRow({ at, call, operation, code, status, worker }) {
 export function showIncidents(element, { incidents, name }) {
   rebuild(element, incidents, () =>
     incidents.length === 0
-      ? ['No incident on record.']
+      ? ['No incidents recorded.']
       : [
           'Incidents: ',
           ...incidents.flatMap(({ id, openedAt, closedAt }, index) => [
@@ -165,20 +165,20 @@ export function showIncidents(element, { incidents, name }) {
   );
 }
 
-/** Who says what: Redis, holds, queue, each worker. */
+/** The state according to Redis, the holds, the queue and each worker. */
 export function showAgreement({ summary, list }, { agreement }) {
   const isBad = agreement.mismatches.length > 0;
   setText(summary, isBad ? 'Not all parts agree' : 'All parts agree');
   summary.className = isBad ? 'bad' : '';
   rebuild(list, agreement.rows, () =>
     agreement.rows.map(({ who, says, agrees }) => {
-      const verdict = agrees === null ? 'not heard yet' : agrees ? 'agrees' : 'disagrees';
+      const verdict = agrees === null ? 'not reported yet' : agrees ? 'agrees' : 'disagrees';
       return el('li', { 'data-agrees': String(agrees) }, `${who}: ${says} `, el('small', {}, verdict));
     }),
   );
 }
 
-/** The workers, with those set aside marked. */
+/** The workers. Those set aside are marked. */
 export function showWorkers({ summary, list }, { fleet, workers }, nowMs) {
   const aside = fleet.filter((worker) => worker.setAside).length;
   setText(summary, `Workers: ${workers}${aside > 0 ? `, ${aside} set aside` : ''}`);
@@ -190,7 +190,7 @@ export function showWorkers({ summary, list }, { fleet, workers }, nowMs) {
   ]);
   rebuild(list, rows, () =>
     rows.length === 0
-      ? [el('li', { class: 'none' }, 'none alive')]
+      ? [el('li', { class: 'none' }, 'none running')]
       : rows.map(([id, text, isAside, differs]) =>
           el(
             'li',
@@ -204,7 +204,7 @@ export function showWorkers({ summary, list }, { fleet, workers }, nowMs) {
   );
 }
 
-/** The newest entries of the stream. */
+/** The newest transitions. */
 export function showTimeline({ list }, { timeline }) {
   showRows(
     list,

@@ -1,4 +1,4 @@
-/** One upstream's card. Built once and then only changed, so that focus and opened details stay. */
+/** One upstream's card. Built once and then updated, so that focus and opened details stay. */
 
 import { el, rebuild, setText } from '../dom.js';
 import { countdown, exact } from '../format.js';
@@ -12,13 +12,13 @@ import { retryPanel } from './retry.js';
 const figures = [
   ['held', 'Held calls'],
   ['oldest', 'Oldest waiting'],
-  ['rate', 'Calls a minute'],
-  ['drain', 'To catch up'],
+  ['rate', 'Calls per minute'],
+  ['drain', 'Time to drain'],
 ];
 const facts = [
   ['since', 'Since'],
   ['why', 'Why'],
-  ['next', 'Next try'],
+  ['next', 'Next trial'],
   ['queue', 'Queue'],
 ];
 
@@ -118,7 +118,7 @@ function showCountdown(element, upstream, nowMs, isStale) {
   const leftMs = next === null ? null : Date.parse(next) - nowMs;
   element.hidden = leftMs === null || upstream.breaker.state === 'half_open';
   if (leftMs === null) return;
-  const what = upstream.breaker.state === 'open' ? 'next try' : 'hold ends';
+  const what = upstream.breaker.state === 'open' ? 'next trial' : 'hold ends';
   element.title = exact(next);
   const left = leftMs <= 0 ? 'now' : countdown(leftMs);
   rebuild(element, [what, left], () => [
@@ -136,10 +136,10 @@ function showFacts(fact, upstream, nowMs) {
     el('span', {}, say.nextText(upstream, nowMs)),
     fails === null ? null : el('small', {}, ` ${fails}`),
   ]);
-  const inLine = say.inLineText(upstream);
-  rebuild(fact.held, [say.heldText(upstream), inLine], () => [
+  const waiting = say.waitingText(upstream);
+  rebuild(fact.held, [say.heldText(upstream), waiting], () => [
     el('span', {}, say.heldText(upstream)),
-    inLine === null ? null : el('small', {}, inLine),
+    waiting === null ? null : el('small', {}, waiting),
   ]);
   setText(fact.oldest, say.oldestText(upstream));
   setText(fact.rate, say.rateText(upstream));

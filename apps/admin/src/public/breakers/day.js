@@ -1,27 +1,27 @@
-/** The last 24 hours of an upstream as a drawing. Each incident in it is a link; a table of words stands beside it. */
+/** Timeline of an upstream: an SVG of the last 24 hours or the last hour. Each incident is a link. */
 import { el, rebuild, svg } from '../dom.js';
 import { clock, duration } from '../format.js';
 import { stateWord } from '../state.js';
 
-/** Units across: fewer on a phone, so that what is written stays readable. */
+/** SVG units across. Fewer on a phone, so that its text stays readable. */
 const widths = { wide: 960, narrow: 480 };
 const phone = matchMedia('(max-width: 40rem)');
 const top = 18;
 const height = 34;
 const minuteMs = 60_000;
-/** What can be looked at: its length, and how far apart its ticks are, in minutes. */
+/** The selectable spans. `tick`: minutes between ticks. */
 const spans = {
   day: { ms: 1440 * minuteMs, tick: 180, words: 'the last 24 hours' },
   hour: { ms: 60 * minuteMs, tick: 10, words: 'the last hour' },
 };
-/** A short outage must still be seen and hit. */
+/** Minimum width of a bar, so that a short outage can be seen and clicked. */
 const leastWidth = 6;
 
-/** A drawing that can show a day or an hour. `update` draws anew only when something changed, or a tick passed. */
+/** The timeline with its span buttons. `update` redraws only when the data or the clock has moved on visibly. */
 export function dayBox() {
   let span = 'day';
   let last = null;
-  const picture = el('div', { class: 'day-box' });
+  const chart = el('div', { class: 'day-box' });
   const buttons = Object.entries({ day: '24 hours', hour: '1 hour' }).map(([name, text]) => {
     const button = el('button', { type: 'button', 'aria-pressed': String(name === span) }, text);
     button.addEventListener('click', () => {
@@ -36,17 +36,17 @@ export function dayBox() {
     const { stretches, marks, to } = upstream.day;
     const moves = stretches.map(({ from, state }) => [from, state]).slice(1);
     const width = phone.matches ? widths.narrow : widths.wide;
-    rebuild(picture, [span, width, moves, marks, Math.floor(to / (span === 'day' ? 60_000 : 5_000))], () => [
+    rebuild(chart, [span, width, moves, marks, Math.floor(to / (span === 'day' ? 60_000 : 5_000))], () => [
       drawing(upstream, spans[span], width),
     ]);
   };
   const head = el(
     'div',
     { class: 'day-head' },
-    el('h3', {}, 'What happened'),
+    el('h3', {}, 'Timeline'),
     el('div', { class: 'spans' }, buttons),
   );
-  return { element: el('div', {}, head, picture), update: show };
+  return { element: el('div', {}, head, chart), update: show };
 }
 
 function drawing({ day: all, name }, span, width) {
@@ -73,7 +73,7 @@ function drawing({ day: all, name }, span, width) {
   );
 }
 
-/** So that grey is not taken for a fault of the drawing. */
+/** Explains a grey stretch. */
 function unknownLabel(stretches, x) {
   const first = stretches.find(({ state }) => state === 'unknown');
   if (first === undefined || x(first.to) - x(first.from) < 120) return null;
@@ -100,7 +100,7 @@ function bar({ from, to, state, incident }, { x, width }, name) {
   );
 }
 
-/** Marks closer than this to each other are drawn as one. */
+/** Marks closer together than this are drawn as one. */
 const together = 10;
 
 function marksOf(marks, { x, width }) {
@@ -131,7 +131,7 @@ function textOf({ at, text }) {
 
 function ticksOf({ from, to }, { x, width }, everyMinutes) {
   const lines = [];
-  // Ticks at round times of this place; its distance from UTC may be any quarter of an hour.
+  // Ticks at round local times. A UTC offset can be any multiple of a quarter of an hour.
   const offsetMs = new Date(to).getTimezoneOffset() * minuteMs;
   const everyMs = everyMinutes * minuteMs;
   const first = Math.ceil((from - offsetMs) / everyMs) * everyMs + offsetMs;

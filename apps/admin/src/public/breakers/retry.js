@@ -1,25 +1,25 @@
-/** Failed calls put back in doses: choose, count, set the pace, start, watch, stop. */
+/** Retries failed calls in batches: choose, count, set the rate, start, watch, stop. */
 import { postJson } from '../api.js';
 import { openDialog } from '../dialog.js';
 import { el, rebuild, setText } from '../dom.js';
 import { count, duration } from '../format.js';
 
-const paces = [
-  ['6', '6 a minute'],
-  ['30', '30 a minute'],
-  ['60', '60 a minute'],
-  ['300', '300 a minute'],
-  ['1200', '1,200 a minute'],
+const rates = [
+  ['6', '6 per minute'],
+  ['30', '30 per minute'],
+  ['60', '60 per minute'],
+  ['300', '300 per minute'],
+  ['1200', '1,200 per minute'],
 ];
 
-/** The panel of one card; hidden while nothing has failed and no run is on record. */
+/** The panel of one card. Hidden when there are no failed calls and no recorded run. */
 export function retryPanel(name) {
   const operation = el('select', { name: 'operation' });
   const code = el('select', { name: 'code' });
-  const pace = el(
+  const rate = el(
     'select',
-    { name: 'pace' },
-    paces.map(([value, text]) => el('option', { value, selected: value === '60' }, text)),
+    { name: 'rate' },
+    rates.map(([value, text]) => el('option', { value, selected: value === '60' }, text)),
   );
   const counted = el('p', { class: 'counted', role: 'status' });
   const begin = el('button', { type: 'button', disabled: true }, 'Start…');
@@ -28,17 +28,17 @@ export function retryPanel(name) {
     { class: 'retry-form' },
     el('label', {}, 'Operation', operation),
     el('label', {}, 'Error', code),
-    el('label', {}, 'Pace', pace),
+    el('label', {}, 'Rate', rate),
     el('div', { class: 'buttons' }, begin),
     counted,
   );
   const summary = el('summary');
   const details = el('details', { class: 'retry' }, summary, form);
   const stop = el('button', { type: 'button', class: 'quiet' }, 'Stop…');
-  // The button stays while what stands above it counts, so that it keeps the focus.
+  // Only the text above the button is rebuilt, so that the button keeps the focus.
   const told = el('div');
   const progress = el('div', { class: 'retry-run', tabindex: '-1', hidden: true }, told, stop);
-  const panel = { name, operation, code, pace, counted, begin, title: name, found: 0, run: null };
+  const panel = { name, operation, code, rate, counted, begin, title: name, found: 0, run: null };
   stop.addEventListener('click', () => void stopRun(panel));
   details.addEventListener('toggle', () => details.open && void look(panel, true));
   for (const field of [operation, code]) field.addEventListener('change', () => void look(panel, false));
@@ -70,14 +70,14 @@ function runText(run, isGoing) {
   const leftMs = ((run.total - over) * 60_000) / run.perMinute;
   const words = {
     running: `Retrying failed calls: ${over} of ${run.total}, about ${duration(leftMs)} left`,
-    waiting: `Retry waits at ${over} of ${run.total}: ${run.note}`,
-    finished: `Last retry run: ${count(run.done, 'call')} put back`,
-    stopped: `Last retry run, ${run.note}: ${run.done} of ${run.total} put back`,
+    waiting: `Retry run paused at ${over} of ${run.total}: ${run.note}`,
+    finished: `Last retry run: ${count(run.done, 'call')} retried`,
+    stopped: `Last retry run, ${run.note}: ${run.done} of ${run.total} retried`,
   };
-  const skipped = run.skipped > 0 ? `; ${run.skipped} passed over` : '';
+  const skipped = run.skipped > 0 ? `; ${run.skipped} skipped` : '';
   return [
     el('p', {}, `${words[run.state]}${skipped}. `, el('small', {}, `${run.by}: ${run.reason}`)),
-    isGoing ? el('progress', { max: run.total, value: over, 'aria-label': 'Retried so far' }) : null,
+    isGoing ? el('progress', { max: run.total, value: over, 'aria-label': 'Calls retried' }) : null,
   ];
 }
 
@@ -85,8 +85,8 @@ async function stopRun({ name, title, run }) {
   await openDialog({
     title: `Stop the retry run: ${title}`,
     says: [
-      `${run.done} of ${run.total} calls are back and stay so.`,
-      'The others stay failed; a new run can take them.',
+      `${run.done} of ${run.total} calls are retried already. Stopping does not undo that.`,
+      'The others stay failed. A new run can retry them.',
     ],
     confirm: 'Stop the run',
     send: ({ reason }) => postJson(`/api/upstreams/${name}/retries/stop`, { reason }),
@@ -97,7 +97,7 @@ function filterOf({ operation, code }) {
   return { operation: operation.value || undefined, code: code.value || undefined };
 }
 
-/** Counts what the filter means; the choices are what there is. */
+/** Counts the calls that match. The first time, also fills the choices. */
 async function look(panel, isFirst) {
   setText(panel.counted, 'Counting…');
   panel.begin.disabled = true;
@@ -111,10 +111,10 @@ async function look(panel, isFirst) {
   }
   panel.found = found;
   panel.begin.disabled = found === 0;
-  const more = isComplete ? '' : ' among the newest 10,000; start again for the rest';
+  const more = isComplete ? '' : ' (of the newest 10,000; start another run for the rest)';
   setText(
     panel.counted,
-    `${count(found, 'call')} would be put back${more}. Calls in doubt are never among them.`,
+    `${count(found, 'call')} would be retried${more}. Calls in doubt are never included.`,
   );
 }
 
@@ -127,14 +127,14 @@ function choices(select, counts) {
 }
 
 async function start(panel) {
-  const perMinute = Number(panel.pace.value);
+  const perMinute = Number(panel.rate.value);
   const takes = duration((panel.found * 60_000) / perMinute);
   const answer = await openDialog({
     title: `Retry failed calls: ${panel.title}`,
     says: [
-      `${count(panel.found, 'failed call')} go back into the line, ${perMinute.toLocaleString()} a minute: about ${takes}.`,
-      'Each starts with all its attempts again. Its history stays.',
-      'While a hold is active or the breaker is not closed the run waits, and goes on by itself.',
+      `${count(panel.found, 'failed call')} will be retried at ${perMinute.toLocaleString()} per minute. This takes about ${takes}.`,
+      'Each call gets all its attempts again and keeps its history.',
+      'The run pauses while a hold is active or the breaker is not closed, and continues automatically.',
     ],
     confirm: 'Start the run',
     send: ({ reason }) =>

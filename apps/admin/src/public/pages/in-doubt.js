@@ -1,4 +1,4 @@
-/** The page of calls in doubt: asks what a person has found out, says what that will do, and sends it. */
+/** The page /in-doubt: describes the effect of a decision, asks for a reason and sends both. */
 import { postJson } from '../api.js';
 import { openDialog } from '../dialog.js';
 import { el } from '../dom.js';
@@ -9,20 +9,20 @@ const decisions = {
     title: 'It was done',
     says: [
       'The call is settled as succeeded. It is not sent again.',
-      'Whoever waits for it gets its result, and its callback if it asked for one.',
+      'Waiting clients get its result. Its callback is sent if it has one.',
     ],
     confirm: 'Settle as done',
-    settled: 'Settled: the call has succeeded.',
+    settled: 'Settled: the call succeeded.',
   },
   resend: {
     title: 'It was not done: send it again',
     says: [
-      'The call goes back into the line and is sent once more.',
-      'If it was done after all, it will be done twice. Nothing can tell you but the upstream itself.',
+      'The call returns to the queue and is sent once more.',
+      'If it was done after all, it will be done twice. Check in the upstream first.',
     ],
     confirm: 'Send it again',
     isDanger: true,
-    settled: 'It goes out again; its page says what becomes of it.',
+    settled: 'The call is sent again. Its page shows the result.',
   },
 };
 
@@ -44,9 +44,9 @@ async function settle(card, action) {
       postJson(`/api/in-doubt/${call}`, { action, reason, ...(action === 'done' && { result: given }) }),
   });
   if (!answer) return;
-  // What is settled leaves the list; its place says what came of it, and takes the focus of the button.
+  // The confirmation replaces the card and takes the focus that the removed button had.
   const told = el('p', { class: 'notice good', role: 'status', tabindex: '-1' }, `${settled} `);
-  told.append(el('a', { href: `/calls/${call}` }, 'The call'));
+  told.append(el('a', { href: `/calls/${call}` }, 'Open the call'));
   card.replaceChildren(card.querySelector('h2'), told);
   card.querySelector('.tag')?.remove();
   told.focus();

@@ -1,4 +1,4 @@
-/** The sign-in page: send the code, enter the code, and the state as it is now. */
+/** The sign-in page: sends the code, takes the code and shows the current state. */
 import { postJson } from '../api.js';
 import { setText } from '../dom.js';
 import { openFeed } from '../feed.js';
@@ -16,21 +16,19 @@ openFeed((feed) => {
   if (upstream === undefined) return;
   const hold = upstream.holds.find((one) => one.kind === 'sign-in');
   const text = hold
-    ? `Signed out since ${clock(hold.since)}: ${hold.reason.replace(/\.$/, '')}. Waiting for it: ${count(upstream.held, 'call')}.`
-    : 'No sign-in is asked for: calls go out, or nothing has needed the session yet.';
+    ? `Signed out since ${clock(hold.since)}: ${hold.reason.replace(/\.$/, '')}. ${count(upstream.held, 'call')} waiting.`
+    : 'No sign-in is needed: the session works, or no call has needed it yet.';
   setText(state, feed.isStale() ? `${text} (as of ${clock(feed.snapshot.asOf)}, stale)` : text);
 });
 
 sendButton.addEventListener('click', () => {
-  void step(sendButton, 'send-code', {}, 'The code is on its way. Enter it in step 2.').then(
-    (ok) => ok && code.focus(),
-  );
+  void step(sendButton, 'send-code', {}, 'Code sent. Enter it in step 2.').then((ok) => ok && code.focus());
 });
 
 verifyForm.addEventListener('submit', (event) => {
   event.preventDefault();
   const button = verifyForm.querySelector('button');
-  void step(button, 'verify', { code: code.value }, 'Signed in. Waiting calls go out now.').then((ok) => {
+  void step(button, 'verify', { code: code.value }, 'Signed in. Waiting calls are made now.').then((ok) => {
     code.value = '';
     if (!ok) code.focus();
   });
@@ -38,7 +36,7 @@ verifyForm.addEventListener('submit', (event) => {
 
 async function step(button, path, body, done) {
   button.disabled = true;
-  say('Asking a worker…', '');
+  say('Waiting for a worker…', '');
   const result = await postJson(`/api/sign-in/${name}/${path}`, body);
   button.disabled = false;
   say(result.ok ? done : result.detail, result.ok ? 'good' : 'bad');

@@ -1,8 +1,7 @@
-/** Pages made on the server: exact times become this place's time, "3 min ago" goes on counting. */
+/** Times on server-rendered pages: shows exact times in the local time zone and keeps "3 min ago" current. */
 import { ago, exact } from '../format.js';
 
 const loadedMs = performance.now();
-// The page was made a moment ago by the server's clock; this machine's own may be wrong.
 const madeMs = Date.now();
 
 function show() {

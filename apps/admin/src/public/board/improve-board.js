@@ -1,21 +1,21 @@
 /**
- * What the board leaves out for people who do not see its icons: names for its icon buttons, by the icon they
- * show. The board draws its page anew all the time, hence the observer. Nothing that has a name is touched.
+ * Makes the board accessible: names its icon buttons by their icon and corrects roles and headings. The board
+ * redraws its page all the time, hence the observer. Elements that have a name stay as they are.
  */
 
 const names = {
   'lucide-maximize': 'Full screen',
-  'lucide-minimize': 'Leave full screen',
-  'lucide-settings': 'Settings of the board',
+  'lucide-minimize': 'Exit full screen',
+  'lucide-settings': 'Board settings',
   'lucide-circle-user': 'Other pages',
-  'lucide-ellipsis-vertical': 'Actions on queues',
+  'lucide-ellipsis-vertical': 'Queue actions',
   'lucide-copy': 'Copy',
   'lucide-refresh-cw': 'Retry',
   'lucide-rotate-cw': 'Retry',
   'lucide-circle-arrow-up': 'Promote',
   'lucide-arrow-up': 'Promote',
-  'lucide-chevron-up': 'Fold or unfold',
-  'lucide-chevron-down': 'Fold or unfold',
+  'lucide-chevron-up': 'Expand or collapse',
+  'lucide-chevron-down': 'Expand or collapse',
   'lucide-chevron-right': 'Next',
   'lucide-chevron-left': 'Back',
   'lucide-arrow-left': 'Back',
@@ -27,11 +27,10 @@ const names = {
 function nameOf(element) {
   const icon = element.querySelector('svg');
   const known = [...(icon?.classList ?? [])].map((name) => names[name]).find(Boolean);
-  return known ?? (icon?.querySelector('.rds-b1') ? 'Redis in numbers' : 'Action');
+  return known ?? (icon?.querySelector('.rds-b1') ? 'Redis statistics' : 'Action');
 }
 
-/** Names what has none. */
-function mend() {
+function improve() {
   for (const element of document.querySelectorAll('button:not([aria-label]), a[href]:not([aria-label])')) {
     if (element.textContent.trim() === '' || element.querySelector('style')) {
       if (element.title === '' && element.querySelector('svg'))
@@ -41,24 +40,24 @@ function mend() {
   for (const drawing of document.querySelectorAll('svg[role="img"]:not([aria-hidden]):not([aria-label])')) {
     if (drawing.querySelector(':scope > title') === null) drawing.setAttribute('aria-hidden', 'true');
   }
-  // Jobs are headed by an <h5> right below the page's <h1>.
+  // Job headings are <h5> directly below the page's <h1>.
   for (const heading of document.querySelectorAll('#root :is(h3, h4, h5):not([aria-level])')) {
     heading.setAttribute('aria-level', '2');
   }
-  // A list that calls itself a navigation is no list any more, and its entries belong to nothing.
+  // With the role `navigation` a <ul> is no longer a list, so its <li> elements have no parent list.
   for (const list of document.querySelectorAll('#root ul[role="navigation"]')) list.removeAttribute('role');
   for (const logo of document.querySelectorAll('img[src="/assets/icon.svg"][alt="Recloser"]')) logo.alt = '';
 }
 
-/** Mends now and whenever the board draws something new. */
-export function mendBoard() {
+/** Improves the page now and after each change of it. */
+export function improveBoard() {
   let isDue = false;
   const later = () => {
     if (isDue) return;
     isDue = true;
     requestAnimationFrame(() => {
       isDue = false;
-      mend();
+      improve();
     });
   };
   new MutationObserver(later).observe(document.body, { childList: true, subtree: true });
