@@ -4,8 +4,8 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { concurrency, type Fleet, startBareFleet, startOurFleet } from '../sides/outage-fleet.ts';
 import type { BenchContext, Experiment, Figure } from './experiment.ts';
-import { concurrency, type Fleet, startBareFleet, startOurFleet } from './outage-fleet.ts';
 
 type Cell = { readonly workers: number; readonly ours: Fleet; readonly bare: Fleet };
 

@@ -4,9 +4,9 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { answersOf, type Fleet, startBareFleet, startOurFleet } from '../sides/outage-fleet.ts';
+import { untilTrue } from '../sides/until-true.ts';
 import type { BenchContext, Experiment, Figure } from './experiment.ts';
-import { answersOf, type Fleet, startBareFleet, startOurFleet } from './outage-fleet.ts';
-import { untilTrue } from './until-true.ts';
 
 /** `scale` shrinks the outage and all times of both sides alike. */
 type Plan = { readonly scale: number; readonly rounds: number; readonly calls: number };
