@@ -3,9 +3,10 @@
  * of a full queue keeps Redis from serving others.
  */
 
+import type { Figure } from '../figures/figure.ts';
 import { latencies, quantile } from '../figures/latency.ts';
 import { bareCell, type Cell, empty, ourCell, redisCpuUs, type Side } from './backlog-cells.ts';
-import type { BenchContext, Experiment, Figure } from './experiment.ts';
+import type { BenchContext, Experiment } from './experiment.ts';
 import { askEverything, costOf } from './full-queue.ts';
 
 const postsPerRound = 1_000;

@@ -3,6 +3,7 @@
  * it waits and once it is done.
  */
 import { Redis } from 'ioredis';
+import type { Figure } from '../figures/figure.ts';
 import { latencies, type Post } from '../figures/latency.ts';
 import { benchKey, ourEnv, startApp, startScript } from '../sides/app-process.ts';
 import {
@@ -13,7 +14,7 @@ import {
   untilSucceeded,
   type WorkedQueue,
 } from '../sides/worked-queue.ts';
-import type { Experiment, Figure } from './experiment.ts';
+import type { Experiment } from './experiment.ts';
 
 type Cost = { readonly roundTrips: number; readonly commands: number };
 type Side = 'ours' | 'bare';

@@ -1,5 +1,6 @@
 /** Calls per second of one worker process that works off a full queue: ours beside BullMQ with got. */
 import { Redis } from 'ioredis';
+import type { Figure } from '../figures/figure.ts';
 import { startScript } from '../sides/app-process.ts';
 import {
   type Operation,
@@ -8,7 +9,7 @@ import {
   untilSucceeded,
   type WorkedQueue,
 } from '../sides/worked-queue.ts';
-import type { Experiment, Figure } from './experiment.ts';
+import type { Experiment } from './experiment.ts';
 
 type Cell = { readonly operation: Operation; readonly concurrency: number; readonly calls: number };
 
