@@ -83,7 +83,7 @@ test('a lost server is restored: everything in the backup is there, and no write
   expect(again.output).toContain('crossmark: 0 waiting writes');
   await stack.addWorker();
   const whileAlive = await afterRestore(url);
-  expect([whileAlive.status, whileAlive.output]).toEqual([1, expect.stringContaining('stop them first')]);
+  expect([whileAlive.status, whileAlive.output]).toEqual([1, expect.stringContaining('Stop all workers')]);
 
   expect((await api.call(done[0] ?? '')).status).toBe('succeeded');
   expect((await api.call(String(doubt.body.id))).status).toBe('in_doubt');
