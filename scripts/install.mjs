@@ -1,10 +1,9 @@
 /**
- * Runs before npm scripts. Before `npm start` and `npm test` it installs the dependencies when they are missing or not
- * those of package-lock.json. Before the others, with the argument `check`, it installs nothing and exits with status 1.
- * Plain JavaScript for any Node from 20 on, because it runs before anything is installed.
+ * Runs before npm scripts. Before `npm start` and `npm test` it installs dependencies that are missing or differ from
+ * package-lock.json. Before other scripts, with the argument `check`, it exits with status 1 instead.
  *
- * Always true: it compares what the two lock files say, not their times (a fresh clone has one time for all files),
- * and only one process installs at a time.
+ * Plain JavaScript for Node 20 or newer, because it runs before anything is installed. It compares the contents of the
+ * lock files, because after a clone all files have the same modification time.
  */
 import { spawnSync } from 'node:child_process';
 import {
@@ -27,7 +26,7 @@ const lockPath = join(root, '.cache', 'install.lock');
 const env = process.env;
 const production = env.NODE_ENV === 'production';
 
-/** The packages of a lock file, or undefined if there is no readable one. */
+/** Returns the packages of a lock file, or undefined if it cannot be read. */
 function readPackages(path) {
   try {
     return JSON.parse(readFileSync(path, 'utf8')).packages;
@@ -36,12 +35,13 @@ function readPackages(path) {
   }
 }
 
-/** Why an install is needed, or undefined when everything is in place. */
+/** Returns why an install is needed, or undefined. */
 function reasonToInstall() {
   const wanted = readPackages(join(root, 'package-lock.json'));
-  // npm writes this file last, so after a broken install it is missing.
+  // npm writes this file last, so it is missing after a failed install.
   const installed = readPackages(join(modules, '.package-lock.json'));
-  if (!wanted) throw new Error('package-lock.json is missing or damaged: restore it with git');
+  if (!wanted)
+    throw new Error('package-lock.json is missing or damaged. Run `git checkout package-lock.json`.');
   if (!installed) return 'dependencies are not installed yet';
   for (const [path, { version, integrity, link, optional, devOptional, peer, dev }] of Object.entries(
     wanted,
@@ -51,11 +51,11 @@ function reasonToInstall() {
     const mayBeAbsent = optional || devOptional || peer || (dev && production);
     if (!have && !mayBeAbsent) return `${path.replace(/.*node_modules\//, '')} is missing`;
     if (have && !link && (have.version !== version || have.integrity !== integrity)) {
-      return `${path.replace(/.*node_modules\//, '')} is not the version of package-lock.json`;
+      return `${path.replace(/.*node_modules\//, '')} is not the version in package-lock.json`;
     }
   }
   const surplus = Object.keys(installed).find((path) => path.includes('node_modules/') && !wanted[path]);
-  return surplus && `${surplus.replace(/.*node_modules\//, '')} is no longer wanted`;
+  return surplus && `${surplus.replace(/.*node_modules\//, '')} is no longer a dependency`;
 }
 
 function isAlive(pid) {
@@ -67,14 +67,15 @@ function isAlive(pid) {
   }
 }
 
-/** True when the process that took the lock is gone without giving it back. */
+/** True if the process that took the lock exited without releasing it. */
 function isStale() {
   try {
     const holder = Number(readFileSync(lockPath, 'utf8'));
     if (holder) return !isAlive(holder);
-    return Date.now() - statSync(lockPath).mtimeMs > 10_000; // died between creating and writing it
+    // An empty lock file: its process was killed between creating and writing it.
+    return Date.now() - statSync(lockPath).mtimeMs > 10_000;
   } catch {
-    return false; // given back just now
+    return false; // Released in the meantime.
   }
 }
 
@@ -91,8 +92,8 @@ function tryLock() {
 }
 
 /**
- * A Node that `npm ci` does not delete while it runs: npm puts node_modules/.bin in front of the PATH, and our own
- * pinned Node lives there.
+ * Returns a Node that `npm ci` does not delete while it runs. npm puts node_modules/.bin first on the PATH, and our
+ * pinned Node is in there.
  */
 function nodeOutside() {
   const names = process.platform === 'win32' ? ['node.exe'] : ['node'];
@@ -109,7 +110,7 @@ function nodeOutside() {
   return copy;
 }
 
-/** The command line of npm: the very npm that runs us, else the one beside Node, else the one on the PATH. */
+/** Returns the command line of npm: the npm that runs this script, the one beside Node, or the one on the PATH. */
 function npmCommand() {
   const node = nodeOutside();
   const besideNode = [
@@ -124,7 +125,7 @@ function npmCommand() {
 
 function install() {
   const { file, args } = npmCommand();
-  // `npm run … --workspace x` hands its flag down by environment; the install must be whole all the same.
+  // `npm run … --workspace x` passes its flag on in the environment. The install must cover all workspaces.
   const childEnv = Object.fromEntries(
     Object.entries(env).filter(([name]) => !/^npm_config_workspaces?$/i.test(name)),
   );
@@ -145,25 +146,25 @@ function install() {
   );
   if (error)
     throw new Error(
-      `npm could not be started (${error.message}): install npm, then run \`npm ci\` in ${root}`,
+      `npm could not be started (${error.message}). Install npm, then run \`npm ci\` in ${root}.`,
     );
   if (status !== 0)
     throw new Error(
-      `\`npm ci\` failed, see above. Is the package registry reachable? Try \`npm ci\` in ${root}`,
+      `\`npm ci\` failed, see above. Check that the package registry is reachable, then run \`npm ci\` in ${root}.`,
     );
 }
 
 async function main() {
   if (Number(process.versions.node.split('.')[0]) < 20)
-    throw new Error(`Node 20 or newer is needed, this is ${process.version}`);
+    throw new Error(`Node 20 or newer is required. This is ${process.version}.`);
   let waiting = false;
   for (;;) {
     const reason = reasonToInstall();
     if (!reason) return;
-    if (process.argv[2] === 'check') throw new Error(`${reason}. Run \`npm ci\` in ${root}`);
+    if (process.argv[2] === 'check') throw new Error(`${reason}. Run \`npm ci\` in ${root}.`);
     if (tryLock()) break;
     if (!waiting)
-      console.error('recloser: another npm script is installing the dependencies, waiting for it');
+      console.error('recloser: waiting for another npm script that is installing the dependencies');
     waiting = true;
     await delay(200);
   }
@@ -172,7 +173,7 @@ async function main() {
   process.on('exit', release);
   const reason = reasonToInstall();
   if (!reason) return;
-  console.error(`recloser: ${reason}, running npm ci (once; it takes a minute)`);
+  console.error(`recloser: ${reason}. Running npm ci once, which takes about a minute …`);
   install();
 }
 

@@ -53,6 +53,6 @@ def callback():
 
 
 if __name__ == "__main__":
-    scheduling.tell_again()
-    scheduling.keep_telling(float(os.environ.get("TELL_AGAIN_SECONDS", "60")))
+    scheduling.submit_again()
+    scheduling.keep_submitting(float(os.environ.get("TELL_AGAIN_SECONDS", "60")))
     app.run(port=port, threaded=True)

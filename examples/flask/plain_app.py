@@ -43,14 +43,14 @@ ROUTES = [
 class Handler(BaseHTTPRequestHandler):
     def answer(self):
         self.body = self.rfile.read(int(self.headers.get("content-length") or 0))
-        status, body = 404, {"error": "there is nothing here"}
+        status, body = 404, {"error": "not found"}
         for method, pattern, handle in ROUTES:
             match = re.fullmatch(pattern, urlsplit(self.path).path)
             if method == self.command and match:
                 try:
                     status, body = handle(self, match)
                 except (ValueError, KeyError):
-                    status, body = 400, {"error": "the request is not complete"}
+                    status, body = 400, {"error": "invalid request"}
         text = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -65,6 +65,6 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    scheduling.tell_again()
-    scheduling.keep_telling(float(os.environ.get("TELL_AGAIN_SECONDS", "60")))
+    scheduling.submit_again()
+    scheduling.keep_submitting(float(os.environ.get("TELL_AGAIN_SECONDS", "60")))
     ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()

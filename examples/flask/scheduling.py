@@ -41,26 +41,26 @@ class Scheduling:
         event = self._one("SELECT * FROM events WHERE id = ?", form.get("event_id"))
         employee = self._one("SELECT * FROM employees WHERE id = ?", form.get("employee_id"))
         if event is None or employee is None or not isinstance(form.get("start"), str):
-            return 400, {"error": "event_id, employee_id and start are needed"}
+            return 400, {"error": "event_id, employee_id and start are required"}
         schedule_id = str(uuid.uuid4())
         self._change(
             "INSERT INTO schedules (id, event_id, employee_id, start, state, intent) VALUES (?, ?, ?, ?, 'booking', ?)",
             schedule_id, event["id"], employee["id"], form["start"], str(uuid.uuid4()),
         )
-        return self._tell_recloser(schedule_id)
+        return self._submit(schedule_id)
 
     # ---- DELETE /api/unschedule/<id> -------------------------------------------------------------------------
 
     def unschedule(self, schedule_id):
         row = self._one("SELECT * FROM schedules WHERE id = ?", schedule_id)
         if row is None:
-            return 404, {"error": "there is no such schedule"}
+            return 404, {"error": "schedule not found"}
         if row["state"] == "booking":
             # Not booked yet: cancel the call instead of booking a visit and removing it.
             try:
                 self.recloser.cancel(row["call_id"])
             except (RecloserAway, RecloserRefused):
-                return 409, {"error": "it is being booked right now, please try again in a moment"}
+                return 409, {"error": "the visit is being booked; try again in a moment"}
             self._change("UPDATE schedules SET state = 'removed' WHERE id = ?", schedule_id)
             return 200, self._shown(schedule_id)
         if row["state"] != "booked":
@@ -69,7 +69,7 @@ class Scheduling:
             "UPDATE schedules SET state = 'removing', intent = ?, call_id = NULL WHERE id = ? AND state = 'booked'",
             str(uuid.uuid4()), schedule_id,
         )
-        return self._tell_recloser(schedule_id)
+        return self._submit(schedule_id)
 
     # ---- GET /api/get_available_reps -------------------------------------------------------------------------
 
@@ -86,7 +86,7 @@ class Scheduling:
         except RecloserRefused as refused:
             return 400, {"error": str(refused)}
         except RecloserAway:
-            return 503, {"error": "the list is not available right now"}
+            return 503, {"error": "the list is unavailable; try again in a moment"}
         if status == 200 and call["status"] == "succeeded":
             return 200, {"reps": call["result"]["reps"], "stale": call.get("stale", False)}
         if status == 200:
@@ -120,30 +120,30 @@ class Scheduling:
 
     def schedule(self, schedule_id):
         if self._one("SELECT 1 FROM schedules WHERE id = ?", schedule_id) is None:
-            return 404, {"error": "there is no such schedule"}
+            return 404, {"error": "schedule not found"}
         return 200, self._shown(schedule_id)
 
     # ---- inside ----------------------------------------------------------------------------------------------
 
-    def keep_telling(self, seconds=60.0):
-        """Submits whatever may not have reached Recloser, every `seconds` seconds."""
+    def keep_submitting(self, seconds=60.0):
+        """Submits the requests that may not have reached Recloser, every `seconds` seconds."""
 
         def turn():
             try:
-                self.tell_again()
+                self.submit_again()
             finally:
-                self.keep_telling(seconds)
+                self.keep_submitting(seconds)
 
         timer = threading.Timer(seconds, turn)
         timer.daemon = True
         timer.start()
 
-    def tell_again(self):
+    def submit_again(self):
         rows = self._all("SELECT id FROM schedules WHERE state IN ('booking', 'removing') AND call_id IS NULL")
         for row in rows:
-            self._tell_recloser(row["id"])
+            self._submit(row["id"])
 
-    def _tell_recloser(self, schedule_id):
+    def _submit(self, schedule_id):
         row = self._one(
             "SELECT s.*, e.mplan_id, e.location_id, e.minutes, p.rep_id FROM schedules s"
             " JOIN events e ON e.id = s.event_id JOIN employees p ON p.id = s.employee_id WHERE s.id = ?",
@@ -164,7 +164,7 @@ class Scheduling:
                 metadata={"intent": row["intent"], "step": step},
             )
         except RecloserAway:
-            # The row is stored: `tell_again` submits it again with the same key.
+            # The row is stored: `submit_again` submits it again with the same key.
             return 202, self._shown(schedule_id)
         except (RecloserRefused, ValueError, TypeError) as refused:
             back = "failed" if step == "book" else "booked"

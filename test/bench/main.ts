@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startEmbeddedRedis } from '@recloser/local-stack/redis/embedded-redis';
 import { findRedis } from '@recloser/local-stack/redis/find-redis';
-import { experiments } from './experiments.ts';
-import { describeMachine } from './machine.ts';
-import { summarize } from './statistics.ts';
-import { table } from './table.ts';
+import { experiments } from './experiments/experiments.ts';
+import { describeMachine } from './figures/machine.ts';
+import { summarize } from './figures/statistics.ts';
+import { table } from './figures/table.ts';
 
 const projectDir = join(import.meta.dirname, '../..');
 const { values } = parseArgs({

@@ -21,7 +21,7 @@ test('a worker frozen past its lock wakes up again: its calls went on without it
   expect(stalled.length).toBeGreaterThan(0);
   frozen.signal('SIGCONT');
   await until(async () => expect((await api.upstream()).workers).toBe(2));
-  // It works again, on new calls.
+  // It makes new calls again.
   expect(await allEnded(api, await postVisits(api, 20, 60))).toEqual({ succeeded: 20 });
   const { visitsByItem } = await api.ledger();
   expect(Object.keys(visitsByItem)).toHaveLength(80);

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 import { allEnded, postVisits, startTestStack, type TestStack, until } from '../support/stack.ts';
 
-/** There are always calls in flight until it is lifted: the work outlasts every kill. */
+/** A latency that keeps calls in flight across every kill, until it is removed. */
 const slow = [{ kind: 'latency', ms: 1_500 }];
 
-/** More than one worker can hold: whichever is killed has calls in flight. */
+/** More calls than one worker makes at once, so that every killed worker has calls in flight. */
 async function untilBothWork({ api }: TestStack): Promise<void> {
   await until(async () => expect((await api.upstream()).queue.active).toBeGreaterThan(10));
 }

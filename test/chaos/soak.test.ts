@@ -1,4 +1,4 @@
-/** The short form of `npm run soak`: the same traffic, faults and invariants, until there was enough of each. */
+/** A short `npm run soak`: the same traffic, faults and invariants, until a minimum of each is reached. */
 import { expect, test } from 'vitest';
 import { runSoak } from '../soak/run-soak.ts';
 
@@ -8,6 +8,6 @@ test('mixed traffic with a fault every few seconds: every call accounted for, no
   expect(ledger.pending).toBe(0);
   expect(ledger.accepted).toBeGreaterThanOrEqual(80);
   expect(Object.values(ledger.ended).reduce((sum, count) => sum + count, 0)).toBe(ledger.accepted);
-  // It was no fair weather.
+  // Enough went wrong.
   expect(Object.values(ledger.faults).reduce((sum, count) => sum + count, 0)).toBeGreaterThanOrEqual(4);
 });

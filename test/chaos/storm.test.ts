@@ -1,6 +1,6 @@
 /**
- * Everything that can go wrong, at random and seeded, with 1, 3 and 8 workers; afterwards the invariants of the
- * breaker are checked from the simulator's ledger and from Redis, not from our own counters.
+ * Seeded random failures of every kind, with 1, 3 and 8 workers. Afterwards the breaker's invariants are checked against
+ * the simulator's ledger and Redis, not against our own counters.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -17,7 +17,7 @@ import { pick, randomOf, shuffled } from '../support/random.ts';
 import { allEnded, startTestStack, type TestStack, until } from '../support/stack.ts';
 import { nextWeather } from '../support/weather.ts';
 
-/** What happens to us: each once in a storm. */
+/** Failures of our own processes. A storm has each once. */
 const blows = [
   'kill',
   'stop',
@@ -33,7 +33,7 @@ type Blow = (typeof blows)[number];
 const concurrency = 6;
 const root = 'recloser:{crossmark}';
 
-/** Redis of our own behind a proxy that can be cut. */
+/** An embedded Redis behind a proxy that can be disconnected. */
 async function startRedis() {
   const dataDir = await mkdtemp(join(tmpdir(), 'recloser-storm-'));
   const source = await findRedis({
@@ -83,12 +83,12 @@ class Storm {
     return pick(this.random, items);
   }
 
-  /** Every blow so many times, in an order drawn from the seed. */
+  /** Applies every failure `times` times, in a seeded order. */
   blows(times: number): Blow[] {
     return Array.from({ length: times }, () => shuffled(this.random, blows)).flat();
   }
 
-  /** Posts a mix of writes and reads; what web refuses was not accepted. */
+  /** Posts a mix of writes and reads. Only a 202 counts as accepted. */
   async post(count: number): Promise<void> {
     const one = async () => {
       this.#posted += 1;
@@ -104,7 +104,7 @@ class Storm {
     await Promise.all(Array.from({ length: count }, one));
   }
 
-  /** What the upstream suffers next. */
+  /** Draws the upstream's next faults. */
   async weather(): Promise<void> {
     const faults = nextWeather(this.random);
     this.done.push(`weather ${JSON.stringify(faults)}`);
@@ -122,7 +122,7 @@ class Storm {
         return;
       }
       case 'stop': {
-        // Longer than BullMQ's lock of 10 s would make the storm slow; a test of its own does that.
+        // Shorter than BullMQ's lock of 10 s, to keep the storm short. frozen.test.ts exceeds it.
         const worker = this.pick(stack.workers);
         worker.signal('SIGSTOP');
         await pass(1_500);
@@ -156,10 +156,10 @@ class Storm {
   }
 }
 
-/** How long something bad lasts. Not a wait for an effect. */
+/** The duration of a failure. Not a wait for an effect. */
 const pass = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** `STORM=3:7,8:9` plays other storms: workers and seed of each. `STORM_TIMES=5` makes them longer. */
+/** `STORM=3:7,8:9` runs other storms, each as workers and seed. `STORM_TIMES=5` makes them longer. */
 const storms = (process.env.STORM ?? '1:101,3:102,8:103')
   .split(',')
   .map((one) => one.split(':').map(Number) as [number, number]);
@@ -188,7 +188,7 @@ test.each(storms)('%i workers, seed %i', async (workers, seed) => {
   });
 
   const story = storm.done.join(', ');
-  // Everything accepted is accounted for, and nothing was given up: attempts were plenty.
+  // Every accepted call has succeeded or is in doubt. None failed, because attempts were plentiful.
   expect(
     Object.values(ends).reduce((sum, count) => sum + count, 0),
     story,
@@ -196,13 +196,13 @@ test.each(storms)('%i workers, seed %i', async (workers, seed) => {
   expect(ends, story).not.toHaveProperty('failed');
   const calls = await running.api.calls(storm.ids);
   const { visitsByItem, requests } = await running.api.ledger();
-  // No write was doubled, and none is missing among those that succeeded.
+  // No write was done twice, and every succeeded write is there.
   expect(Math.max(...Object.values(visitsByItem)), story).toBe(1);
   const booked = calls.filter(
     ({ status, result }) => status === 'succeeded' && result?.scheduleEventId,
   ).length;
   expect(Object.keys(visitsByItem).length, story).toBeGreaterThanOrEqual(booked);
-  // While open nothing was sent but what had been admitted before.
+  // While the breaker was open, only requests admitted earlier were sent.
   const transitions = (await readTransitions({ redis: redis.direct, root, count: 10_000 })).reverse();
   const moves = transitions.filter(({ kind }) => kind === 'breaker');
   for (const [i, move] of moves.entries()) {
@@ -211,7 +211,7 @@ test.each(storms)('%i workers, seed %i', async (workers, seed) => {
     const during = requests.filter(({ at }) => at > move.at && at < end);
     expect(during.length, `${story}; open at ${move.at}`).toBeLessThanOrEqual(workers * concurrency);
   }
-  // And it is whole again by itself.
+  // The system has recovered automatically.
   await until(async () =>
     expect(await running.api.upstream()).toMatchObject({ breaker: { state: 'closed' }, holds: [] }),
   );

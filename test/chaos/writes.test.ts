@@ -1,14 +1,14 @@
-/** Writes under everything that makes them ambiguous, while the workers that make them die: never doubled, never lost. */
+/** Writes with ambiguous ends, while workers are killed: none is done twice or lost. */
 import type { CallView, SimulatorLedger } from '@recloser/local-stack/stack/stack-api';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { allEnded, postVisits, startTestStack, type TestStack, until } from '../support/stack.ts';
 
-/** A request is given up after 1 s and lands at most 0.8 s later; the last look comes long after that. */
+/** A request times out after 1 s and is done at most 0.8 s later. The last read-back comes long after that. */
 const env = {
   WORKER_CONCURRENCY: '10',
   CROSSMARK_TIMEOUT_MS: '1000',
-  // The breaker has its own tests: here every call shall go out.
+  // The breaker must not hold back calls here. It has its own tests.
   CROSSMARK_BREAKER_FAIL_MAX: '1000',
   CROSSMARK_BREAKER_FAIL_PERCENT: '100',
   READ_BACK_WAITS_MS: '300,1500,6000',
@@ -16,7 +16,7 @@ const env = {
 
 const write = { operation: 'schedule-event' };
 const everyDoubt = [
-  // Slow enough that the work outlasts a dozen workers.
+  // Slow enough that the calls outlast a dozen workers.
   { kind: 'latency', ms: 500 },
   { ...write, kind: 'reset', afterApply: true, probability: 0.06 },
   { ...write, kind: 'hang', afterApply: true, probability: 0.04 },
@@ -27,10 +27,10 @@ const everyDoubt = [
   { ...write, kind: 'hang', probability: 0.02 },
 ];
 
-/** So many are left alone: a machine that starts workers slower than it loses them must not run out of them. */
+/** Workers that are never killed, so that a slow machine does not run out of workers. */
 const leftReady = 3;
 
-/** Kills the worker that has been ready for longest every second and starts another, until told to stop. */
+/** Every second, kills the oldest worker and starts another, until `stop`. */
 function killEverySecond({ stack }: TestStack): { readonly kills: number; stop(): Promise<void> } {
   const ready = [...stack.workers];
   const starts: Promise<void>[] = [];
@@ -52,7 +52,7 @@ function killEverySecond({ stack }: TestStack): { readonly kills: number; stop()
   };
 }
 
-/** No item has two visits, and what is said to have succeeded is there under the very id. */
+/** Checks that no item has two visits, and that every succeeded call's visit exists with the id of its result. */
 function expectNoneDoubledNoneMissing(calls: readonly CallView[], ledger: SimulatorLedger): void {
   expect(Math.max(...Object.values(ledger.visitsByItem))).toBe(1);
   const items = new Map(ledger.visits.map((visit) => [String(visit.scheduleEventId), String(visit.mPlanId)]));
@@ -61,7 +61,7 @@ function expectNoneDoubledNoneMissing(calls: readonly CallView[], ledger: Simula
   }
 }
 
-/** `WRITES=1000` plays more of them. */
+/** `WRITES=1000` makes more writes. */
 const leastVisits = Number(process.env.WRITES ?? 600);
 const leastKills = 10;
 
@@ -77,7 +77,7 @@ test('visits under every doubt, a worker killed every second: none booked twice,
       expect(queue.waiting + queue.delayed + queue.active).toBeLessThan(most);
     }, 200_000);
   const ids: string[] = [];
-  // More than the workers take at once is always there, however slowly they are killed and started.
+  // More calls than the workers make at once, so that every killed worker has some.
   while (ids.length < leastVisits || killer.kills < leastKills) {
     ids.push(...(await postVisits(api, 100, ids.length)));
     await untilLeft(150);
@@ -97,7 +97,7 @@ test('visits under every doubt, a worker killed every second: none booked twice,
 });
 
 test('a worker frozen in the middle of its writes: they land late, nobody sends them again, its answers are evidence', async () => {
-  // Answered long after the lock is over, well within the attempt's own time.
+  // Answered long after the lock expires, and well before the attempt's timeout.
   await using running = await startTestStack({
     workers: 2,
     env: {
@@ -110,7 +110,7 @@ test('a worker frozen in the middle of its writes: they land late, nobody sends 
   const { api, stack } = running;
   const [first] = await postVisits(api, 1);
   expect(await allEnded(api, [first ?? ''])).toEqual({ succeeded: 1 });
-  // Longer than the lock (10 s) and the look for lost calls, shorter than the last look at them.
+  // Longer than the lock (10 s) and the stall check, shorter than the last read-back.
   await api.faults([{ ...write, kind: 'latency', ms: 16_000, times: 6 }]);
   const ids = await postVisits(api, 6, 1);
   await until(async () => expect((await api.upstream()).queue.active).toBe(6));
@@ -138,7 +138,7 @@ test('a worker frozen in the middle of its writes: they land late, nobody sends 
       result: { scheduleEventId: call?.result?.scheduleEventId },
     });
   }
-  // What was settled without it stands as it was.
+  // The frozen worker does not change calls that were settled without it.
   expect(await api.calls(ids)).toEqual(before);
   const ledger = await api.ledger();
   expectNoneDoubledNoneMissing(before, ledger);

@@ -1,14 +1,12 @@
 /**
- * Design section 4 as a table: what an attempt may show for each exchange an upstream can have, by the operation's
- * effect. Written from the design, knowing nothing of any `classify`.
- *
- * Always true: every kind of fault that the simulator knows is in `faultCases` (a test holds that).
+ * The allowed outcomes of each kind of exchange, by the operation's effect (docs/in-doubt.md). Independent of every
+ * `classify`. A test checks that `faultCases` has every kind of fault that the simulator knows.
  */
 import type { Fault } from '@recloser/simulator/faults';
 import type { Effect, Health, Outcome, RequestedHold } from '@recloser/upstreams/contract/upstream';
 import { expect } from 'vitest';
 
-/** An outcome in short: its kind, the hold it asks for, and the upstream's health. */
+/** An outcome in short: its kind, the hold it requests, and the upstream's health. */
 type Verdict =
   | 'done up'
   | `retry ${Health}`
@@ -16,10 +14,9 @@ type Verdict =
   | `reject ${'up' | 'unknown'}`
   | `in_doubt ${Health}`;
 
-/** What is allowed, by effect. */
+/** The allowed outcomes by effect. */
 export type Allowed = Readonly<Record<Effect, readonly Verdict[]>>;
 
-/** One fault and what it means. */
 export type FaultCase = {
   readonly title: string;
   readonly fault: Fault;
@@ -34,43 +31,42 @@ const every = (...verdicts: Verdict[]): Allowed => ({
   unsafe: verdicts,
 });
 
-/** It worked. */
 export const worked: Allowed = every('done up');
 
-/** Network errors, timeouts, 5xx, 408, 425, unreadable answers: no proof either way. */
+/** Network errors, timeouts, 5xx, 408, 425, unreadable answers: nothing proves whether the work was done. */
 export const noProof: Allowed = {
   read: ['retry down'],
   idempotent: ['retry down', 'in_doubt down'],
   unsafe: ['in_doubt down'],
 };
 
-/** Nothing left the machine: safe to repeat whatever it does. */
+/** Nothing was sent: every operation is safe to repeat. */
 export const notSent: Allowed = every('retry down');
 
-/** The worker itself gave up: says nothing about the upstream. */
+/** The worker gave up. This shows nothing about the upstream. */
 export const givenUp: Allowed = {
   read: ['retry unknown'],
   idempotent: ['retry unknown', 'in_doubt unknown'],
   unsafe: ['in_doubt unknown'],
 };
 
-/** 429: a refusal at the door. Nothing was done, so even an unsafe call may come back. */
+/** 429: refused before any work, so even an unsafe call may be repeated. */
 const comeLater: Allowed = every('snooze rate-limit unknown');
 
-/** 503 with `Retry-After`: a pause, but a server can do the work and then say so. */
+/** 503 with `Retry-After`: a pause, but the server may have done the work first. */
 const comeLaterIfSafe: Allowed = {
   read: ['snooze rate-limit unknown'],
   idempotent: ['snooze rate-limit unknown', 'in_doubt unknown'],
   unsafe: ['in_doubt unknown'],
 };
 
-/** 4xx and `ok: 0`: it will never work. */
+/** 4xx and `ok: 0`: the call will never work. */
 const neverWillWork: Allowed = every('reject up');
 
-/** 401 and 403 that no sign-in mends: a person looks, or the call is refused. Not the upstream's failure. */
+/** 401 and 403 that persist after a sign-in: a sign-in hold, or a rejected call. Not a failure of the upstream. */
 const notAllowed: Allowed = every('snooze sign-in unknown', 'reject up', 'reject unknown');
 
-/** Our own cookies are too large for the upstream, if it has any; else it is a page like others. */
+/** Our cookies are too large for an upstream with cookies. For others it is an error page. */
 const cookiesTooLarge: Allowed = {
   read: ['snooze sign-in unknown', 'retry down'],
   idempotent: ['in_doubt unknown', 'in_doubt down'],
@@ -87,16 +83,13 @@ export const loginPageInstead: Allowed = {
 /** A sign-in that needs a person. */
 export const personNeeded: Allowed = every('snooze sign-in unknown');
 
-/**
- * Nothing of the call itself left, because the sign-in before it failed: comes back or waits, is never lost, and
- * is never in doubt.
- */
+/** The sign-in before the call failed, so the call was not sent: it is retried or waits, and is never in doubt. */
 export const signInFailed: Allowed = every(
   ...(['done up', 'retry down', 'retry unknown'] as const),
   ...(['snooze rate-limit unknown', 'snooze sign-in unknown'] as const),
 );
 
-/** Longer than any attempt has: a request that waits this long ends with its attempt. */
+/** Longer than the deadline of any attempt. */
 export const tooLongMs = 100;
 
 const broken = (title: string, fault: Fault): FaultCase => ({
@@ -106,7 +99,7 @@ const broken = (title: string, fault: Fault): FaultCase => ({
   mayApply: true,
 });
 
-/** Every fault. `operation` is left open: the suite aims it. */
+/** Every fault. The suite adds the `operation`. */
 export const faultCases: readonly FaultCase[] = [
   ...[500, 502, 503, 504, 408, 425].map((status) => broken(`status ${status}`, { kind: 'status', status })),
   { title: 'status 429', fault: { kind: 'status', status: 429 }, allowed: comeLater },
@@ -164,7 +157,7 @@ export const faultCases: readonly FaultCase[] = [
   },
 ];
 
-/** The same faults after the work was done, where that makes another case. */
+/** Faults that also make sense after the work was done. */
 export const faultCasesAfterWork: readonly FaultCase[] = faultCases
   .filter(({ mayApply, fault }) => mayApply && !('afterApply' in fault))
   .map((one) => ({
@@ -173,7 +166,7 @@ export const faultCasesAfterWork: readonly FaultCase[] = faultCases
     fault: { ...one.fault, afterApply: true } as Fault,
   }));
 
-/** Fails unless the outcome is one the design allows, in the form the contract gives it. */
+/** Fails unless the outcome is allowed and has the form that the contract requires. */
 export function expectAllowed(outcome: Outcome, effect: Effect, allowed: Allowed): void {
   expect(allowed[effect], JSON.stringify(outcome)).toContain(verdictOf(outcome));
   expectWellFormed(outcome);
@@ -184,7 +177,7 @@ function verdictOf(outcome: Outcome): string {
   return [outcome.kind, ...hold, outcome.health].join(' ');
 }
 
-/** What holds for every outcome there is. */
+/** Checks what holds for every outcome. */
 export function expectWellFormed(outcome: Outcome): void {
   const shown = JSON.stringify(outcome);
   if (outcome.kind === 'done') {

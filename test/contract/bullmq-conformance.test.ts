@@ -1,7 +1,4 @@
-/**
- * What we lean on in BullMQ, checked at every upgrade: pause, retry, add, resume and count lose nothing and
- * charge nobody.
- */
+/** BullMQ's behavior that we rely on: pause, retry, add, resume and count lose no job and charge no attempt. */
 import { randomUUID } from 'node:crypto';
 import { DelayedError, type Job, Queue, WaitingError, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
@@ -42,7 +39,7 @@ function setup(process: Step, { workers = 1, concurrency = 10 } = {}) {
 const until = <T>(check: () => T | Promise<T>) => vi.waitFor(check, { timeout: 50_000, interval: 20 });
 const opts = { attempts: 5, backoff: { type: 'custom' } };
 
-test('pause, fail, retry, add, resume: every job runs to its end once', async () => {
+test('pause, fail, retry, add, resume: every job completes once', async () => {
   let broken = true;
   const ran: string[] = [];
   const { queue } = setup(async (job) => {
@@ -106,7 +103,7 @@ test.each([
     expect(job).toMatchObject({ attemptsMade: 1, attemptsStarted: 4 });
 });
 
-test('nothing is fetched after a pause has been answered, and what ran goes on', async () => {
+test('after a pause is acknowledged no job is fetched, and running jobs continue', async () => {
   let release = () => {};
   const gate = new Promise<void>((resolve) => {
     release = resolve;
@@ -124,7 +121,7 @@ test('nothing is fetched after a pause has been answered, and what ran goes on',
   await queue.pause();
   release();
   await until(async () => expect(await queue.getCompletedCount()).toBe(4));
-  // A job is fetched in the same step in which the one before it is completed.
+  // BullMQ fetches the next job in the script that completes a job.
   expect(await queue.getJobCounts('active', 'wait')).toEqual({ active: 0, wait: 16 });
   expect(started).toBe(4);
   expect(await queue.isPaused()).toBe(true);
@@ -132,7 +129,7 @@ test('nothing is fetched after a pause has been answered, and what ran goes on',
   await until(async () => expect(await queue.getCompletedCount()).toBe(20));
 });
 
-test('global concurrency limits the whole fleet at once and can be raised and lifted live', async () => {
+test('global concurrency limits the whole fleet and can be raised and removed at run time', async () => {
   let inFlight = 0;
   let most = 0;
   const open: (() => void)[] = [];
@@ -159,14 +156,14 @@ test('global concurrency limits the whole fleet at once and can be raised and li
   expect(most).toBe(4);
   await queue.removeGlobalConcurrency();
   finishAll();
-  // None ends meanwhile, so that more than four are seen at once however slow the machine is.
+  // No job ends meanwhile, so that more than four are seen at once on a slow machine.
   await until(() => expect(inFlight).toBeGreaterThan(4));
   const pump = setInterval(finishAll, 20);
   stops.push(async () => clearInterval(pump));
   await until(async () => expect(await queue.getCompletedCount()).toBe(60));
 });
 
-test('an id of ours is stored once, however often it is added', async () => {
+test('a job id is stored once, however often it is added', async () => {
   const { queue } = setup(async () => {});
   await queue.pause();
   await Promise.all(Array.from({ length: 20 }, () => queue.add('call', {}, { ...opts, jobId: 'call-1' })));

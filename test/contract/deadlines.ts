@@ -1,6 +1,6 @@
 /**
- * Deadlines without a clock: the time limits that clients set for their sign-ins (`AbortSignal.timeout`) pass when
- * a test says so. Importing this file replaces `AbortSignal.timeout` in the test's process.
+ * Lets a test decide when the deadlines of sign-ins (`AbortSignal.timeout`) pass. Importing this file replaces
+ * `AbortSignal.timeout` in this process.
  */
 import { vi } from 'vitest';
 
@@ -17,7 +17,7 @@ export function timeIsUp(deadline: AbortController): void {
   deadline.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError'));
 }
 
-/** Lets every deadline pass that a client has set so far. */
+/** Expires every deadline that clients have set so far. */
 export function passClientDeadlines(): void {
   for (const deadline of open) timeIsUp(deadline);
   open.clear();

@@ -1,30 +1,23 @@
-/**
- * What a client let out: its log, and the outcomes it gave. Searched for secrets, together with what Redis holds.
- *
- * Always true: a search covers everything since the one before.
- */
+/** Collects a client's log lines and outcomes, and searches them and Redis for secrets. Each search covers what is new. */
 import { createLogger } from '@recloser/runtime/observe/logger';
 import type { Outcome, Verification } from '@recloser/upstreams/contract/upstream';
 import type { ClientLog } from '@recloser/upstreams/session/client-options';
 import { allStrings } from './redis-contents.ts';
 
-/** What must not be found. */
 export type Sought = {
   readonly secrets: Iterable<string>;
   readonly signInCode?: string;
   readonly redis: readonly string[];
 };
 
-/** One per rig. */
 export class Evidence {
-  /** What clients handed to the log, and what pino made of it. */
+  /** What clients logged, before and after pino's serialization. */
   readonly #raw: string[] = [];
   readonly #lines: string[] = [];
   readonly #outcomes: string[] = [];
   readonly #personal = new Set<string>();
   readonly #forms = new Map<string, readonly string[]>();
 
-  /** A log for a client. */
   log(): ClientLog {
     const destination = { write: (line: string) => void this.#lines.push(line) };
     const pino = createLogger({ name: 'worker', level: 'trace', pretty: false, destination });
@@ -35,17 +28,17 @@ export class Evidence {
     return { info: kept('info'), warn: kept('warn') };
   }
 
-  /** Results are for the caller and may hold anything. */
+  /** Results are for the caller and may contain anything. */
   keep(outcome: Outcome | Verification): void {
     if (outcome.kind !== 'done' && outcome.kind !== 'applied') this.#outcomes.push(JSON.stringify(outcome));
   }
 
-  /** The names in a sealed result: they must not be seen in logs and outcomes. */
+  /** Remembers the names in a result: they must not appear in logs or outcomes. */
   keepPersonal(result: unknown): void {
     for (const text of allStrings(result)) if (/[A-Za-z]{3}/.test(text)) this.#personal.add(text);
   }
 
-  /** Every secret that is where it must not be, with the place. Empty is good. */
+  /** Returns every secret that was found, with its place. */
   search({ secrets, signInCode, redis }: Sought): string[] {
     const forms = [...secrets].flatMap((secret) => this.#formsOf(secret));
     const code = signInCode ? new RegExp(`\\b${signInCode}\\b`) : undefined;
@@ -69,7 +62,7 @@ export class Evidence {
     );
   }
 
-  /** In the clear, and in the encodings that a careless hand might think of. */
+  /** The plain text and its common encodings. */
   #formsOf(secret: string): readonly string[] {
     const known = this.#forms.get(secret);
     if (known) return known;

@@ -1,9 +1,8 @@
-/** Every upstream's examples, out of its own folder: a new upstream needs no line here. */
+/** Every upstream's examples, found by its folder, so that a new upstream needs no change here. */
 
 import type { Examples } from '@recloser/upstreams/contract/examples';
 import { type UpstreamName, upstreamNames } from '@recloser/upstreams/definitions';
 
-/** Upstream → examples. */
 export const examples = Object.fromEntries(
   await Promise.all(
     upstreamNames.map(async (name) => {

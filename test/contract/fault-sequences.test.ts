@@ -1,6 +1,6 @@
 /**
- * Random faults in a row, with fixed seeds: whatever an upstream does, every call comes to an end by the rules of
- * design section 4, and no unsafe write is done twice. `take` is those rules in a few lines, without BullMQ.
+ * Sequences of random faults with fixed seeds: every call ends by the rules of docs/in-doubt.md, and no unsafe write is
+ * done twice. `take` implements those rules in a few lines, without BullMQ.
  */
 import type { Fault } from '@recloser/simulator/faults';
 import type { LedgerEntry } from '@recloser/simulator/ledger';
@@ -15,10 +15,10 @@ import { subjects } from './subjects.ts';
 
 const seeds = [1, 20, 303, 4_004, 50_005, 600_006];
 const runsPerSeed = 4;
-/** More turns than all faults of a sequence can use up. */
+/** More turns than the faults of one sequence can use up. */
 const maxTurns = 60;
 
-/** Faults that end an attempt without telling whether the work was done. */
+/** Faults that do not show whether the work was done. */
 const ambiguous: fc.Arbitrary<Fault> = fc
   .record({
     one: fc.constantFrom<Fault>(
@@ -38,7 +38,7 @@ const ambiguous: fc.Arbitrary<Fault> = fc
   })
   .map(({ one, afterApply }) => ({ ...one, afterApply }) as Fault);
 
-/** Faults that say that nothing was done. An upstream that lies about that cannot be helped. */
+/** Faults that prove that nothing was done. */
 const refusals: fc.Arbitrary<Fault> = fc.constantFrom<Fault>(
   ...[429, 400, 404, 422, 401, 403].map((status) => ({ kind: 'status', status }) as const),
   ...expiryStyles.map((style) => ({ kind: 'expired', style }) as const),
@@ -56,7 +56,7 @@ const others: fc.Arbitrary<Fault> = fc.constantFrom<Fault>(
 type Scenario = {
   readonly faults: readonly Fault[];
   readonly calls: readonly string[];
-  /** Sessions that end before the nth call. */
+  /** Sessions that expire before the nth call. */
   readonly expiries: readonly { readonly before: number; readonly style: (typeof expiryStyles)[number] }[];
   readonly firstToGiveUp: Rig['firstToGiveUp'];
 };
@@ -81,10 +81,9 @@ function scenarios(operations: readonly string[]): fc.Arbitrary<Scenario> {
   });
 }
 
-/** What became of a call. */
 type End = 'done' | 'rejected' | 'in_doubt';
 
-/** Takes a call to its end as section 4 asks, each turn on another worker. A person helps wherever one is asked for. */
+/** Runs a call until it ends, each turn on another worker. A person signs in whenever a hold requests it. */
 async function take(rig: Rig, operation: string, input: object): Promise<{ end: End; asked: number }> {
   const { effect } = rig.definition.operations[operation] ?? { effect: 'unsafe' };
   const provable = rig.worker.client.canVerify(operation);
@@ -103,7 +102,7 @@ async function take(rig: Rig, operation: string, input: object): Promise<{ end: 
     if (outcome.kind !== 'in_doubt') continue;
     if (!provable && effect === 'unsafe') return { end: 'in_doubt', asked };
     if (!provable) continue;
-    // As the worker's waits before a read-back do.
+    // Like the worker's waits before a read-back.
     await rig.upstreamAtRest();
     let proof: Verification;
     do {
@@ -119,7 +118,7 @@ async function take(rig: Rig, operation: string, input: object): Promise<{ end: 
   throw new Error(`${operation} came to no end`);
 }
 
-/** Within one attempt the same write goes out again only after an answer that showed it had not been done. */
+/** Within one attempt, a write is repeated only after an answer that proves that it was not done. */
 function expectRepeatsProven(requests: readonly LedgerEntry[]): void {
   for (const request of requests.slice(0, -1)) {
     expect(request.applied).toBe(false);
@@ -162,7 +161,7 @@ describe.each(subjects)('$name under random faults', ({ name, definition, canHav
     if (effect !== 'read' && end === 'done') expect(applied, operation).toBe(1);
     if (effect !== 'read' && end === 'rejected') expect(applied, operation).toBe(0);
     if (effect === 'read') expect(end).not.toBe('in_doubt');
-    // At most one sign-in for each attempt, however the faults fall: no login storm.
+    // At most one sign-in per attempt: no login storm.
     if (definition.signIn === 'password') expect(after.logins - before.logins).toBeLessThanOrEqual(asked);
   }
 });

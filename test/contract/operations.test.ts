@@ -1,7 +1,4 @@
-/**
- * The contract of an upstream's operations, held by every one in the registry: its real client against its real
- * simulation, with every fault. Nothing here knows which upstream it talks about.
- */
+/** The contract of an upstream's operations: each upstream's client against its simulation, with every fault. */
 import { assert, describe, expect, it } from 'vitest';
 import {
   expectAllowed,
@@ -18,7 +15,7 @@ import { Rig } from './rig.ts';
 import { sharedRig } from './shared-rig.ts';
 import { subjects } from './subjects.ts';
 
-/** `expired` and `gate` have tests of their own. */
+/** `expired` and `gate` are tested elsewhere. */
 const testedElsewhere = ['expired', 'gate'];
 
 describe.each(subjects)('$name', ({ name, definition, operations, faultKinds, canHave }) => {
@@ -52,7 +49,7 @@ describe.each(subjects)('$name', ({ name, definition, operations, faultKinds, ca
       assert(outcome.kind === 'done');
       const result = operation.result.safeParse(outcome.result);
       expect(result.error?.issues ?? []).toEqual([]);
-      // What was not declared must not be kept.
+      // Undeclared fields must not be kept.
       expect(outcome.result).toEqual(result.data);
       expect(requests.map((request) => request.outcome)).toEqual(['answered 200']);
     });
@@ -93,7 +90,7 @@ describe.each(subjects)('$name', ({ name, definition, operations, faultKinds, ca
       await rig.ready();
       const input = await rig.input(operation.name);
       await rig.simulator.stop();
-      // The first one may still meet the dying connection.
+      // The first attempt may still meet the closing connection.
       const first = await rig.run(operation.name, input);
       expectAllowed(first.outcome, effect, first.outcome.kind === 'retry' ? notSent : noProof);
       const second = await rig.run(operation.name, input);

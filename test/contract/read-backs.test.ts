@@ -1,7 +1,4 @@
-/**
- * The contract of what an upstream's client reads to learn the truth, held by every one in the registry: the read-back
- * after an ambiguous write, and the breaker's probe.
- */
+/** The contract of an upstream's read-back after an ambiguous write, and of the breaker's probe. */
 import { assert, describe, expect, it } from 'vitest';
 import { type Allowed, faultCases, noProof, worked } from './allowed.ts';
 import { sharedRig } from './shared-rig.ts';
@@ -83,7 +80,7 @@ describe.each(probing)('$name asked by a probe', ({ name, canHave }) => {
   });
 });
 
-/** What a probe may say of an exchange: it must tell an upstream that is down from one that works. */
+/** The health that a probe may report. It must distinguish an upstream that is down from one that works. */
 function verdicts(allowed: Allowed): readonly string[] {
   if (allowed === noProof) return ['fail'];
   if (allowed === worked) return ['pass'];

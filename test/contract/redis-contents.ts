@@ -1,7 +1,7 @@
-/** Reads everything that Redis holds under a prefix, as text, so that a test can look for what must not be there. */
+/** Reads everything that Redis stores under a prefix, as text, so that a test can search it for secrets. */
 import type { Redis } from 'ioredis';
 
-/** One text per key: its name and all its values. */
+/** Returns one text per key: its name and all its values. */
 export async function redisContents(redis: Redis, prefix: string): Promise<string[]> {
   const keys: string[] = [];
   const pattern = `${prefix.replace(/[[\]*?\\]/g, '\\$&')}*`;
@@ -36,7 +36,7 @@ async function contentOf(redis: Redis, key: string): Promise<unknown> {
   }
 }
 
-/** Every string inside a JSON value. */
+/** Returns every string inside a JSON value. */
 export function allStrings(value: unknown): string[] {
   if (typeof value === 'string') return [value];
   if (typeof value !== 'object' || value === null) return [];

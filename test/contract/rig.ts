@@ -1,10 +1,9 @@
 /**
- * One upstream under the contract: its real client (as many workers as asked for) against the real simulator
- * over loopback, with the fleet's session in a real Redis under a prefix of its own.
+ * One upstream under the contract: its client, for any number of workers, against the simulator on loopback, with the
+ * fleet's session in Redis under its own prefix.
  *
- * Always true: no deadline passes by the clock. An attempt's time is up when the upstream stays silent on a request
- * of it, a sign-in's when the upstream stays silent on a request of that. Everything a client logs and every outcome
- * it gives is searched for secrets, and so is every key and value that Redis holds under the prefix.
+ * No deadline depends on the clock: the deadline of an attempt or a sign-in passes when the upstream stays silent on one
+ * of its requests. Logs, outcomes and Redis are searched for secrets.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { createSealer } from '@recloser/runtime/secrets/seal';
@@ -33,19 +32,19 @@ import { examples } from './examples.ts';
 import { redisContents } from './redis-contents.ts';
 import { SilenceWatch } from './silence.ts';
 
-/** A worker as far as an upstream can tell: a client and its own view of the fleet's session. */
+/** A worker's client and its view of the fleet's session. */
 export type Worker = { readonly client: UpstreamClient; readonly sessions: SessionStore };
 
-/** What one attempt came to, and what reached the upstream meanwhile. */
+/** The outcome of one attempt, and the requests that reached the upstream meanwhile. */
 export type Attempted = {
   readonly outcome: Outcome;
-  /** The upstream's requests during the attempt that were for this operation. */
+  /** The requests for this operation during the attempt. */
   readonly requests: readonly LedgerEntry[];
   /** How often the sending mark was stored. */
   readonly marks: number;
 };
 
-/** `signal`: in place of the attempt's own time, which is then unlimited. */
+/** `signal` replaces the attempt's deadline. */
 type RunOptions = { readonly worker?: Worker; readonly signal?: AbortSignal };
 
 let serial = 0;
@@ -53,7 +52,7 @@ let serial = 0;
 export class Rig {
   readonly name: UpstreamName;
   readonly definition: UpstreamDefinition;
-  /** A read that any test may use. */
+  /** A read operation for any test. */
   readonly reading: OperationDefinition;
   readonly simulator: TestSimulator;
   readonly upstream: Upstream;
@@ -61,13 +60,13 @@ export class Rig {
   readonly root: string;
   readonly workers: Worker[] = [];
   readonly password = `Sesame-${randomUUID()}`;
-  /** Whose time is up first when the upstream stays silent on a sign-in: the sign-in's, or the attempt's before it. */
+  /** Which deadline passes first when the upstream stays silent on a sign-in: the sign-in's or the attempt's. */
   firstToGiveUp: 'sign-in' | 'attempt' = 'sign-in';
   readonly #sealer = createSealer(randomBytes(32));
   readonly #evidence = new Evidence();
   readonly #silence: SilenceWatch;
   readonly #env: Readonly<Record<string, string>>;
-  /** The time of the attempts that are being made. */
+  /** The deadlines of the running attempts. */
   readonly #times = new Set<AbortController>();
   #signInIsOverdue = false;
   #nextSilence = Promise.withResolvers<void>();
@@ -87,7 +86,7 @@ export class Rig {
     this.upstream.simulation.change({ password: this.password });
   }
 
-  /** @param env changes of its settings, without the upstream's prefix: `{PASSWORD: 'wrong'}` */
+  /** @param env changed settings, without the upstream's prefix: `{PASSWORD: 'wrong'}` */
   static async start(name: UpstreamName, env: Readonly<Record<string, string>> = {}): Promise<Rig> {
     const rig = new Rig(name, await startSimulator(), env);
     rig.addWorker();
@@ -98,7 +97,7 @@ export class Rig {
     return this.workers[0] as Worker;
   }
 
-  /** One more worker of the same fleet. `env` wins over the rig's. */
+  /** Adds a worker to the fleet. `env` overrides the rig's. */
   addWorker(env: Readonly<Record<string, string>> = {}): Worker {
     const { redis, root } = this;
     const values: Record<string, string> = {
@@ -122,7 +121,7 @@ export class Rig {
     return { client, sessions };
   }
 
-  /** The nth example input of an operation; what must stand upstream before is put there. */
+  /** Returns the nth example input of an operation, after creating what it requires upstream. */
   async input(operation: string, n = this.nextNumber()): Promise<object> {
     const ofUpstream: Readonly<Record<string, Example>> = examples[this.name].operations;
     const example = ofUpstream[operation];
@@ -134,19 +133,19 @@ export class Rig {
     });
   }
 
-  /** Never the same twice, so that no two calls are about the same item. */
+  /** Unique, so that no two calls use the same item. */
   nextNumber(): number {
     serial += 1;
     return serial;
   }
 
-  /** What reaches the upstream from now on. */
+  /** Returns a function that lists the requests which have reached the upstream since this call. */
   fromNow(): () => readonly LedgerEntry[] {
     const from = this.upstream.ledger.requests().length;
     return () => this.upstream.ledger.requests().slice(from);
   }
 
-  /** One attempt, as a worker makes it. Rejects only if the client does. */
+  /** Makes one attempt, like a worker. Rejects only if the client does. */
   async run(operation: string, input: unknown, options: RunOptions = {}): Promise<Attempted> {
     const { worker = this.worker } = options;
     const arrived = this.fromNow();
@@ -168,7 +167,7 @@ export class Rig {
       this.#running -= 1;
     });
     this.#evidence.keep(outcome);
-    // Beside others the ledger does not tell whose requests it lists.
+    // With concurrent attempts, the ledger does not show whose request is whose.
     const alone = beganAlone && this.#started === number;
     const unsafe = this.definition.operations[operation]?.effect === 'unsafe';
     if (unsafe && alone) {
@@ -191,27 +190,27 @@ export class Rig {
     return verification;
   }
 
-  /** The breaker's question whether the upstream works again. */
+  /** The breaker's probe. */
   async probe(options: Pick<RunOptions, 'signal'> = {}) {
     return this.#inItsTime(options, async (signal) =>
       this.worker.client.probe?.({ signal, onSending: async () => {} }),
     );
   }
 
-  /** Whatever a person has to do before calls can be made: with a password, to see to the account. */
+  /** Does what a person must do before calls can be made: sign in, or unlock the account. */
   async signIn(): Promise<void> {
     if (this.definition.signIn === 'password') {
       await this.worker.sessions.forgetRefusal();
       return;
     }
-    // As if the last message had been long enough ago.
+    // As if the last text message was long ago.
     await this.redis.del(`${this.root}:session:code-claim`);
     assert.deepEqual(await this.signInStep({ step: 'send-code' }), { kind: 'code-sent' });
     const { signInCode = '' } = examples[this.name];
     assert.deepEqual(await this.signInStep({ step: 'verify', code: signInCode }), { kind: 'signed-in' });
   }
 
-  /** A person who tries until it works, with the faults that meet the sign-in used up on the way. */
+  /** Repeats `signIn` until it works, which uses up faults that affect it. */
   async signInWhateverItTakes(): Promise<void> {
     for (let tries = 1; ; tries += 1) {
       try {
@@ -227,7 +226,7 @@ export class Rig {
     return this.worker.client.signInStep?.(step, new AbortController().signal);
   }
 
-  /** Ready for calls: no faults, nothing that hangs, a session, a warm connection. */
+  /** Prepares for calls: no faults, no pending request, a session, an open connection. */
   async ready(): Promise<void> {
     this.faults([]);
     this.upstream.interrupt();
@@ -243,18 +242,18 @@ export class Rig {
     this.simulator.faults(this.name, faults, seed);
   }
 
-  /** Resolves when the upstream stays silent on a request that arrives from now on. */
+  /** Resolves when the upstream stays silent on a request that arrives after this call. */
   nextSilence(): Promise<void> {
     return this.#nextSilence.promise;
   }
 
-  /** Waits for what the upstream may still do with requests whose client has gone. */
+  /** Waits until the upstream has finished requests whose client has disconnected. */
   async upstreamAtRest(): Promise<void> {
     this.#endOverdueSignIn();
     await this.#silence.workEnded();
   }
 
-  /** Fails when a secret is where it must not be. */
+  /** Fails if a secret is found in logs, outcomes or Redis. */
   async assertNothingSpilt(): Promise<void> {
     const spilt = this.#evidence.search({
       secrets: [...this.simulator.secrets, this.password],
@@ -264,7 +263,7 @@ export class Rig {
     assert.deepEqual(spilt, []);
   }
 
-  /** Ends it, after a last look for secrets. */
+  /** Stops everything, after a last search for secrets. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       await this.assertNothingSpilt();
@@ -297,14 +296,14 @@ export class Rig {
     for (const time of this.#times) timeIsUp(time);
   }
 
-  /** A sign-in that outlasted its attempt ends when the next one has begun to wait for it. */
+  /** A sign-in that outlasts its attempt ends once the next attempt waits for it. */
   #endOverdueSignIn(): void {
     if (this.#signInIsOverdue) setImmediate(passClientDeadlines);
     this.#signInIsOverdue = false;
   }
 }
 
-/** The last one, because those before it answer with more. */
+/** The last read, because the earlier ones return more data. */
 function readingOf({ name, operations }: UpstreamDefinition): OperationDefinition {
   const reading = Object.values(operations).findLast(({ effect }) => effect === 'read');
   if (!reading) throw new Error(`${name} has no read`);

@@ -1,7 +1,4 @@
-/**
- * The contract of an upstream's session, held by every one in the registry: what its end costs, and what a sign-in that
- * does not work costs.
- */
+/** The contract of an upstream's session: what an expired session and a failed sign-in cost. */
 import { type ExpiryStyle, expiryStyles } from '@recloser/upstreams/simulation/simulation';
 import { describe, expect, it } from 'vitest';
 import {
@@ -26,7 +23,7 @@ describe.each(subjects)('$name', (subject) => {
     rig.addWorker();
     if (!byPassword) {
       expect(await rig.signInStep({ step: 'send-code' })).toMatchObject({ kind: 'refused' });
-      // At once again: the account must not be locked by impatience.
+      // An immediate second attempt must not try to sign in: that could lock the account.
       expect(await rig.signInStep({ step: 'send-code' })).toMatchObject({ kind: 'refused' });
     }
     const input = await rig.input(reading.name);
@@ -36,7 +33,7 @@ describe.each(subjects)('$name', (subject) => {
     for (const { outcome } of await Promise.all(runs)) expectAllowed(outcome, 'read', personNeeded);
     expectAllowed((await rig.run(reading.name, input)).outcome, 'read', personNeeded);
     expect(rig.upstream.simulation.facts().logins).toBe(1);
-    // The credentials are put right and the workers restarted: with a password, nobody has to unlock anything else.
+    // The credentials are fixed and the workers restarted. With a password, nothing else must be unlocked.
     const worker = rig.addWorker({ PASSWORD: rig.password });
     const { outcome } = await rig.run(reading.name, input, { worker });
     expectAllowed(outcome, 'read', byPassword ? worked : personNeeded);
@@ -61,7 +58,7 @@ function sessionsThatAreOver(subject: Subject): void {
         })),
       ),
     );
-    // The second worker knows the session too.
+    // The second worker has the session too.
     await rig.workers[1]?.sessions.load();
     const before = rig.upstream.simulation.facts();
     const arrived = rig.fromNow();
@@ -81,7 +78,7 @@ function sessionsThatAreOver(subject: Subject): void {
       await rig.signIn();
       for (const { outcome } of await makeAll()) expectAllowed(outcome, 'read', worked);
     }
-    // Nothing was lost and nothing was done twice.
+    // No call was lost or made twice.
     for (const { name: operation, effect } of writes) {
       const applied = arrived().filter((request) => request.operation === operation && request.applied);
       expect(applied.length, `${operation} (${effect})`).toBe(afterTheEnd(style) === worked ? 3 : 0);
@@ -149,7 +146,7 @@ const signingIn = subjects.filter(({ byPassword }) => byPassword);
 describe.each(signingIn)('$name a sign-in that does not work', ({ name, operations, canHave }) => {
   const shared = sharedRig(name);
 
-  // The simulator never gives its own no to a sign-in.
+  // The simulator never rejects a sign-in in the upstream's own form.
   const cases = faultCases.filter(({ fault }) => fault.kind !== 'not-ok' && canHave(fault));
   it.each(cases)('because of $title loses no call', async ({ fault }) => {
     const rig = shared();
@@ -162,7 +159,7 @@ describe.each(signingIn)('$name a sign-in that does not work', ({ name, operatio
       expectAllowed(outcome, operation.effect, signInFailed);
       expect(rig.upstream.faults.view().fired, 'the fault was never met').not.toEqual([0]);
       if (outcome.kind !== 'done') expect(requests.filter((request) => request.applied)).toEqual([]);
-      // The mark stands for bytes that left: an answer that said "signed out" is the only such thing here.
+      // The mark means that bytes were sent. Here only a request that was answered "signed out" was sent.
       if (requests.length === 0) expect(marks).toBe(0);
       rig.faults([]);
       await rig.signIn();

@@ -1,9 +1,9 @@
-/** One rig for all tests of a describe block: starting one takes longer than most tests. */
+/** Shares one rig among the tests of a describe block: starting a rig takes longer than most tests. */
 import type { UpstreamName } from '@recloser/upstreams/definitions';
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import { Rig } from './rig.ts';
 
-/** The rig, ready before each test and searched for spilt secrets after each. */
+/** Prepares the rig before each test, and searches it for secrets after each. */
 export function sharedRig(name: UpstreamName, { workers = 1 } = {}): () => Rig {
   let rig: Rig;
   beforeAll(async () => {

@@ -1,15 +1,13 @@
 /**
- * Watches one simulated upstream: tells of each request that it will not answer in an attempt's time, and knows when
- * it has ended its work, that for clients who have gone included.
- *
- * Always true: a request is told of once, after the upstream did what it does at once and before any timer of its own.
+ * Watches one simulated upstream: reports each request that it will not answer before the attempt's deadline, and when
+ * it has finished all work, including work for disconnected clients. A request is reported once, after the upstream's
+ * immediate work and before any of its timers.
  */
 import type { Verdict } from '@recloser/simulator/faults';
 import type { Upstream } from '@recloser/simulator/upstream';
 import { vi } from 'vitest';
 import { tooLongMs } from './allowed.ts';
 
-/** One per upstream and rig. */
 export class SilenceWatch {
   #working = 0;
 
@@ -23,7 +21,7 @@ export class SilenceWatch {
     };
   }
 
-  /** Waits until the upstream works on nothing any more. */
+  /** Waits until the upstream has finished all work. */
   async workEnded(): Promise<void> {
     await vi.waitUntil(() => this.#working === 0, { timeout: 30_000, interval: 5 });
   }
@@ -36,7 +34,7 @@ export class SilenceWatch {
 
 function staysSilent({ ending, before, after }: Verdict): boolean {
   if (ending?.kind === 'late-commit' || (ending?.kind === 'hang' && ending.ms === undefined)) return true;
-  // A fault that ends the request before the work skips the wait after it.
+  // A fault that ends the request before the work has no wait after it.
   const waitsAfter = ending === null || ending.afterApply === true;
   return before.ms + (waitsAfter ? after.ms : 0) >= tooLongMs;
 }

@@ -1,4 +1,4 @@
-/** The upstreams of the registry, with what the suite must know of each before it lists its tests. */
+/** The upstreams in the registry, with what the suite needs to list its tests. */
 import type { Fault } from '@recloser/simulator/faults';
 import type { OperationDefinition, UpstreamDefinition } from '@recloser/upstreams/contract/upstream';
 import { type UpstreamName, upstreamNames } from '@recloser/upstreams/definitions';
@@ -9,18 +9,18 @@ export type Subject = {
   readonly name: UpstreamName;
   readonly definition: UpstreamDefinition;
   readonly operations: readonly OperationDefinition[];
-  /** A read that any test may use. */
+  /** A read operation for any test. */
   readonly reading: OperationDefinition;
   readonly writes: readonly OperationDefinition[];
-  /** The writes that its client can read back. */
+  /** The writes that the client can read back. */
   readonly provable: readonly OperationDefinition[];
   readonly byPassword: boolean;
   readonly hasProbe: boolean;
   /** Whether it shows a login page instead of an answer. */
   readonly hasLoginPage: boolean;
-  /** The kinds of fault that the simulator has for it. */
+  /** The kinds of fault that the simulator supports. */
   readonly faultKinds: readonly string[];
-  /** Whether its simulation knows the fault. */
+  /** Whether the simulation supports the fault. */
   canHave(fault: Fault): boolean;
 };
 
@@ -36,7 +36,6 @@ const withoutSession: SimulatedRequest = {
   loginUrl: 'http://login.test',
 };
 
-/** Every upstream. */
 export const subjects: readonly Subject[] = await Promise.all(upstreamNames.map(examine));
 
 async function examine(name: UpstreamName): Promise<Subject> {

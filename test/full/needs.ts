@@ -1,8 +1,4 @@
-/**
- * What `npm run test:full` needs besides Node, and the Debian package it comes from.
- *
- * Always true: each program is looked for exactly as the tests look for it.
- */
+/** The programs that `npm run test:full` needs besides Node, and their Debian packages. The tests find them the same way. */
 import { dirname, join } from 'node:path';
 import { findRedis } from '@recloser/local-stack/redis/find-redis';
 import type { Env } from '@recloser/runtime/env/env';
@@ -10,14 +6,13 @@ import { findChromium } from '../support/programs/chromium.ts';
 import { isExecutable, programsOnPath } from '../support/programs/programs.ts';
 import { findPython } from '../support/programs/python.ts';
 
-/** `what` is for people. */
 export type Need = {
   readonly what: string;
   readonly debianPackage: string;
   isMet(env: Env, cacheDir: string): Promise<boolean>;
 };
 
-/** Where a Redis that was unpacked privately lies. */
+/** Contains an unpacked Redis package. */
 export const cacheDir = join(import.meta.dirname, '../../.cache');
 
 async function hasRedis(env: Env, cacheDir: string): Promise<boolean> {
@@ -34,7 +29,6 @@ const finds = (find: (env: Env) => string) => async (env: Env) => {
   }
 };
 
-/** All of them. */
 export const needs: readonly Need[] = [
   {
     what: 'redis-server and redis-cli: Sentinel, Cluster, TLS, backup',
@@ -54,19 +48,18 @@ export const needs: readonly Need[] = [
   },
 ];
 
-/** Those that are not met. */
 export async function missingNeeds(env: Env, cache = cacheDir): Promise<readonly Need[]> {
   const met = await Promise.all(needs.map((need) => need.isMet(env, cache)));
   return needs.filter((_, index) => !met[index]);
 }
 
-/** What is missing, and in the last line the one command that installs it. */
+/** Lists what is missing. The last line is the one command that installs it. */
 export function advice(missing: readonly Need[], isRoot: boolean): string {
   const packages = missing.map(({ debianPackage }) => debianPackage).join(' ');
   return [
-    'npm run test:full cannot start. This machine lacks:',
+    'npm run test:full cannot start. These programs are missing:',
     ...missing.map(({ what }) => `  - ${what}`),
-    'Install it (Debian, Ubuntu) with:',
+    'On Debian or Ubuntu, install them with:',
     `  ${isRoot ? '' : 'sudo '}apt-get install -y ${packages}`,
   ].join('\n');
 }

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { startEmbeddedRedis } from '@recloser/local-stack/redis/embedded-redis';
 import { findRedis } from '@recloser/local-stack/redis/find-redis';
 import { expect, it, onTestFinished } from 'vitest';
-import { intake } from '../bench/intake.ts';
-import { summarize } from '../bench/statistics.ts';
+import { intake } from '../bench/experiments/intake.ts';
+import { summarize } from '../bench/figures/statistics.ts';
 
 it('measures intake on both sides', async () => {
   const dataDir = mkdtempSync(join(tmpdir(), 'recloser-bench-'));

@@ -1,4 +1,4 @@
-/** `npm run doctor` against real servers, well and ill. */
+/** `npm run doctor` against healthy and failing servers. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -21,7 +21,7 @@ const secrets = [
   'admin-secret-1',
 ];
 
-/** The findings that are not `ok`, as short texts. */
+/** Returns the findings that are not `ok`, as short texts. */
 const ills = ({ findings }: Report) =>
   findings.filter(({ status }) => status !== 'ok').map((one) => `${one.status} ${one.check}: ${one.found}`);
 
@@ -30,7 +30,7 @@ let server: EmbeddedRedis;
 let system: TestSystem;
 beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'recloser-doctor-'));
-  // A Redis of its own: it is made ill.
+  // Its own Redis: the tests misconfigure it.
   const cacheDir = join(import.meta.dirname, '../../.cache');
   const source = await findRedis({ env: { ...process.env, REDIS_URL: '' }, cacheDir });
   if (source.kind === 'url') throw new Error('a Redis of our own is needed');
@@ -43,7 +43,7 @@ afterAll(async () => {
   await rm(dataDir, { recursive: true, force: true });
 });
 
-/** What the apps run with. */
+/** The environment of the running apps. */
 const healthy = (): Record<string, string> => ({
   REDIS_URL: server.url,
   ...addressesOf(system.simulator.url),
@@ -59,7 +59,7 @@ async function withRedis<T>(use: (redis: Redis) => Promise<T>): Promise<T> {
 }
 
 describe('a healthy system', () => {
-  test('has nothing to mend; every part is named; nobody was signed in', async () => {
+  test('has nothing to fix; the doctor checks every part and does not sign in', async () => {
     const logins = async () => (await system.api.ledger()).logins;
     const before = await logins();
     const report = await doctor(healthy());
@@ -71,10 +71,10 @@ describe('a healthy system', () => {
         'worker: the configuration is valid',
         expect.stringMatching(/^redis: (Redis|Valkey) \d+\.\d+\.\d+ at 127\.0\.0\.1:\d+$/),
         expect.stringMatching(/^clock: within \d+ ms/),
-        'redis: appendfsync always: a 202 means on disk',
+        'redis: appendfsync always: a call is on disk when the API returns 202',
         expect.stringMatching(/^crossmark: 127\.0\.0\.1:\d+ answers 404 over http/),
-        'walmart-edr: 2 workers are alive',
-        'crossmark: breaker closed, queue running: they agree',
+        'walmart-edr: 2 workers are running',
+        'crossmark: breaker closed, queue running, consistent',
         expect.stringMatching(/^bullmq: one version/),
       ]),
     );
@@ -83,14 +83,14 @@ describe('a healthy system', () => {
 });
 
 describe('the program', () => {
-  test('prints one line each and a sum, and leaves with 0', async () => {
+  test('prints one line per finding and a summary, and exits with status 0', async () => {
     const { status, output } = await runDoctor(healthy());
     expect(output).toMatch(/^ok {4}web {2,}the configuration is valid$/m);
-    expect(output).toMatch(/\n\n\d+ ok, 0 to look at, 0 to mend\n$/);
+    expect(output).toMatch(/\n\n\d+ ok, 0 warnings, 0 to fix\n$/);
     expect(status).toBe(0);
   });
 
-  test('prints JSON when asked, and leaves with 1 when something is to be mended', async () => {
+  test('prints JSON with --json, and exits with status 1 if anything needs fixing', async () => {
     const env = { ...healthy(), WORKER_CONCURRENCY: 'many' };
     const { status, output } = await runDoctor(env, '--json', '--apps', 'worker');
     expect(JSON.parse(output)).toMatchObject({
@@ -100,14 +100,14 @@ describe('the program', () => {
     expect(status).toBe(1);
   });
 
-  test('ends with 2 and the usage when an argument is unknown', async () => {
+  test('prints its usage for an unknown argument, and exits with status 2', async () => {
     const { status, output } = await runDoctor({}, '--apps', 'cook');
-    expect([status, output]).toEqual([2, expect.stringContaining('usage: npm run doctor')]);
+    expect([status, output]).toEqual([2, expect.stringContaining('Usage: npm run doctor')]);
   });
 });
 
 describe('configuration', () => {
-  test('bad values, missing secrets and misspelt names are named; no secret is repeated', async () => {
+  test('reports bad values, missing secrets and misspelt names, and prints no secret', async () => {
     const report = await doctor({
       ...healthy(),
       NODE_ENV: 'production',
@@ -127,10 +127,10 @@ describe('configuration', () => {
       expect.arrayContaining([
         expect.stringMatching(/^fail web: API_KEYS/),
         expect.stringMatching(/^fail worker: WORKER_CONCURRENCY/),
-        'warn variables: CROSSMARK_PASWORD is set, and nothing reads it',
-        'warn variables: REDIS_HOST is set, and nothing reads it',
-        'warn variables: WALMART_EDR_BREAKER_RESET is set, and nothing reads it',
-        'warn upstreams: not tried',
+        'warn variables: CROSSMARK_PASWORD is set, but nothing reads it',
+        'warn variables: REDIS_HOST is set, but nothing reads it',
+        'warn variables: WALMART_EDR_BREAKER_RESET is set, but nothing reads it',
+        'warn upstreams: not checked',
       ]),
     );
     expect(report.findings.find(({ found }) => found.startsWith('CROSSMARK_PASWORD'))?.advice).toBe(
@@ -140,20 +140,20 @@ describe('configuration', () => {
     for (const secret of secrets) expect(report.output).not.toContain(secret);
   });
 
-  test('on a machine that runs web only, the credentials of upstreams are not asked for', async () => {
+  test('requires no upstream credentials on a machine that runs only web', async () => {
     const production = {
       NODE_ENV: 'production',
       SESSION_KEY: secrets[2] ?? '',
       API_KEYS: `app:${'a'.repeat(64)}`,
     };
     const report = await doctor({ ...healthy(), ...production }, ['web']);
-    expect(ills(report)).toEqual(['warn redis: no maxmemory is set']);
+    expect(ills(report)).toEqual(['warn redis: maxmemory is not set']);
     expect(report.code).toBe(0);
   });
 });
 
 describe('upstreams', () => {
-  test('a name nobody knows, a closed port, silence, no TLS and a 503 are told apart', async () => {
+  test('distinguishes an unknown host, a closed port, no answer, no TLS and a 503', async () => {
     const ill = createServer((_request, response) => response.writeHead(503).end());
     const mute = createTcpServer(() => {});
     const ports = await Promise.all(
@@ -177,14 +177,14 @@ describe('upstreams', () => {
       try3(`https://127.0.0.1:${illPort}`, `http://127.0.0.1:${illPort}`, 'http://127.0.0.1:1'),
     ]);
     expect(first).toEqual([
-      expect.stringMatching(/^fail crossmark: .*its name is not known/),
-      expect.stringMatching(/^fail walmart-edr: .*nobody listens there \(ECONNREFUSED\)/),
+      expect.stringMatching(/^fail crossmark: .*host name not found/),
+      expect.stringMatching(/^fail walmart-edr: .*connection refused \(ECONNREFUSED\)/),
       expect.stringMatching(/^fail walmart-edr: .*no answer within 8 s/),
     ]);
     expect(second).toEqual([
       expect.stringMatching(/^fail crossmark: .*no trusted TLS connection/),
       expect.stringMatching(/^warn walmart-edr: .*answers 503/),
-      expect.stringMatching(/^fail walmart-edr: .*nobody listens there/),
+      expect.stringMatching(/^fail walmart-edr: .*connection refused/),
     ]);
     ill.close();
     mute.close();
@@ -192,7 +192,7 @@ describe('upstreams', () => {
 });
 
 describe('Redis', () => {
-  test('that evicts, keeps no file and may lose a lot fails, with the commands that mend it', async () => {
+  test('without noeviction and an append-only file fails, and the doctor prints the commands that fix it', async () => {
     await withRedis(async (redis) => {
       await redis.config('SET', 'maxmemory-policy', 'allkeys-lru');
       await redis.config('SET', 'appendonly', 'no');
@@ -222,7 +222,7 @@ describe('Redis', () => {
     });
   });
 
-  test('with another password, or none at all, is told apart; the password is not repeated', async () => {
+  test('that refuses the password, or the connection, fails; the password is not printed', async () => {
     await withRedis(async (redis) => {
       await redis.config('SET', 'requirepass', 'right');
       const wrong = server.url.replace('//', `//:${secrets[1]}@`);
@@ -240,7 +240,7 @@ describe('Redis', () => {
   test.each([
     ['ahead of', 60_000, 'fail'],
     ['behind', -3_000, 'warn'],
-  ])('a clock %s its own is found', async (word, ms, status) => {
+  ])('whose clock this machine is %s is reported', async (word, ms, status) => {
     const { now } = Date;
     vi.spyOn(Date, 'now').mockImplementation(() => now() + ms);
     onTestFinished(() => void vi.restoreAllMocks());
@@ -251,8 +251,8 @@ describe('Redis', () => {
 });
 
 describe('the state in Redis', () => {
-  test('a hold is told with its reason', async () => {
-    // Once open, the breaker stays open.
+  test('a hold is reported with its reason', async () => {
+    // The breaker stays open during the test.
     const env = { CROSSMARK_BREAKER_RESET_MS: '600000' };
     await using ill = await startSystem({ redisUrl: server.url, env });
     ill.simulator.faults('crossmark', [{ kind: 'status', status: 503 }]);
@@ -263,17 +263,16 @@ describe('the state in Redis', () => {
     );
   });
 
-  test('an orphan pause without workers is a failure', async () => {
-    // Nobody works here.
+  test('a pause without a hold is a failure if no worker runs', async () => {
     await using web = await startWeb({ redisUrl: server.url });
     for (let n = 0; n < 2; n += 1) await web.post('/v1/calls/crossmark/schedule-event', { input: visit });
     await web.redis.hset(`${web.prefix}:{crossmark}:crossmark:meta`, 'paused', '1');
     const report = await doctor({ ...healthy(), REDIS_PREFIX: web.prefix });
     expect(ills(report)).toEqual(
       expect.arrayContaining([
-        'fail crossmark: no worker is alive, and 2 calls wait',
+        'fail crossmark: no worker is running, and 2 calls wait',
         'fail crossmark: The queue is paused, but no hold is active.',
-        'warn walmart-edr: no worker is alive; nothing waits',
+        'warn walmart-edr: no worker is running; no call waits',
       ]),
     );
     expect(report.code).toBe(1);

@@ -1,6 +1,6 @@
 /**
- * Backup and restore as docs/redis.md says: the server and its disk are gone, a new server gets the backup, and what
- * had been sent after the backup was made is not sent again.
+ * Backup and restore as in docs/redis.md: the server and its disk are lost, a new server gets the backup, and writes that
+ * were sent after the backup are not sent again.
  */
 import { copyFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -57,7 +57,7 @@ test('a lost server is restored: everything in the backup is there, and no write
   const backup = join(folder, 'recloser.rdb');
   await redisCli(['-p', String(lost.port), '--rdb', backup]);
 
-  // Sent after the backup: the restored Redis will not know.
+  // Sent after the backup, so the restored Redis does not know it.
   expect((await act('release')).status).toBe(200);
   expect(await allEnded(api, [...waiting, keyedId])).toEqual({ succeeded: 7 });
   await expectNoneDoubled(api);
@@ -65,7 +65,7 @@ test('a lost server is restored: everything in the backup is there, and no write
   await lost.kill();
   await rm(lost.dir, { recursive: true });
 
-  // A server with an append-only file would not look at the backup: it is loaded without, and then switched on.
+  // A server with an append-only file ignores the backup, so the file is enabled after loading.
   await copyFile(backup, join(folder, 'dump.rdb'));
   const restored = await startRedisServer({
     dir: folder,
@@ -83,12 +83,12 @@ test('a lost server is restored: everything in the backup is there, and no write
   expect(again.output).toContain('crossmark: 0 waiting writes');
   await stack.addWorker();
   const whileAlive = await afterRestore(url);
-  expect([whileAlive.status, whileAlive.output]).toEqual([1, expect.stringContaining('stop them first')]);
+  expect([whileAlive.status, whileAlive.output]).toEqual([1, expect.stringContaining('Stop all workers')]);
 
   expect((await api.call(done[0] ?? '')).status).toBe('succeeded');
   expect((await api.call(String(doubt.body.id))).status).toBe('in_doubt');
   expect(await keyed()).toBe(keyedId);
-  // The session of before the backup is in it, too.
+  // The backup also contains the session.
   expect((await act('release')).status).toBe(200);
   expect(await allEnded(api, [...waiting, keyedId])).toEqual({ succeeded: 7 });
   await expectNoneDoubled(api);

@@ -1,7 +1,4 @@
-/**
- * A Redis Cluster of three masters with a replica each: the whole system works on it, and a shard whose master dies
- * under traffic comes back by itself.
- */
+/** The whole system on a Redis Cluster of three masters with one replica each, and a master that dies under traffic. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { visitInput } from '@recloser/local-stack/stack/stack-api';
@@ -13,7 +10,7 @@ import { expectNoneDoubled, ledgerOf, Traffic } from '../support/redis/redis-tra
 import { allEnded, postVisits, startTestStack, type TestStack, until } from '../support/stack.ts';
 
 const password = 'correct horse battery';
-/** One key of the upstream; all of them lie in one shard. */
+/** A key of the upstream. All of its keys are in one shard. */
 const upstreamKey = 'recloser:{crossmark}:breaker';
 
 const env = {
@@ -23,7 +20,7 @@ const env = {
   CALLBACK_SECRETS: `whsec_${Buffer.alloc(32, 7).toString('base64')}`,
 };
 
-/** An application that takes callbacks: the ids of the calls it was told of. */
+/** The ids of the calls that the application received callbacks for. */
 async function startApplication(): Promise<{ url: string; told: string[] }> {
   const told: string[] = [];
   const server = createServer(async (request, response) => {
@@ -35,7 +32,7 @@ async function startApplication(): Promise<{ url: string; told: string[] }> {
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, told };
 }
 
-/** Both upstreams, a batch, an idempotency key, events, a callback: what lies in several shards. */
+/** Uses data in several shards: both upstreams, a batch, an idempotency key, events, a callback. */
 async function everythingOfWebWorks({ api, stack }: TestStack): Promise<void> {
   const v1 = `${stack.urls.web}/v1`;
   const application = await startApplication();
@@ -85,10 +82,10 @@ async function everythingOfAdminWorks({ api }: TestStack, admin: AdminApi): Prom
   expect(await admin.page('/queues/')).toContain('recloser-strip');
 }
 
-/** Whatever belongs to the upstream carries its tag, or scripts would have to touch two shards. */
+/** Every key of the upstream has its hash tag. Otherwise scripts would access two shards. */
 async function expectOneShard(redis: RedisCluster): Promise<void> {
   const keys = (await Promise.all(redis.servers.map((server) => server.connect().keys('*')))).flat();
-  // A callback's id names the call; callbacks have a tag of their own.
+  // The id of a callback contains the call's id. Callbacks have their own hash tag.
   const ours = keys.filter((key) => key.includes('crossmark') && !key.startsWith('recloser:{callbacks}:'));
   expect(ours).toContain(upstreamKey);
   expect(ours.filter((key) => !key.startsWith('recloser:{crossmark}:'))).toEqual([]);
@@ -113,7 +110,7 @@ test('everything works on a cluster, and a master killed under traffic takes no 
   await master.kill();
   await until(async () => expect((await redis.holderOf(upstreamKey)).master).toBe(replica));
   const failoverMs = Math.round(performance.now() - struckMs);
-  // The new master has no replica left: nothing is promised until the old one follows it.
+  // The new master has no replica, so no call is accepted until the old master follows it.
   await redis.restart(master);
   const restartedMs = performance.now();
   await until(() => expect(traffic.accepted.at(-1)?.atMs).toBeGreaterThan(restartedMs + 1_000));
@@ -137,6 +134,6 @@ test('everything works on a cluster, and a master killed under traffic takes no 
   await expectNoneDoubled(api);
   expect(lost).toEqual([]);
   expect((ends.succeeded ?? 0) + (ends.in_doubt ?? 0)).toBe(traffic.accepted.length);
-  // The session of the admin lives on, whichever shard it was in.
+  // The admin session survives, whichever shard it is in.
   expect((await admin.get('/api/upstreams')).status).toBe(200);
 });

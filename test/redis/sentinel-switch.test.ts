@@ -1,4 +1,4 @@
-/** What a connection does when a sentinel tells of another master: in the middle of connecting, late, and of others'. */
+/** A connection's reaction to a `+switch-master` message: while connecting, late, and about another master. */
 import { createConnection, createServer, type Socket } from 'node:net';
 import { connectRedis, type RedisRole } from '@recloser/runtime/redis/connection';
 import { expect, onTestFinished, test, vi } from 'vitest';
@@ -6,7 +6,7 @@ import { sentinelUrl, startSentinelSet, untilLinked } from '../support/redis/red
 import { type RedisServer, startRedisServer } from '../support/redis/redis-server.ts';
 import { until } from '../support/stack.ts';
 
-/** Stands before a sentinel and can keep its words back; the older connection hears them first. */
+/** A proxy for a sentinel that can delay its messages. */
 async function startHoldingProxy(targetPort: number) {
   const held: { client: Socket; said: Buffer[] }[] = [];
   let holding = false;
@@ -45,7 +45,7 @@ function connect(url: string, role: RedisRole) {
   return redis;
 }
 
-/** Hears all that a sentinel tells of failovers. */
+/** Records a sentinel's failover messages. */
 async function listenTo(sentinel: RedisServer): Promise<string[]> {
   const told: string[] = [];
   const redis = sentinel.connect();
@@ -91,7 +91,7 @@ test('a connection that is with the new master already stays, however late the s
   const redis = connect(set.url, 'fast');
   await until(() => expect(redis.status).toBe('ready'));
   const told = await listenTo(sentinel);
-  // A sentinel says it when the other replicas follow the new master; these cannot yet.
+  // A sentinel reports this only when the other replicas follow the new master. These cannot yet.
   await set.cutReplication();
   await set.master.kill();
   await until(async () => expect((await set.currentMaster()).port).not.toBe(set.master.port));

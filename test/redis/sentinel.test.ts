@@ -1,6 +1,6 @@
 /**
- * Failover by sentinels: what is lost, what is doubled, how soon the fleet is back; under traffic, and with a master
- * that dies with writes no replica has heard of.
+ * Failover by sentinels: what is lost, what is done twice, and how soon the fleet recovers. Under traffic, and with a
+ * master that dies before its last writes reach a replica.
  */
 import { type StackApi, visitInput } from '@recloser/local-stack/stack/stack-api';
 import { expect, test } from 'vitest';
@@ -9,7 +9,7 @@ import { info } from '../support/redis/redis-server.ts';
 import { expectNoneDoubled, ledgerOf, Traffic } from '../support/redis/redis-traffic.ts';
 import { allEnded, postVisits, startTestStack, type TestStack, until } from '../support/stack.ts';
 
-/** So that a failover always finds writes under way. */
+/** A latency, so that a failover always happens during writes. */
 const slow = [{ kind: 'latency', ms: 150 }];
 
 async function startOn(url: string, { workers = 1, env = {} as Record<string, string> } = {}) {
@@ -67,7 +67,7 @@ test.each([
   },
 );
 
-/** The master dies while no replica hears it; then the replicas may follow whoever is chosen. */
+/** Kills the master while its replicas are disconnected. Then lets the replicas follow the new master. */
 async function killUnheard(redis: SentinelSet): Promise<void> {
   await redis.master.kill();
   await until(async () => expect((await redis.currentMaster()).port).not.toBe(redis.master.port));
@@ -75,8 +75,8 @@ async function killUnheard(redis: SentinelSet): Promise<void> {
 }
 
 /**
- * Ten posts side by side, each answer as `202` or the problem's code. One after the other they would take so long that
- * the sentinels no longer choose a replica that was cut off before.
+ * Posts ten calls in parallel. Returns `202` or the problem's code for each. In sequence they would take so long that
+ * the sentinels would reject the disconnected replicas.
  */
 async function postTen(api: StackApi, first: number): Promise<{ answers: string[]; ids: string[] }> {
   const posts = Array.from({ length: 10 }, (_, n) =>
@@ -89,7 +89,7 @@ async function postTen(api: StackApi, first: number): Promise<{ answers: string[
   };
 }
 
-/** No worker does anything until they are thawed. */
+/** Freezes all workers. */
 function freezeWorkers({ stack: { workers } }: TestStack): { thaw(): void } {
   for (const worker of workers) worker.signal('SIGSTOP');
   return {
@@ -99,7 +99,6 @@ function freezeWorkers({ stack: { workers } }: TestStack): { thaw(): void } {
   };
 }
 
-/** Visits that are due at once or soon. */
 async function scheduleVisits(api: StackApi, count: number, inMs = 0): Promise<string[]> {
   const runAt = new Date(Date.now() + inMs).toISOString();
   const posts = Array.from({ length: count }, (_, n) =>
@@ -148,7 +147,7 @@ test('REDIS_WAIT_REPLICAS=1: what no replica has heard of is not accepted, and n
   expect(lost).toEqual([]);
   expect(ends).toEqual({ succeeded: 10 });
   await expectNoneDoubled(api);
-  // One replica is left: enough for the next, once it follows the new master.
+  // One replica is left, which is enough for the next failover once it follows the new master.
   const master = (await redis.currentMaster()).connect();
   await until(async () => expect(await info(master, 'slave0')).toContain('state=online'));
   const after = await postTen(api, 300);

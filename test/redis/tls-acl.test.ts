@@ -1,4 +1,4 @@
-/** TLS with a private authority and client certificates, and a user that may do no more than docs/redis.md says. */
+/** TLS with a private authority and client certificates, and a user with only the permissions in docs/redis.md. */
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { AdminApi } from '../support/admin-api.ts';
@@ -9,7 +9,7 @@ import { allEnded, postVisits, startTestStack, until } from '../support/stack.ts
 
 const password = 'correct horse battery';
 
-/** The line of the documentation that makes the user, with a password. */
+/** The documented line that creates the user, with a password. */
 async function documentedUser(): Promise<string> {
   const text = await readFile(new URL('../../docs/redis.md', import.meta.url), 'utf8');
   const line = /^user recloser .*$/m.exec(text)?.[0];
@@ -46,7 +46,7 @@ test('the whole system over TLS as a user with few rights; nobody gets in withou
   expect(await allEnded(api, failing)).toEqual({ succeeded: 6 });
   for (const path of ['/queues/', '/queues/api/queues', '/audit', '/incidents', '/in-doubt'])
     expect(await admin.page(path)).not.toContain('NOPERM');
-  // Redis itself keeps a list of what it refused.
+  // Redis logs the commands that it refused.
   const operator = redis.connect();
   expect(await operator.call('ACL', 'LOG')).toEqual([]);
   const { findings } = await doctor({ REDIS_URL: url, ...files });

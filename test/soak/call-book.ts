@@ -1,15 +1,13 @@
 /**
- * Every call that web accepted and what became of it, as an application would note it.
- *
- * Always true: a call enters once, whatever is repeated; an end is noted once and checked when it is seen; a call that
- * is neither shown nor remembered to have ended counts as lost.
+ * Every accepted call and how it ended, as an application would record it. A call is recorded once, even if its post is
+ * repeated. A call that the API no longer knows and that did not end counts as lost.
  */
 import type { Call } from '@recloser/client/call';
 import { isFinished } from '@recloser/client/call';
 import { ProblemError } from '@recloser/client/errors';
 import type { RecloserClient } from '@recloser/client/recloser-client';
 
-/** One accepted call. `status` is the one seen last. */
+/** One accepted call, with its last known status. */
 export type NotedCall = {
   readonly id: string;
   readonly operation: string;
@@ -19,12 +17,12 @@ export type NotedCall = {
   errorCode: string | null;
 };
 
-/** So many are asked at once, and so many in one round; the oldest first. */
+/** Reads in parallel, and reads per round. The oldest calls come first. */
 const atOnce = 8;
 const perRound = 80;
 
 export class CallBook {
-  /** What must not be, in words. */
+  /** Violations, as sentences. */
   readonly wrong: string[] = [];
   readonly totals = { attempts: 0, deferrals: 0, stalls: 0 };
   readonly #client: RecloserClient;
@@ -56,14 +54,14 @@ export class CallBook {
     return this.#open.size;
   }
 
-  /** How many calls were last seen in each status. */
+  /** The number of calls by last known status. */
   counts(): Record<string, number> {
     const counts: Record<string, number> = {};
     for (const { status } of this.#calls.values()) counts[status] = (counts[status] ?? 0) + 1;
     return counts;
   }
 
-  /** A visit that is booked, for whoever wants to cancel one; each is given out once. */
+  /** Returns a booked visit to unschedule. Each visit is returned once. */
   takeBooked(): { input: NotedCall['input']; result: Readonly<Record<string, unknown>> } | undefined {
     const call = this.#booked.shift();
     if (!call) return undefined;
@@ -72,15 +70,15 @@ export class CallBook {
     return { input: call.input, result };
   }
 
-  /** Asks for the oldest open calls once. */
+  /** Reads the oldest open calls once. */
   async follow(): Promise<void> {
     const round = [...this.#open].slice(0, perRound);
     await this.#look(round);
-    // Whoever was asked and is not done steps behind the others.
+    // A call that has not ended goes to the end of the line.
     for (const call of round) if (this.#open.delete(call)) this.#open.add(call);
   }
 
-  /** Asks again for calls that were in doubt: a person may have settled them meanwhile. */
+  /** Reads calls in doubt again: a person may have settled them. */
   async lookAtDoubts(): Promise<void> {
     await this.#look(this.all.filter(({ status }) => status === 'in_doubt'));
   }
@@ -111,7 +109,7 @@ export class CallBook {
     noted.status = call.status;
     noted.errorCode = call.error?.code ?? null;
     if (!isFinished(call)) {
-      // Resent by a person who looked at a call in doubt.
+      // A person resent the call in doubt.
       this.#open.add(noted);
       return;
     }
@@ -123,7 +121,7 @@ export class CallBook {
     this.totals.attempts += attempts.made;
     this.totals.deferrals += attempts.deferrals;
     this.totals.stalls += attempts.stalls;
-    // A history keeps 50 lines; a longer one cannot be counted.
+    // A history has at most 50 entries, so a longer one cannot be counted.
     const charged = history.filter(({ outcome }) => outcome !== 'snooze').length;
     if (history.length < 50 && attempts.made > charged + attempts.stalls)
       this.wrong.push(`${id}: ${attempts.made} attempts charged, ${charged} exchanges in its history`);

@@ -1,8 +1,6 @@
 /**
- * Something goes wrong every few seconds: at an upstream, to our own processes, to Redis, by a person's hand.
- *
- * Always true: what happens and when is drawn from the seed; every fault is over before the next begins; the first
- * worker is frozen but never killed, so that one worker's memory can be followed from beginning to end.
+ * Injects a seeded fault every few seconds: at an upstream, in our processes, in Redis, or by an operator. Each fault
+ * ends before the next begins. The first worker is never killed, so that its memory can be followed for the whole soak.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Stack } from '@recloser/local-stack/stack/stack';
@@ -12,7 +10,7 @@ import type { AdminApi } from '../support/admin-api.ts';
 import { pick, pickWeighted, type Random } from '../support/random.ts';
 import { nextWeather } from '../support/weather.ts';
 
-/** How often each happens, in a hundred. */
+/** Percentages. */
 const kinds = {
   weather: 52,
   'worker killed': 9,
@@ -35,14 +33,14 @@ type Parts = {
   readonly admin: AdminApi;
   readonly queues: Readonly<Record<string, Queue>>;
   readonly random: Random;
-  /** Told of each as it begins. */
+  /** Called at the start of each fault. */
   readonly say: (what: string) => void;
 };
 
 export class Faults {
   readonly counts: Record<string, number> = {};
   readonly wrong: string[] = [];
-  /** Times at which Redis was away, ms since the epoch. */
+  /** When Redis was unavailable, in ms since the epoch. */
   readonly redisAway: [number, number][] = [];
   readonly #parts: Parts;
   readonly #stopped = new AbortController();
@@ -57,7 +55,7 @@ export class Faults {
     return Object.values(this.counts).reduce((sum, count) => sum + count, 0);
   }
 
-  /** No more faults; resolves when the last one is over. */
+  /** Stops injecting. Resolves when the last fault is over. */
   async stop(): Promise<void> {
     this.#stopped.abort();
     await this.#going;
@@ -132,7 +130,7 @@ export class Faults {
 
   async #redis(frozen: boolean): Promise<void> {
     const redis = this.#parts.stack.redis;
-    if (!redis) throw new Error('the soak needs a Redis that it may kill');
+    if (!redis) throw new Error('The soak needs a Redis that it may kill. Unset REDIS_URL.');
     const from = Date.now();
     if (frozen) redis.freeze();
     else await redis.kill();
@@ -145,7 +143,7 @@ export class Faults {
   async #act(upstream: string, action: string, until?: string): Promise<void> {
     const body = { action, reason: 'the soak', ...(until && { until }) };
     const answer = await this.#parts.admin.post(`/api/upstreams/${upstream}/actions`, body);
-    // 429: tried by hand a moment ago. 503: Redis is just coming back.
+    // 429: a manual probe ran a moment ago. 503: Redis is still starting.
     if (![200, 429, 503].includes(answer.status))
       throw new Error(`${action} answered ${answer.status} ${JSON.stringify(answer.body)}`);
     if (action === 'hold') await pause(2_000);

@@ -1,13 +1,13 @@
 /**
- * Reads every line the processes write. Always true: a line at level error or fatal, or one that is no log line at
- * all, is unexplained unless it is listed here with its reason.
+ * Checks every line that the processes write. A line at level error or fatal, or one that is not JSON, is a violation
+ * unless it is listed here with its reason.
  */
 
-/** Why a line at level error may be there. */
+/** Allowed lines at level error, with the reason. */
 const explained: readonly { readonly message: RegExp; readonly why: string }[] = [];
 
 export class LogWatch {
-  /** Warnings by process kind and message. */
+  /** The number of warnings by app and message. */
   readonly warnings: Record<string, number> = {};
   readonly explained: Record<string, number> = {};
   readonly unexplained: string[] = [];

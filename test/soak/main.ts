@@ -1,13 +1,13 @@
 /**
- * `npm run soak [-- --minutes 30 --seed 1 --per-second 8 --json file]`: plays a soak, prints its ledger, and exits with
- * 1 when an invariant was broken. Ctrl-C ends it early: it still drains and prints.
+ * `npm run soak [-- --minutes 30 --seed 1 --per-second 8 --json file]`: runs a soak and prints its ledger. Exits with
+ * status 1 if an invariant was violated. Ctrl-C ends the soak early; it still drains and prints.
  */
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { createLogUpdate } from 'log-update';
 import { runSoak } from './run-soak.ts';
 
-/** On no terminal, a line this often. */
+/** How often a line is printed without a terminal. */
 const lineEverySeconds = 30;
 
 const { values } = parseArgs({

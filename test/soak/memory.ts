@@ -1,17 +1,15 @@
 /**
- * Follows the memory of the processes and of Redis, and says whether it is flat.
- *
- * Always true: only a process that lived through the second and the last quarter is judged; a process's memory is what
- * the system counts as resident, read from /proc, so on other systems than Linux only Redis is followed.
+ * Follows the memory of the processes and of Redis, and reports its growth. A process is only judged if it ran in the
+ * second and the last quarter. Resident memory comes from /proc, so without Linux only Redis is followed.
  */
 import { readFile } from 'node:fs/promises';
 
-/** One process's memory over a soak. `growth` compares the medians of the second and the last quarter: 0.05 is 5 %. */
+/** One process's memory. `growth` is the change from the median of the second quarter to that of the last: 0.05 is 5 %. */
 export type MemoryReport = {
   readonly secondQuarterMb: number;
   readonly lastQuarterMb: number;
   readonly growth: number;
-  /** By least squares, from the second quarter on. */
+  /** By least squares over the last three quarters. */
   readonly mbPerHour: number;
 };
 
@@ -20,21 +18,20 @@ type Sample = { readonly at: number; readonly bytes: number };
 export class Memory {
   readonly #samples = new Map<string, Sample[]>();
 
-  /** Notes one reading. */
   note(name: string, bytes: number): void {
     const samples = this.#samples.get(name) ?? [];
     samples.push({ at: performance.now(), bytes });
     this.#samples.set(name, samples);
   }
 
-  /** Reads a process's resident memory; one that has ended is passed over. */
+  /** Reads a process's resident memory. Skips a process that has exited. */
   async sample(name: string, pid: number | undefined): Promise<void> {
     const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
     const kilobytes = /^VmRSS:\s+(\d+) kB/m.exec(status)?.[1];
     if (kilobytes) this.note(name, Number(kilobytes) * 1024);
   }
 
-  /** Reports between two moments of `performance.now()`. */
+  /** Reports on the time between two values of `performance.now()`. */
   report(from: number, to: number): Record<string, MemoryReport> {
     const quarter = (to - from) / 4;
     const reports: Record<string, MemoryReport> = {};

@@ -1,9 +1,7 @@
 /**
- * The person behind the admin pages: types the code of a text message when Walmart asks for one, and settles calls in
- * doubt after a look at the upstream itself.
- *
- * Always true: a call is said to be done only when the upstream has it, and sent again only when it has it not, some
- * seconds after the doubt began.
+ * Plays the admin: enters the code of the text message when Walmart requests one, and settles calls in doubt after
+ * checking the upstream. It marks a call as done only if the upstream has the visit, and resends it only if the visit is
+ * still missing after some seconds.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { StackApi } from '@recloser/local-stack/stack/stack-api';
@@ -18,7 +16,7 @@ type InDoubt = {
 };
 
 const lookEveryMs = 2_000;
-/** Longer than anything may land late. */
+/** Longer than a late commit takes. */
 const settleAfterMs = 10_000;
 
 export class Person {
@@ -41,7 +39,7 @@ export class Person {
 
   async #work(): Promise<void> {
     for (let turn = 0; !this.#stopped.signal.aborted; turn += 1) {
-      // While Redis is away nothing answers: then later.
+      // Nothing answers while Redis is unavailable: try later.
       await this.#signIn().catch(() => {});
       if (turn % 5 === 4) await this.settleDoubts().catch(() => {});
       await pause(lookEveryMs, undefined, this.#stopped).catch(() => {});
@@ -51,14 +49,14 @@ export class Person {
   async #signIn(): Promise<void> {
     const { holds } = await this.#api.upstream('walmart-edr');
     if (!holds.some(({ kind }) => kind === 'sign-in')) return;
-    // Text messages are at least 30 s apart: refused until then.
+    // Text messages are at least 30 s apart. Earlier requests are refused.
     const sent = await this.#admin.post('/api/sign-in/walmart-edr/send-code', {});
     if (sent.status !== 200) return;
     const { status } = await this.#admin.post('/api/sign-in/walmart-edr/verify', { code: '123456' });
     if (status === 200) this.counts.signIns += 1;
   }
 
-  /** Settles what has been in doubt for a while. */
+  /** Settles calls that have been in doubt for a while. */
   async settleDoubts(): Promise<void> {
     const { body } = await this.#admin.get('/api/in-doubt');
     const calls = (body.calls ?? []) as readonly InDoubt[];

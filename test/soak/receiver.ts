@@ -1,7 +1,4 @@
-/**
- * The application that is called back. Always true: only what carries our signature counts; now and then it answers
- * 500, so that deliveries are repeated.
- */
+/** Receives callbacks and verifies their signatures. It sometimes answers 500, so that deliveries are repeated. */
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
@@ -9,7 +6,7 @@ import type { Random } from '../support/random.ts';
 
 export type Receiver = {
   readonly url: string;
-  /** The statuses told of each call, in the order of arrival; only those answered 2xx. */
+  /** The statuses reported for each call, in order, without deliveries that were answered 500. */
   readonly told: ReadonlyMap<string, readonly string[]>;
   readonly counts: Readonly<Record<'taken' | 'turnedAway' | 'unsigned', number>>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -17,7 +14,6 @@ export type Receiver = {
 
 const turnsAway = 0.1;
 
-/** Starts one on a free port. */
 export async function startReceiver(secret: string, random: Random): Promise<Receiver> {
   const told = new Map<string, string[]>();
   const counts = { taken: 0, turnedAway: 0, unsigned: 0 };

@@ -1,9 +1,6 @@
 /**
- * The soak: the real system under steady mixed traffic while something goes wrong every few seconds; at the end all
- * faults are off, everything drains, and the invariants are checked.
- *
- * Always true: the processes, Redis and the upstream's simulator are the real ones; what is judged is what the API,
- * the simulator's ledger and Redis itself say.
+ * The soak: the whole system under steady mixed traffic with a fault every few seconds. Then all faults stop, the queues
+ * drain, and the invariants are checked against the API, the simulator's ledger and Redis.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -29,24 +26,24 @@ import { WatchedFetch } from './watched-fetch.ts';
 
 export type SoakOptions = {
   readonly seconds: number;
-  /** Goes on until so many calls were accepted and so many faults happened, however slow the machine is. */
+  /** Continues until this many calls were accepted and this many faults happened, even on a slow machine. */
   readonly least?: { readonly calls: number; readonly faults: number };
   readonly seed: number;
-  /** Calls handed over per second. */
+  /** Calls posted per second. */
   readonly perSecond: number;
-  /** Ends it early, with drain and ledger all the same. */
+  /** Ends the soak early. It still drains and reports. */
   readonly signal?: AbortSignal;
-  /** Told every second how it stands. */
+  /** Called every second with the current state. */
   readonly live?: (line: string) => void;
 };
 
 const upstreams = ['crossmark', 'walmart-edr'] as const;
 const password = 'correct horse battery';
 const drainMs = 180_000;
-/** Every call has an idempotency key that Redis keeps for 24 hours; measured with 10,000 of them, tables included. */
+/** Every call has an idempotency key, which Redis keeps for 24 hours. Measured with 10,000 keys, including hash tables. */
 const idempotencyKeyBytes = 370;
 
-/** Short times, so that many outages fit in; few ends kept, so that Redis' memory reaches its level soon. */
+/** Short times, so that many outages fit in. Short retention, so that Redis' memory soon levels off. */
 const settings = {
   NODE_ENV: 'development',
   LOG_LEVEL: 'info',
@@ -69,7 +66,7 @@ const settings = {
   CALLBACK_BREAKER_RESET_MS: '1500',
 };
 
-/** Plays it and reports. Rejects only when the system cannot be started or never drains its faults. */
+/** Rejects only if the system cannot be started or the faults do not end. */
 export async function runSoak(options: SoakOptions): Promise<SoakLedger> {
   const dataDir = await mkdtemp(join(tmpdir(), 'recloser-soak-'));
   const secret = `whsec_${randomBytes(32).toString('base64')}`;
@@ -121,7 +118,7 @@ async function play(
     await Promise.all([book.follow(), sampleAll({ memory, stack, redis: redis.client, keys: book.size })]);
     const s = Math.round((performance.now() - startedAt) / 1000);
     live?.(`${s} s  ${JSON.stringify(book.counts())}  open ${book.openCount}  ${lastFault}`);
-    // Before they are so old that they are no longer kept: a person may have settled them meanwhile.
+    // Read before their retention ends: a person may have settled them.
     if (s % 10 === 0) await book.lookAtDoubts();
     await pause(1_000);
   };
@@ -134,7 +131,7 @@ async function play(
   await Promise.all([faults.stop(), traffic.stop()]);
   for (const name of upstreams) await api.faults([], { name });
   lastFault = 'draining';
-  // Also the callbacks still to come, and the doubts that a person has not settled yet.
+  // Also waits for pending callbacks, and for calls in doubt that are not settled yet.
   const isDrained = () =>
     book.openCount === 0 &&
     !book.all.some((call) => call.status === 'in_doubt' || untold(call, receiver.told));
@@ -164,7 +161,7 @@ async function play(
   });
 }
 
-/** A callback is due and the end that the call has now was not told. */
+/** Whether a callback is due: the call's final status was not reported. */
 function untold(
   { id, callback, status }: { id: string; callback: boolean; status: string },
   told: ReadonlyMap<string, readonly string[]>,
@@ -188,7 +185,7 @@ async function sampleAll(parts: { memory: Memory; stack: Stack; redis: Redis; ke
   const { memory, stack, redis, keys } = parts;
   const { web, admin, simulator, workers } = stack;
   await Promise.all([web, admin, simulator, ...workers].map(({ name, pid }) => memory.sample(name, pid)));
-  // A frozen or ended Redis would keep the command waiting: its connection says.
+  // A frozen or stopped Redis would keep the command waiting.
   if (redis.status !== 'ready') return;
   const info = await Promise.race([redis.info('memory'), pause(500, '')]).catch(() => '');
   const bytes = /^used_memory:(\d+)/m.exec(info)?.[1];
@@ -197,7 +194,7 @@ async function sampleAll(parts: { memory: Memory; stack: Stack; redis: Redis; ke
   memory.note('redis without idempotency keys', Number(bytes) - keys * idempotencyKeyBytes);
 }
 
-/** What is not as it was before the first fault; empty once it is. */
+/** Returns what differs from the state before the first fault. */
 async function wholeAgain(api: StackApi, queues: Readonly<Record<string, Queue>>): Promise<string[]> {
   const deadline = Date.now() + 60_000;
   for (;;) {

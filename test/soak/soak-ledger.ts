@@ -1,7 +1,4 @@
-/**
- * What a soak proved. Always true: `violations` is empty exactly when every invariant held; everything else is there
- * to be read.
- */
+/** The result of a soak. `violations` is empty exactly if every invariant held. */
 import type { SimulatorLedger } from '@recloser/local-stack/stack/stack-api';
 import type { CallBook, NotedCall } from './call-book.ts';
 import type { Faults } from './faults.ts';
@@ -26,21 +23,20 @@ type Parts = {
   readonly watched: WatchedFetch;
   readonly logs: LogWatch;
   readonly seen: SimulatorLedger;
-  /** What is not whole again. */
+  /** What has not recovered. */
   readonly whole: readonly string[];
   readonly memory: Readonly<Record<string, MemoryReport>>;
 };
 
 const ends = ['succeeded', 'failed', 'expired', 'cancelled', 'in_doubt'];
-/** Shorter soaks are still warming up in their second quarter. */
+/** A shorter soak is still warming up in its second quarter. */
 const judgedFromSeconds = 1_200;
 const mayGrow = 0.1;
 const mayGrowMb = 12;
 const mayGrowRedisMb = 2;
-/** The simulator keeps every request it saw, and Redis every idempotency key for 24 hours: that is what they are for. */
+/** Grow by design: the simulator keeps every request, and Redis every idempotency key for 24 hours. */
 const growsByDesign = ['simulator', 'redis'];
 
-/** Draws it up. */
 export function makeLedger(parts: Parts) {
   const { seconds, seed, drainSeconds, book, traffic, faults, person, receiver, watched, logs, seen } = parts;
   const calls = book.all;
@@ -86,7 +82,7 @@ export function makeLedger(parts: Parts) {
   };
 }
 
-/** Every input is right and attempts are plenty: nothing may fail for good. */
+/** Every input is valid and attempts are plentiful, so no call may fail. */
 function failures(calls: readonly NotedCall[]): string[] {
   return calls
     .filter(({ status }) => status === 'failed')
@@ -106,7 +102,7 @@ function doubled(
   const unscheduled = itemsOf('unschedule-event');
   const wrong: string[] = [];
   for (const item of itemsOf('schedule-event')) {
-    // Of two bookings of one item only one would be cancelled, so this finds those as well.
+    // Also finds double bookings, because only one of the two would be unscheduled.
     const expected = unscheduled.has(item) ? 0 : 1;
     const asked = calls.some(
       (call) => call.operation === 'crossmark/unschedule-event' && call.input.mPlanId === item,

@@ -1,9 +1,7 @@
 /**
- * Steady mixed traffic through the public API: every operation, with keys, repeats, later starts, limits, cancels,
- * batches, callbacks and the three ways to meet an open breaker.
- *
- * Always true: every visit is of another item; every call carries an idempotency key; the pace does not depend on how
- * fast the system answers.
+ * Steady mixed traffic through the public API: every operation, with repeats, `runAt`, `expiresAt`, cancels, batches,
+ * callbacks and each `ifOpen`. Every visit has its own item, and every call an idempotency key. The rate does not depend
+ * on how fast the system answers.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { isFinished } from '@recloser/client/call';
@@ -14,7 +12,7 @@ import { examples as walmartEdr } from '@recloser/upstreams/walmart-edr/examples
 import { pickWeighted, type Random } from '../support/random.ts';
 import type { CallBook } from './call-book.ts';
 
-/** How often each operation is called, in a hundred. */
+/** Percentages. */
 const operations = {
   'crossmark/schedule-event': 30,
   'crossmark/unschedule-event': 8,
@@ -27,7 +25,7 @@ const operations = {
 } as const;
 type Operation = keyof typeof operations;
 
-/** How often each way to hand a call over is taken, in a hundred. */
+/** Percentages. */
 const manners = {
   plain: 62,
   later: 8,
@@ -67,7 +65,7 @@ export class Traffic {
     this.#pacing = this.#pace();
   }
 
-  /** Ends posting; resolves when the last answer is in. */
+  /** Stops posting. Resolves with the last answer. */
   async stop(): Promise<void> {
     this.#stopped.abort();
     await this.#pacing;
@@ -96,7 +94,7 @@ export class Traffic {
     const manner = pickWeighted(random, manners);
     const [upstream = '', name = ''] = operation.split('/');
     const options = { idempotencyKey: crypto.randomUUID(), ...this.#optionsOf(manner, operation) };
-    // Any of the three ways: the answer may be a stale result.
+    // The answer may be a stale result.
     const hand = () => client.submit(upstream, name, input, options as StaleOptions);
     this.counts.posted += 1;
     try {
@@ -109,7 +107,7 @@ export class Traffic {
       if (manner === 'repeated') await this.#repeat(call.id, hand);
       if (manner === 'cancelled') await this.#cancel(call.id);
     } catch (error) {
-      // Asked for, or it was too late for it once Redis was back: nothing was stored.
+      // Refused: the breaker was open, or `expiresAt` had passed once Redis was back. Nothing was stored.
       const isRefusal =
         error instanceof ProblemError && (error.code === 'breaker_open' || isTooLate(error, manner));
       if (!isRefusal) throw error;
@@ -170,7 +168,7 @@ export class Traffic {
         const [operation, input] = drawn[index] ?? [];
         if (call && operation && input) book.accept({ id: call.id, operation, input });
       }
-      // Each item has a key of its own: sending all of them again doubles none.
+      // Each item has its own key, so sending all of them again is safe.
       if (results.every(({ call }) => call)) return;
       await pause(500);
     }
@@ -195,7 +193,7 @@ export class Traffic {
     const item = this.#items;
     const none = () => Promise.reject(new Error('no call is made for an input'));
     const input = (await example(item, none)) as Record<string, unknown>;
-    // One item: a list of all would grow with every visit, and Redis with the lists.
+    // Lists one item. A list of all visits, and Redis with it, would grow with every visit.
     return [operation, name === 'list-planning' ? { ...input, mPlanId: String(30_000_000 + item) } : input];
   }
 }

@@ -1,11 +1,8 @@
-/**
- * `fetch` that notes every answer of the API. Always true: an answer of 5xx other than 503 with `Retry-After`, and no
- * answer at all, are noted as wrong, whatever the caller makes of them.
- */
+/** A `fetch` that records as wrong every 5xx of the API except 503 with `Retry-After`, and every missing answer. */
 export class WatchedFetch {
   readonly statuses: Record<string, number> = {};
   readonly wrong: string[] = [];
-  /** Longest time until an answer to something that does not wait, ms. */
+  /** The slowest answer to a request that does not long-poll, in ms. */
   slowestMs = 0;
 
   readonly fetch: typeof fetch = async (input, init) => {

@@ -1,4 +1,4 @@
-/** Uses the admin app's API as a script would: log in once, then act. */
+/** An HTTP client for the admin app's API: signs in once, then acts. */
 
 export class AdminApi {
   readonly #url: string;
@@ -9,7 +9,7 @@ export class AdminApi {
     this.#cookie = cookie;
   }
 
-  /** Logs in; the account must exist. */
+  /** Signs in. The account must exist. */
   static async logIn(url: string, username: string, password: string): Promise<AdminApi> {
     const response = await fetch(`${url}/login`, {
       method: 'POST',
@@ -27,12 +27,11 @@ export class AdminApi {
     return { status: response.status, body: (await response.json()) as Record<string, unknown> };
   }
 
-  /** The text of a page. */
   async page(path: string): Promise<string> {
     return await (await fetch(`${this.#url}${path}`, { headers: { cookie: this.#cookie } })).text();
   }
 
-  /** The first event of a stream, as text. */
+  /** Returns the first event of a stream as text. */
   async firstEvent(path: string): Promise<string> {
     const response = await fetch(`${this.#url}${path}`, { headers: { cookie: this.#cookie } });
     let text = '';

@@ -1,10 +1,10 @@
-/** An application's receiver of callbacks on loopback: keeps what the Standard Webhooks library proves to be ours. */
+/** Receives callbacks on loopback like an application. Keeps those that the Standard Webhooks library verifies. */
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
 
-/** Two of them, as during a rotation: each alone must prove a delivery. */
+/** Two secrets, as during a rotation: a delivery must be valid for each. */
 export type CallbackSecrets = readonly [string, string];
 
 type Event = { readonly type: string; readonly timestamp: string; readonly data: Record<string, unknown> };
@@ -24,9 +24,9 @@ export function newCallbackSecrets(): CallbackSecrets {
 
 export class CallbackReceiver {
   readonly deliveries: Delivery[] = [];
-  /** Why others were refused. */
+  /** Why deliveries were refused. */
   readonly refused: string[] = [];
-  /** The status that answers a delivery, now or later. */
+  /** Returns the status of the answer to a delivery. */
   answer: (path: string) => number | Promise<number> = () => 204;
   headers: Record<string, string> = {};
   readonly #secrets: CallbackSecrets;
@@ -38,7 +38,7 @@ export class CallbackReceiver {
     this.#secrets = secrets;
   }
 
-  /** Listens on a free port unless one is given. */
+  /** Default port: a free one. */
   static async start(secrets: CallbackSecrets, port = 0): Promise<CallbackReceiver> {
     const receiver = new CallbackReceiver(secrets);
     await new Promise<void>((resolve) => receiver.#server.listen(port, '127.0.0.1', resolve));
@@ -53,13 +53,13 @@ export class CallbackReceiver {
     return `http://127.0.0.1:${this.port}${path}`;
   }
 
-  /** Nothing listens any more: a connection is refused. */
+  /** Stops listening: connections are then refused. */
   async stop(): Promise<void> {
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
-  /** The deliveries for one call, in the order of arrival. */
+  /** The deliveries for one call, in order. */
   of(callId: unknown): Delivery[] {
     return this.deliveries.filter(({ event }) => event.data.id === callId);
   }

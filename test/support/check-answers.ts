@@ -1,4 +1,4 @@
-/** Before each file of a test project: every answer that `fetch` gets from the API is held against its document. */
+/** A setup file: validates every answer that `fetch` gets from the API against its OpenAPI document. */
 import { mismatch } from './openapi-check.ts';
 
 const plain = globalThis.fetch;
@@ -6,9 +6,9 @@ const plain = globalThis.fetch;
 globalThis.fetch = async (input, init) => {
   const response = await plain(input, init);
   const url = new URL(response.url);
-  // Only the API has these addresses; simulator and admin have others.
+  // Only the API has these paths.
   if (!/^\/(v1\/|v1$|openapi\.json$)/.test(url.pathname)) return response;
-  // Every answer of the API has one; servers that only play the API in a test of the client have none.
+  // Every answer of the API has this header. Fake servers in tests of the client do not.
   if (!response.headers.has('x-request-id')) return response;
   if (response.headers.get('content-type')?.startsWith('text/event-stream')) return response;
   const method = init?.method ?? 'GET';

@@ -1,16 +1,16 @@
-/** The doctor: in this process, where most of it can be seen, and as the program that an operator runs. */
+/** Runs the doctor in this process, or as the program that an operator runs. */
 import { type AppName, appNames } from '@recloser/doctor/check-configuration';
 import { examine } from '@recloser/doctor/examine';
 import { asJson, worst } from '@recloser/doctor/finding';
 import { runCommand } from '@recloser/local-stack/process/run-command';
 
 type Finding = { status: string; check: string; found: string; advice?: string };
-/** `code`: what the program leaves with. */
+/** `code` is the exit status. */
 export type Report = { code: number; status: string; findings: Finding[]; output: string };
 
 const root = new URL('../../', import.meta.url).pathname;
 
-/** Runs `npm run doctor` with nothing of our own environment; how it ended and what it printed. */
+/** Runs the program. Its environment contains only PATH, HOME and `env`. */
 export function runDoctor(env: Record<string, string>, ...args: string[]) {
   const { PATH = '', HOME = '' } = process.env;
   return runCommand(process.execPath, ['tools/doctor/src/main.ts', ...args], {
@@ -20,7 +20,7 @@ export function runDoctor(env: Record<string, string>, ...args: string[]) {
   });
 }
 
-/** Its report on an environment, made in this process. */
+/** Runs the checks in this process. */
 export async function doctor(
   env: Record<string, string>,
   apps: readonly AppName[] = appNames,

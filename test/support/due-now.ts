@@ -1,8 +1,8 @@
-/** Makes what the product waits for due now, by the times it keeps in Redis, so that no test waits for it. */
+/** Makes waits of the product due now, by changing the times in Redis, so that no test waits. */
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 
-/** One upstream's keys; `queue` is its name. */
+/** The keys of one upstream. */
 export class DueNow {
   readonly #redis: Redis;
   readonly #queue: string;
@@ -14,13 +14,13 @@ export class DueNow {
     this.#root = `recloser:{${queue}}`;
   }
 
-  /** The next try of an open breaker. */
+  /** The next probe of an open breaker. */
   async trial(): Promise<void> {
     await this.#redis.hset(`${this.#root}:breaker`, 'retryAt', Date.now());
     await this.#tellWorkers();
   }
 
-  /** The end of a hold, and the calls that were put off until then. */
+  /** The end of a hold, and the calls that were deferred until then. */
   async endOfHold(kind: string): Promise<void> {
     const hold = JSON.parse((await this.#redis.hget(`${this.#root}:holds`, kind)) ?? '');
     await this.#redis.hset(`${this.#root}:holds`, kind, JSON.stringify({ ...hold, until: Date.now() }));
@@ -34,7 +34,7 @@ export class DueNow {
     await this.#tellWorkers();
   }
 
-  /** The next try by hand, of which there may be one in ten seconds. */
+  /** The next manual probe, which is limited to one in ten seconds. */
   async tryByHand(): Promise<void> {
     await this.#redis.del(`${this.#root}:probed-by-hand`);
   }

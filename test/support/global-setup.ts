@@ -1,4 +1,4 @@
-/** Gives a whole test run one Redis and says which; tests keep apart by prefix. */
+/** Gives the whole test run one Redis, and prints which one. Each test uses its own prefix. */
 import type { TestProject } from 'vitest/node';
 import { findOwnRedis, type OwnRedis, startTestRedis, type TestRedis } from './redis/redis-for-tests.ts';
 

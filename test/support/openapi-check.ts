@@ -1,8 +1,6 @@
 /**
- * Holds answers of the API against its own OpenAPI document: status, media type and body must be described.
- *
- * Always true: what the document does not describe is a mismatch, except refusals of addresses that do not exist,
- * which must be problem documents all the same.
+ * Validates answers of the API against its OpenAPI document: status, media type and body. Whatever the document does not
+ * describe is a mismatch, except a 404 for an unknown path, which must be a problem document.
  */
 
 import { definitions } from '@recloser/upstreams/definitions';
@@ -12,7 +10,6 @@ import addFormats from 'ajv-formats';
 
 type Json = Record<string, unknown>;
 
-/** An answer as it is judged. `body` is the text. */
 export type JudgedAnswer = {
   readonly method: string;
   readonly path: string;
@@ -23,7 +20,7 @@ export type JudgedAnswer = {
 
 type Path = { readonly pattern: RegExp; readonly name: string; readonly operations: Json };
 
-/** The document as web serves it. */
+/** The document that web serves. */
 export const openApi = createOpenApi(Object.values(definitions));
 
 const ajv = new Ajv2020({ strict: false, allErrors: true });
@@ -36,12 +33,12 @@ const paths: Path[] = Object.entries(openApi.paths as Record<string, Json>)
     operations,
     pattern: new RegExp(`^${name.replace(/[.*+?^$()|[\]\\]/g, '\\$&').replace(/\{[^}]+\}/g, '[^/]+')}$`),
   }))
-  // Fixed addresses before patterns.
+  // Fixed paths before patterns.
   .sort((a, b) => Number(a.name.includes('{')) - Number(b.name.includes('{')));
 
 const validators = new Map<string, ValidateFunction>();
 
-/** What is wrong with the answer, or null. */
+/** Returns what is wrong with the answer, or null. */
 export function mismatch(answer: JudgedAnswer): string | null {
   const path = paths.find(({ pattern }) => pattern.test(answer.path));
   const operation = path?.operations[answer.method.toLowerCase()] as Json | undefined;
@@ -75,7 +72,7 @@ function resolve(reference: string): Json {
   return parts.reduce<Json>((node, part) => node[part] as Json, openApi as Json);
 }
 
-/** A key as a step of a JSON pointer in a URI fragment. */
+/** Encodes a key for a JSON Pointer in a URI fragment. */
 function asStep(key: string): string {
   return encodeURIComponent(key.replaceAll('~', '~0').replaceAll('/', '~1'));
 }

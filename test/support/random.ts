@@ -1,8 +1,8 @@
-/** Chance that can be played again. Always true: the same seed gives the same numbers on every machine. */
+/** Seeded random numbers: the same on every machine for the same seed. */
 
 export type Random = () => number;
 
-/** mulberry32: small, and the same numbers for the same seed everywhere. */
+/** mulberry32. */
 export function randomOf(seed: number): Random {
   let state = seed;
   return () => {
@@ -13,18 +13,18 @@ export function randomOf(seed: number): Random {
   };
 }
 
-/** One of them, each as likely as the other. */
+/** Picks an item. All are equally likely. */
 export function pick<T>(random: Random, items: readonly T[]): T {
   return items[Math.floor(random() * items.length)] as T;
 }
 
-/** All of them, each order as likely as any other. */
+/** Shuffles the items. All orders are equally likely. */
 export function shuffled<T>(random: Random, items: readonly T[]): T[] {
   const left = [...items];
   return items.map(() => left.splice(Math.floor(random() * left.length), 1)[0] as T);
 }
 
-/** One of the keys, as likely as its weight. */
+/** Picks a key with a probability proportional to its weight. */
 export function pickWeighted<Key extends string>(
   random: Random,
   weights: Readonly<Record<Key, number>>,

@@ -1,8 +1,6 @@
 /**
- * The real simulator in the test's own process, on a free port, with its clock and faults at hand and every
- * cookie and token it hands out written down.
- *
- * Always true: it is the app that `npm run simulator` runs; each one is fresh and ends with its test.
+ * The simulator in the test's own process, on a free port. Tests control its clock and faults, and it records every
+ * cookie and token that it issues.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { listen } from '@recloser/runtime/process/http-server';
@@ -10,22 +8,21 @@ import { createSimulator } from '@recloser/simulator/app';
 import type { Fault } from '@recloser/simulator/faults';
 import type { Upstream } from '@recloser/simulator/upstream';
 
-/** A running simulator of every upstream. */
 export type TestSimulator = {
-  /** Without a slash at the end. */
+  /** Without a trailing slash. */
   readonly url: string;
-  /** Cookie values, tokens and bearer tokens that went over the wire so far. */
+  /** Cookie values and tokens that were sent so far. */
   readonly secrets: ReadonlySet<string>;
   upstream(name: string): Upstream;
-  /** Replaces an upstream's plan; throws on a fault the control API would refuse. */
+  /** Replaces an upstream's fault plan. Throws on a fault that the control API would refuse. */
   faults(name: string, faults: readonly Fault[], seed?: number): void;
   /** Moves the simulator's clock forward. */
   advance(ms: number): void;
-  /** Closes the port: from now on connections are refused. Safe to call twice. */
+  /** Closes the port: connections are then refused. Idempotent. */
   stop(): Promise<void>;
 };
 
-/** Starts one; the caller stops it. */
+/** Starts a simulator. The caller stops it. */
 export async function startSimulator(): Promise<TestSimulator> {
   let offsetMs = 0;
   const simulator = createSimulator({ now: () => Date.now() + offsetMs });
@@ -61,7 +58,7 @@ export async function startSimulator(): Promise<TestSimulator> {
   };
 }
 
-/** Shorter values are no secrets: `ok`, a digit. */
+/** Shorter values are not secrets: `ok`, a digit. */
 const leastSecret = 12;
 
 function watch(request: IncomingMessage, response: ServerResponse, secrets: Set<string>): void {
@@ -78,7 +75,7 @@ function watch(request: IncomingMessage, response: ServerResponse, secrets: Set<
   };
 }
 
-/** The value as sent, decoded, and the token inside where it is a record with one. */
+/** Returns the value as sent, its decoded form, and the token inside it, if any. */
 function cookieSecrets(line: string): string[] {
   const value = line.slice(line.indexOf('=') + 1).split(';')[0] ?? '';
   const decoded = decodeURIComponent(value);

@@ -1,4 +1,4 @@
-/** A whole running system for one test: real processes, a Redis of its own, ended with the test. */
+/** A whole system for one test: real processes and its own Redis, stopped with the test. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,11 +12,11 @@ export type TestStack = {
   [Symbol.asyncDispose](): Promise<void>;
 };
 
-/** Short times, so that an outage fits into a test. */
+/** Short times, so that an outage fits in a test. */
 export const quick = {
   NODE_ENV: 'development',
   LOG_LEVEL: 'info',
-  // Its own embedded Redis, which tests may kill, also when the run has a shared one.
+  // Starts an embedded Redis, which tests may kill, even if the run has a shared one.
   REDIS_URL: '',
   CROSSMARK_BREAKER_RESET_MS: '1500',
   CROSSMARK_BACKOFF_BASE_MS: '200',
@@ -49,7 +49,7 @@ export async function startTestStack({
   };
 }
 
-/** Posts visits to book and returns the ids; every one must be accepted. */
+/** Posts visits and returns their ids. Fails unless all are accepted. */
 export async function postVisits(api: StackApi, count: number, first = 0): Promise<string[]> {
   const ids: string[] = [];
   for (let n = first; n < first + count; n += 20) {
@@ -71,7 +71,7 @@ export function until<T>(check: () => T | Promise<T>, timeout = 60_000): Promise
 
 const ended = ['succeeded', 'failed', 'expired', 'cancelled', 'in_doubt'];
 
-/** Waits until every call has reached its end and counts the ends. */
+/** Waits until every call has ended, and counts the calls by status. */
 export async function allEnded(
   api: StackApi,
   ids: readonly string[],

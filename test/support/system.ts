@@ -1,8 +1,6 @@
 /**
- * Web, workers and simulator in the test's own process, over a given Redis: starts in a moment. For tests to which
- * separate processes do not matter; `stack.ts` has those.
- *
- * Always true: a key prefix of its own unless one is given; everything ends with `await using`.
+ * Web, workers and simulator in the test's own process, on a given Redis, with their own key prefix by default. Faster to
+ * start than `stack.ts`, which starts separate processes.
  */
 import { hostname } from 'node:os';
 import { StackApi } from '@recloser/local-stack/stack/stack-api';
@@ -25,7 +23,7 @@ export type TestSystem = {
   readonly web: Web;
   readonly simulator: TestSimulator;
   readonly api: StackApi;
-  /** Stops every worker as SIGTERM does. Safe to call twice. */
+  /** Stops every worker like SIGTERM. Idempotent. */
   stopWorkers(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 };
@@ -33,13 +31,13 @@ export type TestSystem = {
 export type SystemOptions = {
   readonly redisUrl: string;
   readonly prefix?: string;
-  /** 1 unless given. */
+  /** Default: 1. */
   readonly workers?: number;
-  /** Of the workers. */
+  /** The environment of the workers. */
   readonly env?: Env;
 };
 
-/** Starts all of it. Upstreams are the simulator's unless `env` has other addresses. */
+/** Upstreams are simulated unless `env` has other addresses. */
 export async function startSystem({
   redisUrl,
   prefix,
@@ -78,7 +76,7 @@ export function addressesOf(simulatorUrl: string): Env {
   };
 }
 
-/** As `apps/worker/src/main.ts` puts one together; returns what stops it. */
+/** Assembles a worker like `apps/worker/src/main.ts`. Returns a function that stops it. */
 async function startWorker(web: Web, env: Env, n: number): Promise<() => Promise<void>> {
   const config = parseConfig(env);
   const log = createLogger({ name: 'worker', level: 'silent' });

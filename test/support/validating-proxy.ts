@@ -1,4 +1,4 @@
-/** A public validating proxy (Prism) between a client and the API: notes whatever does not fit the document. */
+/** Prism, a validating proxy, between a client and the API. It reports violations of the OpenAPI document. */
 import { getHttpOperationsFromSpec } from '@stoplight/prism-http';
 import { createServer } from '@stoplight/prism-http-server';
 import { pino } from 'pino';
@@ -6,14 +6,14 @@ import { openApi } from './openapi-check.ts';
 
 export type ValidatingProxy = {
   readonly url: string;
-  /** What did not fit so far; requests that are wrong on purpose are among it. */
+  /** All violations so far, including those of deliberately invalid requests. */
   readonly violations: readonly string[];
-  /** Those of them that answers are to blame for. */
+  /** The violations in answers. */
   readonly answerViolations: readonly string[];
   [Symbol.asyncDispose](): Promise<void>;
 };
 
-/** Starts a proxy to the API at `upstream`. */
+/** @param upstream the address of the API */
 export async function startValidatingProxy(upstream: string): Promise<ValidatingProxy> {
   const violations: string[] = [];
   const note = { write: (line: string) => void violations.push(JSON.parse(line).msg) };

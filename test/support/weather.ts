@@ -1,10 +1,9 @@
-/** What an upstream may suffer in a storm or a soak. Always true: no fault of them lets a call fail for good. */
+/** Random faults of an upstream, for storms and soaks. No fault makes a call fail permanently. */
 import { pick, type Random } from './random.ts';
 
-/** Faults as the simulator takes them. */
 export type Weather = readonly Readonly<Record<string, unknown>>[];
 
-/** Draws the next weather; none at all is among them. */
+/** Draws the next faults, possibly none. */
 export function nextWeather(random: Random): Weather {
   return pick<Weather>(random, [
     [],

@@ -1,8 +1,6 @@
 /**
- * The simulator as one Express app: every upstream of the registry at `/<name>` (and `/<name>-login` where
- * sign-in lives on another host), the control API at `/control`.
- *
- * Always true: it never listens by itself; two simulators share nothing.
+ * The simulator as one Express app. Each upstream in the registry is at `/<name>`, and at `/<name>-login` if its sign-in
+ * is on another host. The control API is at `/control`.
  */
 import type { SimulatedRoute, Simulation } from '@recloser/upstreams/simulation/simulation';
 import { simulations } from '@recloser/upstreams/simulations';
@@ -12,12 +10,10 @@ import { exchange } from './exchange.ts';
 import { parseRequest } from './parse-request.ts';
 import { Upstream } from './upstream.ts';
 
-/** The few methods of a logger that are used here. */
 export type SimulatorLog = { error(object: object, message: string): void };
 
-/** What a simulator is made from; everything has a default. */
 export type SimulatorOptions = {
-  /** Milliseconds since the epoch; tests move it to age sessions and codes. */
+  /** Milliseconds since the epoch. Tests move it to age sessions and codes. Default: `Date.now`. */
   readonly now?: () => number;
   readonly log?: SimulatorLog;
 };
@@ -25,13 +21,12 @@ export type SimulatorOptions = {
 /** A simulator that does not listen yet. */
 export type Simulator = {
   readonly app: Express;
-  /** By name, for tests that run it in their own process. */
+  /** By name, for tests that run the simulator in their own process. */
   readonly upstreams: ReadonlyMap<string, Upstream>;
-  /** Breaks what still hangs, so that the server can close. Safe to call twice. */
+  /** Resets the connections of requests that hang, so that the server can close. Idempotent. */
   stop(): void;
 };
 
-/** Makes a simulator with fresh state. */
 export function createSimulator({ now = Date.now, log }: SimulatorOptions = {}): Simulator {
   const upstreams = new Map(
     Object.entries(simulations).map(([name, create]) => [name, new Upstream(name, create({ now }), now)]),
@@ -46,9 +41,9 @@ export function createSimulator({ now = Date.now, log }: SimulatorOptions = {}):
     app.use(`/${upstream.name}`, serve(upstream, 'main'));
     if (upstream.simulation.hasLoginHost) app.use(`/${upstream.name}-login`, serve(upstream, 'login'));
   }
-  // A body the client did not finish sending never became a request, so the ledger does not have it.
+  // A request whose body did not arrive completely is not in the ledger.
   app.use((error: Error & { status?: number }, _req: Request, res: Response, _next: NextFunction) => {
-    if (error.status === undefined) log?.error({ err: error }, 'a request could not be simulated');
+    if (error.status === undefined) log?.error({ err: error }, 'simulation of a request failed');
     if (!res.destroyed && !res.headersSent) res.status(error.status ?? 500).end();
   });
   const stop = () => {

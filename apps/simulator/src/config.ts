@@ -1,11 +1,6 @@
-/**
- * The simulator's configuration.
- *
- * Always true: a pure function of the environment; the result is frozen.
- */
+/** The simulator's configuration. */
 import { envFields, parseEnv, portField } from '@recloser/runtime/env/env';
 
-/** What `main.ts` needs to start. */
 export type SimulatorConfig = ReturnType<typeof parseConfig>;
 
 /** Reads SIMULATOR_PORT (3002), HOST and LOG_LEVEL. Throws ConfigError. */

@@ -1,9 +1,9 @@
-/** The control API and the ledger over real HTTP. */
+/** The control API and the ledger over HTTP. */
 import { expect, test } from 'vitest';
 import { crossmarkLogin, crossmarkSession, startSimulator, until } from '../test-kit/kit.ts';
 import { Ledger } from './ledger.ts';
 
-test('nonsense is refused with one entry per bad field, and changes nothing', async () => {
+test('an invalid request gets one error per bad field and changes nothing', async () => {
   await using simulator = await startSimulator();
   const put = async (upstream: string, path: string, body: unknown) => {
     const res = await simulator.send('PUT', simulator.control(upstream, path), body);
@@ -66,7 +66,7 @@ test('404 for unknown upstreams and paths, 400 for unreadable JSON', async () =>
   ]);
 });
 
-test('settings never show the password; reset keeps them unless asked', async () => {
+test('settings never contain the password; a reset keeps them by default', async () => {
   await using simulator = await startSimulator();
   await simulator.settings('crossmark', { password: 'top-secret', duplicates: 'update-in-place' });
   await simulator.send('POST', simulator.control('crossmark', '/reset'));
@@ -87,7 +87,7 @@ test('DELETE clears the plan', async () => {
   expect((await session.schedule()).status).toBe(200);
 });
 
-test('under parallel requests the ledger has each one once, exact counts and no secrets', async () => {
+test('the ledger has each of many parallel requests once, exact counts and no secrets', async () => {
   await using simulator = await startSimulator();
   const session = await crossmarkSession(simulator.url);
   await simulator.faults('crossmark', [{ kind: 'gate', operation: 'schedule-event' }]);
@@ -120,7 +120,7 @@ test('sequential requests are never counted as parallel', async () => {
   expect((await simulator.ledger('crossmark')).maxInFlight).toBe(1);
 });
 
-test('the ledger keeps the newest and tells how many it dropped', () => {
+test('the ledger keeps the newest requests and counts the dropped ones', () => {
   const ledger = new Ledger(10);
   for (let at = 0; at < 25; at += 1)
     ledger.arrive({ at, operation: 'login', method: 'POST', path: '/' }).leave();

@@ -1,30 +1,6 @@
 /**
- * The simulator's control API: faults, settings and the ledger, over JSON. For loopback; it has no login.
- *
- *     GET    /control                         names of the upstreams
- *     GET    /control/:upstream               {faults, fired, held, counts, settings}
- *     PUT    /control/:upstream/faults        {faults: Fault[], seed?} replaces the plan,
- *                                             releases whoever the old one held
- *     DELETE /control/:upstream/faults        no more faults, nobody held
- *     POST   /control/:upstream/release       {count?} lets the oldest held requests go on, all unless given
- *     PUT    /control/:upstream/settings      a partial change, e.g. {duplicates: 'update-in-place'}
- *     POST   /control/:upstream/expire        {style: '401'|'403'|'302'|'html'} ends every session; the
- *                                             signed-out are answered in that style until the next reset
- *     POST   /control/:upstream/reset         {settings?: true} forgets faults, ledger, visits and sessions
- *                                             (and, if asked, the settings); breaks what still hangs
- *     GET    /control/:upstream/ledger        {visits, visitsByItem, …, requests, logins, smsSent, maxInFlight,
- *                                             held}
- *
- * A fault has a `kind`: `status {status, retryAfterSeconds?}` · `latency {ms}` · `gate` (held until
- * released, then goes on) · `reset` · `hang {ms?}` (then
- * reset; without ms until the client leaves) · `html {status?}` · `empty` · `truncate {abort?}` (abort: breaks
- * the connection in mid-body) · `bad-json` · `not-ok` (Crossmark only) · `expired {style}` · `late-commit {ms}`
- * (does the work ms after the client gave up) · `capacity {limit, status}` (at most `limit` worked on at once) ·
- * `rate {perSecond, status, retryAfterSeconds?}`. All take `operation?` (`schedule-event`, …, `login`),
- * `signedIn?` (only requests whose session lives, or is over), `probability?` (seeded), `times?`; all but the last three take `afterApply?`: do the work, then fail.
- *
- * Always true: 404 for an unknown upstream; 422 problem+json with one entry per bad field, and then nothing
- * has changed; passwords are never shown.
+ * The simulator's control API: faults, settings and the ledger as JSON. It has no login, so it must listen on loopback
+ * only. docs/simulator.md describes each endpoint and fault. A rejected request changes nothing.
  */
 import { expiryStyles } from '@recloser/upstreams/simulation/simulation';
 import express, { type NextFunction, type Request, type Response, type Router } from 'express';
@@ -42,7 +18,12 @@ export function createControl(upstreams: ReadonlyMap<string, Upstream>): Router 
     return (req: Request, res: Response) => {
       const upstream = upstreams.get(String(req.params.upstream));
       if (upstream) handler(upstream, req, res);
-      else sendProblem(res, { status: 404, code: 'upstream_unknown', title: 'There is no such upstream' });
+      else
+        sendProblem(res, {
+          status: 404,
+          code: 'upstream_unknown',
+          title: 'Unknown upstream. GET /control lists all upstreams',
+        });
     };
   };
   router.use(express.json({ type: () => true, limit: '1mb', strict: false }));
@@ -56,7 +37,7 @@ export function createControl(upstreams: ReadonlyMap<string, Upstream>): Router 
   router.post('/:upstream/expire', at(expire));
   router.post('/:upstream/reset', at(reset));
   router.use((_req: Request, res: Response) =>
-    sendProblem(res, { status: 404, code: 'not_found', title: 'There is no such control' }),
+    sendProblem(res, { status: 404, code: 'not_found', title: 'Unknown endpoint' }),
   );
   router.use(malformed);
   return router;
@@ -120,7 +101,7 @@ function reset(upstream: Upstream, req: Request, res: Response): void {
   res.status(204).end();
 }
 
-/** The parsed body, or undefined after the refusal has been sent. `absent` stands in for no body at all. */
+/** Returns the parsed body, or undefined after sending a 422. `absent` is the value of a missing body. */
 function parseBody<T extends z.ZodType>(
   schema: T,
   req: Request,
@@ -139,7 +120,7 @@ function sendInvalid(res: Response, issues: readonly z.core.$ZodIssue[]): void {
     if (issue.code !== 'unrecognized_keys') return [{ pointer: pointer(issue.path), detail: issue.message }];
     return issue.keys.map((key) => ({ pointer: pointer([...issue.path, key]), detail: 'Unknown field' }));
   });
-  sendProblem(res, { status: 422, code: 'invalid', title: 'The request has bad fields', errors });
+  sendProblem(res, { status: 422, code: 'invalid', title: 'The request has invalid fields', errors });
 }
 
 type Problem = { status: number; code: string; title: string; errors?: readonly object[] };
@@ -149,11 +130,11 @@ function sendProblem(res: Response, problem: Problem): void {
   res.send(JSON.stringify({ type: `urn:recloser:simulator:${problem.code}`, ...problem }));
 }
 
-/** Express knows an error handler by its four parameters. */
+/** Express recognizes an error handler by its four parameters. */
 function malformed(error: { status?: number }, _req: Request, res: Response, _next: NextFunction): void {
   if (res.destroyed) return;
   const tooLarge = { status: 413, code: 'too_large', title: 'The body is too large' };
-  const unreadable = { status: 400, code: 'malformed', title: 'The body is not readable JSON' };
-  const bug = { status: 500, code: 'internal', title: 'The simulator failed' };
+  const unreadable = { status: 400, code: 'malformed', title: 'The body is not valid JSON' };
+  const bug = { status: 500, code: 'internal', title: 'Internal error' };
   sendProblem(res, error.status === 413 ? tooLarge : error.status === 400 ? unreadable : bug);
 }

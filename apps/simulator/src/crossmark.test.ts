@@ -1,4 +1,4 @@
-/** The simulated Crossmark over raw HTTP, held against upstreams.md section A. */
+/** The simulated Crossmark over raw HTTP, compared with docs/upstreams/crossmark.md. */
 import { expect, test } from 'vitest';
 import { crossmarkLogin, crossmarkSession, startSimulator } from '../test-kit/kit.ts';
 
@@ -13,7 +13,7 @@ test('sign-in: JSON redirectUrl as text/html with a PHPSESSID; a bad password is
   const bad = await crossmarkLogin(simulator.url, 'wrong');
   expect(bad.status).toBe(200);
   expect(await bad.text()).not.toContain('Scheduling');
-  // PHP hands out a session all the same; it must open nothing.
+  // PHP sets a session cookie even so. It must not be signed in.
   const cookie = bad.headers.getSetCookie()[0]?.split(';')[0] ?? '';
   const me = await fetch(`${simulator.url}/crossmark/users/getUserInfo`, {
     method: 'POST',
@@ -25,7 +25,7 @@ test('sign-in: JSON redirectUrl as text/html with a PHPSESSID; a bad password is
   expect((await crossmarkLogin(simulator.url, 'wrong')).status).toBe(401);
 });
 
-test('the account locks after bad passwords in a row, until its password is changed', async () => {
+test('the account locks after consecutive wrong passwords, until its password is changed', async () => {
   await using simulator = await startSimulator();
   await simulator.settings('crossmark', { lockAfter: 2 });
   await crossmarkLogin(simulator.url, 'wrong');
@@ -36,7 +36,7 @@ test('the account locks after bad passwords in a row, until its password is chan
   expect(await simulator.ledger('crossmark')).toMatchObject({ logins: 4, loginsRefused: 3 });
 });
 
-test('a session ends its time after the last use; user info and logout', async () => {
+test('a session expires some time after its last use; user info and logout', async () => {
   await using simulator = await startSimulator();
   await simulator.settings('crossmark', { sessionTtlMs: 60_000 });
   const session = await crossmarkSession(simulator.url);
@@ -110,7 +110,7 @@ test('schedule answers with the recorded mix of types and shows in both reads', 
   });
 });
 
-test('a schedule request that lacks a recorded field is ok:0 and books nothing', async () => {
+test('a schedule request without a recorded field gets ok:0 and books nothing', async () => {
   await using simulator = await startSimulator();
   const session = await crossmarkSession(simulator.url);
   const bad: Record<string, string>[] = [
@@ -147,7 +147,7 @@ test('duplicates: inserted by default, updated in place on request', async () =>
   expect(ledger.visits.at(-1)).toMatchObject({ repId: '151204', writes: 2 });
 });
 
-test('reads see a write, and a delete, only after the lag; the ledger at once', async () => {
+test('reads show a write or a delete only after the lag; the ledger shows it at once', async () => {
   await using simulator = await startSimulator();
   await simulator.settings('crossmark', { readBackLagMs: 60_000 });
   const session = await crossmarkSession(simulator.url);
@@ -177,7 +177,7 @@ test('reads see a write, and a delete, only after the lag; the ledger at once', 
   expect((await simulator.ledger('crossmark')).visits).toEqual([]);
 });
 
-test('pending work needs all its fields, counts every request and shows as Reissued', async () => {
+test('pending work requires all its fields, counts every request and shows as Reissued', async () => {
   await using simulator = await startSimulator();
   const session = await crossmarkSession(simulator.url);
   const form = new URLSearchParams({
@@ -234,7 +234,7 @@ test('the rosters: reps keyed by id with strings, qualified reps by last name, d
   expect(await lengths.json()).toEqual({ defaults: [] });
 });
 
-test('the planning list: about 20 items a day, filtered, paged, stable, and complaining', async () => {
+test('the planning list: about 20 items a day, filtered, paged and stable; bad queries get an error', async () => {
   await using simulator = await startSimulator();
   const session = await crossmarkSession(simulator.url);
   const list = async (changes: Record<string, string>) => {

@@ -1,9 +1,7 @@
 /**
- * The life of one request at a simulated upstream: arrive, be admitted, be worked on, be answered (or not).
- *
- * Always true: work goes on when the client has gone, as it does upstream; a fault without `afterApply`
- * changes nothing upstream; the ledger is complete before the last byte leaves, so whoever has an answer
- * finds it there.
+ * Handles one request at a simulated upstream: admission, work, answer. Work continues after the client disconnects, as
+ * it does at a real upstream. The ledger is updated before the last byte is sent, so a client that has an answer finds
+ * it there.
  */
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -32,15 +30,16 @@ type Finish =
 type Context = {
   readonly upstream: Upstream;
   readonly request: SimulatedRequest;
-  /** Undefined for an address the upstream does not have. */
+  /** Undefined for an unknown path. */
   readonly route: SimulatedRoute | undefined;
   readonly entry: LedgerEntry;
-  /** Aborted when the client has gone or the connection is done. */
+  /** Aborted when the connection closes. */
   readonly gone: AbortSignal;
+  /** Aborted by a reset or stop of the simulator. */
   readonly ended: AbortSignal;
 };
 
-/** Takes one parsed request through; resolves when the upstream is done with it. */
+/** Resolves when the upstream has finished with the request. */
 export async function exchange(
   upstream: Upstream,
   route: SimulatedRoute | undefined,
@@ -105,7 +104,7 @@ function perform(
   else sendReply(res, finish.reply, request.headers['accept-encoding']);
 }
 
-/** A reset of the simulator ends what waits by breaking the connection; any other error is a bug. */
+/** A reset of the simulator also resets the connections of waiting requests. Any other error is a bug. */
 function interrupted({ ended }: Context): (error: unknown) => Finish {
   return (error) => {
     if (ended.aborted) return { kind: 'reset' };
@@ -169,7 +168,7 @@ async function endWith(fault: Ending, after: Wait, context: Context): Promise<Fi
   }
 }
 
-/** Cut where no work was done: long enough that its half is not JSON either. */
+/** The answer to truncate where no work was done. Its first half is not valid JSON. */
 const standInBody = '{"ok":1,"data":{"ID":40000000,"note":"this answer is cut off in the middle"}}';
 
 function truncated(reply: SimulatedReply, abort: boolean): Finish {
@@ -178,7 +177,7 @@ function truncated(reply: SimulatedReply, abort: boolean): Finish {
   return { kind: 'send', reply: half, outcome: 'truncated' };
 }
 
-/** Waits until the client has given up, then `ms` more, and does the work all the same. */
+/** Waits until the client has given up, then another `ms`, and does the work. */
 async function commitLate(ms: number, context: Context): Promise<Finish> {
   context.entry.outcome = 'late-commit';
   await untilGone(context.gone, context.ended);
@@ -187,7 +186,7 @@ async function commitLate(ms: number, context: Context): Promise<Finish> {
   return { kind: 'silent' };
 }
 
-/** What the upstream itself does with the request, if nothing is wrong. */
+/** What the upstream does with the request without a fault. */
 function work({ upstream, route, request, entry, ended }: Context): SimulatedReply {
   ended.throwIfAborted();
   if (!route) return htmlPage(404);
@@ -228,7 +227,7 @@ function ownError(
   return { status, headers, body: JSON.stringify({ error: `simulated ${status}` }) };
 }
 
-/** What something in front of the upstream shows. */
+/** The page of a proxy in front of the upstream. 403 looks like a bot check. */
 function htmlPage(status: number): SimulatedReply {
   const title = status === 200 ? 'Maintenance' : `Error ${status}`;
   const body = `<!DOCTYPE html><html><head><title>${title}</title></head><body><h1>${title}</h1></body></html>`;

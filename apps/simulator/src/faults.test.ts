@@ -1,4 +1,4 @@
-/** Every fault over real HTTP, with what the ledger must say afterwards. */
+/** Every fault over HTTP, and the ledger afterwards. */
 import { expect, test } from 'vitest';
 import { crossmarkLogin, crossmarkSession, startSimulator, until } from '../test-kit/kit.ts';
 import { type Fault, FaultPlan } from './faults.ts';
@@ -50,7 +50,7 @@ test.each([false, true])(
   },
 );
 
-test('what the client sees of each ending', async () => {
+test('each ending, as the client sees it', async () => {
   const see = async (fault: Fault) => (await scheduleUnder(fault)).answer;
   const status = await see({ kind: 'status', status: 429, retryAfterSeconds: 7 });
   expect(status).toMatchObject({ status: 429 });
@@ -85,7 +85,7 @@ test('latency delays, before or after the work, and adds up with another fault',
   expect((await simulator.ledger('crossmark')).visits).toHaveLength(1);
 });
 
-test('hang without an end holds the socket until the client leaves', async () => {
+test('hang without ms keeps the connection until the client disconnects', async () => {
   await using simulator = await startSimulator();
   const session = await crossmarkSession(simulator.url);
   await simulator.faults('crossmark', [{ kind: 'hang', ...aimed, afterApply: true }]);
@@ -104,7 +104,7 @@ test('hang without an end holds the socket until the client leaves', async () =>
   });
 });
 
-test('late-commit does the work only after the client gave up', async () => {
+test('late-commit does the work only after the client has given up', async () => {
   await using simulator = await startSimulator();
   const session = await crossmarkSession(simulator.url);
   await simulator.faults('crossmark', [{ kind: 'late-commit', ms: 50, times: 1 }]);
@@ -126,7 +126,7 @@ test('late-commit does the work only after the client gave up', async () => {
   expect(late).toMatchObject({ operation: 'schedule-event', applied: true });
 });
 
-test('a reset of the simulator breaks what hangs and drops what would commit late', async () => {
+test('a reset of the simulator ends requests that hang and drops late commits', async () => {
   await using simulator = await startSimulator();
   const session = await crossmarkSession(simulator.url);
   await simulator.faults('crossmark', [
@@ -142,7 +142,7 @@ test('a reset of the simulator breaks what hangs and drops what would commit lat
   expect(ledger).toMatchObject({ requests: [], visits: [], logins: 0, maxInFlight: 0, inFlight: 0 });
 });
 
-test('times counts down, operation aims, and the first ending wins', async () => {
+test('times limits a fault, operation selects requests, and the first ending wins', async () => {
   await using simulator = await startSimulator();
   const session = await crossmarkSession(simulator.url);
   await simulator.faults('crossmark', [
@@ -173,7 +173,7 @@ test('the same seed fails the same requests', async () => {
   expect(await run(8)).not.toBe(first);
 });
 
-test('capacity: never more at once than the limit, the others are refused at the door', async () => {
+test('capacity: requests above the limit are refused before any work', async () => {
   await using simulator = await startSimulator();
   const session = await crossmarkSession(simulator.url);
   const capacity: Fault = { kind: 'capacity', limit: 3, status: 503 };
@@ -185,7 +185,7 @@ test('capacity: never more at once than the limit, the others are refused at the
   await untilInside(3);
   const more = await Promise.all(Array.from({ length: 7 }, () => session.schedule()));
   expect(more.map((res) => res.status)).toEqual(Array(7).fill(503));
-  // Who is inside counts under a new plan too.
+  // Requests in progress also count under a new plan.
   await simulator.faults('crossmark', [capacity]);
   expect((await session.schedule()).status).toBe(503);
   clients[0]?.abort();
@@ -196,7 +196,7 @@ test('capacity: never more at once than the limit, the others are refused at the
   expect((await simulator.ledger('crossmark')).visitsMade).toBe(1);
 });
 
-test('rate: so many a second, then 429 with Retry-After', async () => {
+test('rate: perSecond requests per second, then 429 with Retry-After', async () => {
   await using simulator = await startSimulator();
   const session = await crossmarkSession(simulator.url);
   await simulator.faults('crossmark', [
@@ -209,7 +209,7 @@ test('rate: so many a second, then 429 with Retry-After', async () => {
   expect((await session.schedule()).status).toBe(200);
 });
 
-test('expired as a fault ends that session only, and leaves signing in alone', async () => {
+test('expired ends only the session of the request, and never affects a sign-in', async () => {
   await using simulator = await startSimulator();
   const [one, two] = [await crossmarkSession(simulator.url), await crossmarkSession(simulator.url)];
   await simulator.faults('crossmark', [{ kind: 'expired', style: 'html', times: 1 }]);
@@ -219,7 +219,7 @@ test('expired as a fault ends that session only, and leaves signing in alone', a
   expect(await (await two.schedule()).json()).toMatchObject({ ok: 1 });
 });
 
-test('serialised sessions: one at a time per session, another session is not held up', async () => {
+test('serialised sessions: one request at a time per session; other sessions do not wait', async () => {
   await using simulator = await startSimulator();
   const [one, two] = [await crossmarkSession(simulator.url), await crossmarkSession(simulator.url)];
   await simulator.settings('crossmark', { serialiseSessions: true });
@@ -242,7 +242,7 @@ test('serialised sessions: one at a time per session, another session is not hel
 const untilHeld = (simulator: Awaited<ReturnType<typeof startSimulator>>, held: number) =>
   until(async () => expect(await simulator.ledger('crossmark')).toMatchObject({ held }));
 
-test('gate: each request is held until it is released, oldest first, then goes on as usual', async () => {
+test('gate: each request is held until it is released, oldest first', async () => {
   await using simulator = await startSimulator();
   const session = await crossmarkSession(simulator.url);
   await simulator.faults('crossmark', [{ kind: 'gate', ...aimed, times: 3 }]);
@@ -251,7 +251,7 @@ test('gate: each request is held until it is released, oldest first, then goes o
     calls.push(session.schedule({ mPlanID }));
     await untilHeld(simulator, index + 1);
   }
-  // It was aimed at three writes: a fourth and a read pass.
+  // The gate holds three writes. A fourth write and a read pass.
   expect((await session.schedule({ mPlanID: '44444444' })).status).toBe(200);
   expect((await session.plan('44444444')).total).toBeGreaterThan(0);
   expect((await simulator.ledger('crossmark')).visitsByItem).toEqual({ 44444444: 1 });
@@ -264,7 +264,7 @@ test('gate: each request is held until it is released, oldest first, then goes o
   expect((await simulator.ledger('crossmark')).visitsMade).toBe(4);
 });
 
-test('gate with afterApply holds between work and answer, and composes with what ends the request', async () => {
+test('gate with afterApply holds between work and answer, and combines with an ending', async () => {
   await using simulator = await startSimulator();
   const session = await crossmarkSession(simulator.url);
   await simulator.faults('crossmark', [
@@ -283,7 +283,7 @@ test('gate with afterApply holds between work and answer, and composes with what
   expect((await call).status).toBe(502);
 });
 
-test('a client that leaves while it waits: the work goes on without it, and nothing stays behind', async () => {
+test('the work continues after a waiting client disconnects, and nothing leaks', async () => {
   await using simulator = await startSimulator();
   const session = await crossmarkSession(simulator.url);
   const capacity: Fault = { kind: 'capacity', limit: 1, status: 503 };
@@ -306,7 +306,7 @@ test('a client that leaves while it waits: the work goes on without it, and noth
   expect((await session.schedule()).status).toBe(200);
 });
 
-test('a plan that is gone holds nobody, not even a request that reaches its gate later', async () => {
+test('a replaced plan holds no request, not even one that reaches its gate later', async () => {
   const plan = new FaultPlan();
   plan.replace([{ kind: 'gate' }]);
   const { before } = plan.admit({ operation: 'schedule-event', session: 'living', nowMs: 0 });
@@ -316,7 +316,7 @@ test('a plan that is gone holds nobody, not even a request that reaches its gate
   expect(plan.view()).toMatchObject({ held: 0, fired: [0] });
 });
 
-test.each(['replace', 'delete', 'reset', 'stop'] as const)('%s lets nobody stay held', async (how) => {
+test.each(['replace', 'delete', 'reset', 'stop'] as const)('%s releases every held request', async (how) => {
   await using simulator = await startSimulator();
   const session = await crossmarkSession(simulator.url);
   await simulator.faults('crossmark', [{ kind: 'gate', ...aimed }]);
@@ -332,7 +332,7 @@ test.each(['replace', 'delete', 'reset', 'stop'] as const)('%s lets nobody stay 
   expect(await call).toBe(how === 'replace' || how === 'delete' ? 200 : 'broken');
 });
 
-test('signedIn aims at requests whose session lives, or is over; signing in is neither', async () => {
+test('signedIn selects requests with a valid or an expired session; a sign-in is neither', async () => {
   await using simulator = await startSimulator();
   const [one, two] = [await crossmarkSession(simulator.url), await crossmarkSession(simulator.url)];
   await simulator.faults('crossmark', [{ kind: 'expired', style: '401', times: 1 }]);

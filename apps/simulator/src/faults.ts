@@ -1,8 +1,7 @@
 /**
- * The fault plan of one simulated upstream: which request fails, and how. Generic; knows no upstream.
- *
- * Always true: the two limits are asked first, at the door; then the others in the plan's order, where
- * latencies add up, gates hold, and the first other one that fires wins; with the same seed and the same order of requests the same ones fail.
+ * The fault plan of one simulated upstream: which requests fail, and how. `capacity` and `rate` are applied first, the
+ * other faults in the plan's order: latencies add up, gates hold, and the first other fault that fires wins. The same
+ * seed and order of requests give the same failures.
  */
 import { expiryStyles } from '@recloser/upstreams/simulation/simulation';
 import { z } from 'zod';
@@ -11,11 +10,11 @@ import { Gate } from './gate.ts';
 const ms = z.int().min(0).max(600_000);
 const status = z.int().min(200).max(599);
 
-/** The schema of one fault for an upstream with these operations; `not-ok` only where the upstream has it. */
+/** The schema of one fault for an upstream with these operations. `hasRefusal` allows `not-ok`. */
 export function faultSchema(operations: readonly string[], hasRefusal: boolean) {
   const aimed = {
     operation: z.enum(operations as [string, ...string[]]).optional(),
-    /** Only requests whose session lives (true) or is over (false). */
+    /** Only requests with a valid session (true) or an expired one (false). */
     signedIn: z.boolean().optional(),
     probability: z.number().min(0).max(1).optional(),
     times: z.int().min(0).optional(),
@@ -34,7 +33,7 @@ export function faultSchema(operations: readonly string[], hasRefusal: boolean) 
     z.strictObject({ kind: z.literal('bad-json'), ...common }),
     z
       .strictObject({ kind: z.literal('not-ok'), ...common })
-      .refine(() => hasRefusal, { path: ['kind'], message: 'This upstream has no refusal with status 200' }),
+      .refine(() => hasRefusal, { path: ['kind'], message: 'Not supported by this upstream' }),
     z.strictObject({ kind: z.literal('expired'), style: z.enum(expiryStyles), ...common }),
     z.strictObject({ kind: z.literal('late-commit'), ms, ...aimed }),
     z.strictObject({ kind: z.literal('capacity'), limit: z.int().min(0), status, ...aimed }),
@@ -51,32 +50,31 @@ export function faultSchema(operations: readonly string[], hasRefusal: boolean) 
 /** One fault, as `PUT /control/:upstream/faults` takes it. */
 export type Fault = z.infer<ReturnType<typeof faultSchema>>;
 
-/** A fault that makes a request wait and changes nothing else. */
+/** A fault that only delays a request. */
 type Waiting = Extract<Fault, { kind: 'latency' | 'gate' }>;
 
-/** A fault that ends a request; waits and the two limits are dealt with before. */
+/** A fault that ends a request after its admission. */
 export type Ending = Exclude<Fault, Waiting | Refusal>;
 
-/** A refusal at the door: nothing is worked on. */
+/** A fault that refuses a request before any work. */
 export type Refusal = Extract<Fault, { kind: 'capacity' | 'rate' }>;
 
-/** How long a request waits, and the gate that holds it after that. */
+/** A delay, and the gate that holds the request after it. */
 export type Wait = { readonly ms: number; readonly gate: Gate | null };
 
-/** What becomes of one request. `leave` gives its place back and is safe to call twice. */
+/** What happens to one request. */
 export type Verdict = {
   readonly refusal: Refusal | null;
   readonly ending: Ending | null;
-  /** Before the work, and between work and answer. */
+  /** The wait before the work. */
   readonly before: Wait;
+  /** The wait between work and answer. */
   readonly after: Wait;
+  /** Releases the request's place. Idempotent. */
   leave(): void;
 };
 
-/**
- * A request as the plan sees it. `session`: whether its session lives; `none` for the steps of signing in, which are
- * never told that they are signed out.
- */
+/** A request as the plan sees it. `session` is `none` for the steps of a sign-in, which need no session. */
 export type Arrival = {
   readonly operation: string;
   readonly session: 'living' | 'over' | 'none';
@@ -87,7 +85,7 @@ type Rule = { fault: Fault; left: number; fired: number; readonly admittedMs: nu
 
 const noWait: Wait = { ms: 0, gate: null };
 
-/** The faults of one upstream, and who is being worked on or held. */
+/** The faults of one upstream, and its requests in progress. */
 export class FaultPlan {
   #gate = new Gate();
   #rules: Rule[] = [];
@@ -95,12 +93,11 @@ export class FaultPlan {
   readonly #working = new Map<string, number>();
   #workingTotal = 0;
 
-  /** Where this plan's held requests are. */
   get gate(): Gate {
     return this.#gate;
   }
 
-  /** Puts another plan in place and releases whoever the old one held. */
+  /** Replaces the plan and releases the requests that the old plan held. */
   replace(faults: readonly Fault[], seed = 1): void {
     this.#gate.open();
     this.#gate = new Gate();
@@ -113,7 +110,7 @@ export class FaultPlan {
     }));
   }
 
-  /** The plan with `times` counted down, how often each fault has fired, and how many requests are held. */
+  /** The plan with the remaining `times`, how often each fault has fired, and the number of held requests. */
   view(): { faults: Fault[]; fired: number[]; held: number } {
     return {
       faults: this.#rules.map(({ fault, left }) =>
@@ -124,7 +121,7 @@ export class FaultPlan {
     };
   }
 
-  /** Decides one request. Must be followed by `leave()` when the upstream is done with it. */
+  /** Decides about one request. Call `leave()` when the upstream has finished with it. */
   admit(arrival: Arrival): Verdict {
     for (const rule of this.#rules) {
       const { fault } = rule;
@@ -147,7 +144,7 @@ export class FaultPlan {
     return { refusal: null, ending, before, after, leave };
   }
 
-  /** Asks one fault, and counts it when it fires. */
+  /** Whether the fault fires. Counts it if it does. */
   #fires(rule: Rule, arrival: Arrival): boolean {
     const fires = this.#wants(rule, arrival);
     if (fires) {
@@ -202,7 +199,7 @@ function admittedLately(rule: Rule, nowMs: number): number {
   return rule.admittedMs.length;
 }
 
-/** Numbers in [0, 1) that a seed decides (mulberry32). */
+/** Returns a seeded generator of numbers in [0, 1) (mulberry32). */
 function seededRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

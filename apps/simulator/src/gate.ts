@@ -1,10 +1,7 @@
 /**
- * Holds requests of one simulated upstream until a test releases them, in the order in which they came.
- *
- * Always true: a held request whose client has left stays held. Upstream it is still under way.
+ * Holds requests of one simulated upstream until a test releases them, oldest first. A request whose client has
+ * disconnected stays held: the upstream would still process it.
  */
-
-/** The gate of one fault plan. */
 export class Gate {
   readonly #held = new Set<() => void>();
   #open = false;
@@ -13,7 +10,7 @@ export class Gate {
     return this.#held.size;
   }
 
-  /** Resolves when the request is released; rejects when the signal aborts. */
+  /** Resolves when the request is released. Rejects when the signal aborts. */
   async hold(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     if (this.#open) return;
@@ -29,7 +26,7 @@ export class Gate {
     }
   }
 
-  /** Releases the oldest `count` requests, all unless given. Returns how many it released. */
+  /** Releases the `count` oldest requests, by default all. Returns how many were released. */
   release(count = Number.POSITIVE_INFINITY): number {
     const released = [...this.#held].slice(0, count);
     for (const go of released) {
@@ -39,7 +36,7 @@ export class Gate {
     return released.length;
   }
 
-  /** Releases everybody, and whoever comes later. */
+  /** Releases all requests, present and future. */
   open(): void {
     this.#open = true;
     this.release();

@@ -1,11 +1,9 @@
 /**
- * What one simulated upstream really saw, in the order of arrival.
- *
- * Always true: every request is in it from its arrival on; no bodies, queries, headers or secrets are;
- * the newest 100,000 requests are kept and the number of dropped ones is told.
+ * The requests that one simulated upstream received, in the order of arrival. It contains no bodies, queries, headers or
+ * secrets. It keeps the newest 100,000 requests and counts the dropped ones.
  */
 
-/** One request. `at` is milliseconds since the epoch; `path` is below the mount, without query. */
+/** One request. `at` is in milliseconds since the epoch. `path` is relative to the mount, without query. */
 export type LedgerEntry = {
   readonly at: number;
   readonly operation: string;
@@ -13,18 +11,17 @@ export type LedgerEntry = {
   readonly path: string;
   /** `in flight`, `answered 200`, `reset`, `hung`, `late-commit`, `truncated`, `client gone`. */
   outcome: string;
-  /** True once a write (or a sign-in) really took effect. */
+  /** True once a write or a sign-in took effect. */
   applied: boolean;
-  /** Requests open at this upstream when it arrived, itself included. */
+  /** Open requests at this upstream when this one arrived, including it. */
   readonly inFlight: number;
 };
 
 const defaultKeep = 100_000;
 
-/** The requests of one upstream. */
 export class Ledger {
   maxInFlight = 0;
-  /** Requests no longer listed because there were too many. */
+  /** Requests that are no longer listed. */
   dropped = 0;
   #entries: LedgerEntry[] = [];
   #inFlight = 0;
@@ -35,7 +32,7 @@ export class Ledger {
     this.#keep = keep;
   }
 
-  /** Notes an arrival. `leave` is called when the request is no longer open; a second call does nothing. */
+  /** Records an arrival. Call `leave` when the request is no longer open; it is idempotent. */
   arrive(request: Pick<LedgerEntry, 'at' | 'operation' | 'method' | 'path'>): {
     entry: LedgerEntry;
     leave: () => void;
@@ -44,7 +41,7 @@ export class Ledger {
     this.maxInFlight = Math.max(this.maxInFlight, this.#inFlight);
     const entry: LedgerEntry = { ...request, outcome: 'in flight', applied: false, inFlight: this.#inFlight };
     this.#entries.push(entry);
-    // Cut in big steps: one splice per request would copy the whole list each time.
+    // Trimmed rarely, because each trim copies the list.
     if (this.#entries.length >= this.#keep * 2) this.#cut();
     const epoch = this.#epoch;
     let open = true;
@@ -76,7 +73,7 @@ export class Ledger {
     return { requests: this.requests().length + this.dropped, byOperation, byOutcome };
   }
 
-  /** Forgets everything; requests still open no longer count. */
+  /** Deletes everything. Open requests no longer count. */
   reset(): void {
     this.#epoch += 1;
     this.#entries = [];

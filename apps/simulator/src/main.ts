@@ -1,6 +1,4 @@
-/**
- * Starts the simulator and stops it on a signal: the only file here with side effects.
- */
+/** Starts the simulator, and stops it on a signal. */
 import { ConfigError } from '@recloser/runtime/env/env';
 import { createLogger } from '@recloser/runtime/observe/logger';
 import { ListenError, listen } from '@recloser/runtime/process/http-server';

@@ -1,12 +1,11 @@
 /**
- * Turns an Express request into what a simulation's handlers read.
- *
- * Always true: an unreadable body never throws; it is just empty, and the handler refuses what it misses.
+ * Converts an Express request into what a simulation's handlers read. An invalid body becomes an empty one, which the
+ * handler then refuses.
  */
 import type { SimulatedRequest } from '@recloser/upstreams/simulation/simulation';
 import type { Request } from 'express';
 
-/** Parses a request whose body `express.raw` has read. `path` is below the mount. */
+/** Parses a request whose body `express.raw` has read. `path` is relative to the mount. */
 export function parseRequest(req: Request, path: string, loginUrl: string): SimulatedRequest {
   const body = Buffer.isBuffer(req.body) ? req.body : Buffer.alloc(0);
   const contentType = req.headers['content-type'] ?? '';
@@ -43,7 +42,7 @@ function fieldsOf(
   return {};
 }
 
-/** Text parts by name. Node's own parser is stricter about boundaries than the servers we stand in for. */
+/** Returns the text parts by name. Node's own parser is stricter about boundaries than the real upstreams. */
 function multipartFields(body: string, contentType: string): Record<string, string> {
   const boundary = /boundary="?([^";]+)"?/i.exec(contentType)?.[1];
   const fields: [string, string][] = [];

@@ -1,15 +1,11 @@
-/**
- * Puts answers on the wire: whole, cut off in the middle, or not at all.
- *
- * Always true: bytes and headers are exactly the simulation's; Express adds nothing.
- */
+/** Sends answers: complete, truncated, or not at all. Bytes and headers are the simulation's; Express adds none. */
 import { constants, gzipSync } from 'node:zlib';
 import type { SimulatedReply } from '@recloser/upstreams/simulation/simulation';
 import type { Response } from 'express';
 
 const smallestGzippedBytes = 1024;
 
-/** Sends a whole answer, gzipped when it is long and the client takes that. */
+/** Sends a complete answer, compressed if it is long and the client accepts gzip. */
 export function sendReply(res: Response, reply: SimulatedReply, acceptEncoding = ''): void {
   const plain = Buffer.from(reply.body);
   const gzip = plain.length > smallestGzippedBytes && /\bgzip\b/.test(acceptEncoding);
@@ -19,14 +15,14 @@ export function sendReply(res: Response, reply: SimulatedReply, acceptEncoding =
   res.end(body);
 }
 
-/** Promises the whole body, sends half of it, and breaks the connection. */
+/** Announces the full length, sends half of the body and destroys the connection. */
 export function cutOff(res: Response, reply: SimulatedReply): void {
   const body = Buffer.from(reply.body);
   writeHead(res, reply, body.length);
   res.write(body.subarray(0, Math.floor(body.length / 2)), () => res.socket?.destroy());
 }
 
-/** Breaks the connection with a TCP reset, without a byte of answer. */
+/** Sends a TCP reset instead of an answer. */
 export function resetConnection(res: Response): void {
   res.socket?.resetAndDestroy();
 }

@@ -1,14 +1,8 @@
-/**
- * One simulated upstream with everything around it: its state, fault plan, ledger and session locks.
- *
- * Always true: `reset` also ends what is still hanging or about to commit late, so that nothing from before
- * shows up in the fresh ledger.
- */
+/** One simulated upstream: its state, fault plan, ledger and session locks. */
 import type { SimulatedRoute, Simulation } from '@recloser/upstreams/simulation/simulation';
 import { FaultPlan, faultSchema } from './faults.ts';
 import { Ledger } from './ledger.ts';
 
-/** A mounted upstream. */
 export class Upstream {
   readonly name: string;
   readonly simulation: Simulation;
@@ -40,13 +34,16 @@ export class Upstream {
     return this.#routes.get(routeKey(mount, method, path));
   }
 
-  /** Ends everything that hangs or waits. */
+  /** Ends every request that hangs or waits. */
   interrupt(): void {
     this.#ended.abort();
     this.#ended = new AbortController();
   }
 
-  /** Forgets faults, ledger, visits and sessions; keeps the settings. */
+  /**
+   * Deletes faults, ledger, visits and sessions. Keeps the settings. Ends pending requests, so that none of them appears
+   * in the new ledger.
+   */
   reset(): void {
     this.interrupt();
     this.faults.replace([]);
@@ -54,7 +51,7 @@ export class Upstream {
     this.simulation.reset();
   }
 
-  /** Waits for the earlier requests of a session; the returned function lets the next one in. */
+  /** Waits for the earlier requests of a session. The returned function admits the next one. */
   async lockSession(key: string): Promise<() => void> {
     const before = this.#sessionTails.get(key);
     const { promise, resolve } = Promise.withResolvers<void>();

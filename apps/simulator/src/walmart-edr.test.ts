@@ -1,4 +1,4 @@
-/** The simulated Retail Link over raw HTTP, held against upstreams.md section B. */
+/** The simulated Retail Link over raw HTTP, compared with docs/upstreams/walmart-edr.md. */
 import { expect, test } from 'vitest';
 import { cookieJar, startSimulator } from '../test-kit/kit.ts';
 
@@ -74,7 +74,7 @@ test('the six steps give an 8 h token in a URL-encoded cookie, and a report with
   expect(await simulator.ledger('walmart-edr')).toMatchObject({ logins: 1, smsSent: 1 });
 });
 
-test('a code works once, in its own jar, in time; wrong ones void it', async () => {
+test('a code works once, in its own session, before it expires; wrong codes void it', async () => {
   await using simulator = await startSimulator();
   const login = `${simulator.url}/walmart-edr-login`;
   const send = (jar: Jar) =>
@@ -98,7 +98,7 @@ test('a code works once, in its own jar, in time; wrong ones void it', async () 
   expect((await simulator.ledger('walmart-edr')).smsSent).toBe(3);
 });
 
-test('bad passwords are refused and lock', async () => {
+test('wrong passwords are refused and lock the account', async () => {
   await using simulator = await startSimulator();
   await simulator.settings('walmart-edr', { lockAfter: 1 });
   const url = `${simulator.url}/walmart-edr-login/api/login`;
@@ -108,7 +108,7 @@ test('bad passwords are refused and lock', async () => {
   });
 });
 
-test('the cookie rolls on every answer: kept, a session lives to the cap; not kept, 39 minutes', async () => {
+test('every answer renews the cookie: a client that keeps it stays signed in up to the cap, otherwise 39 minutes', async () => {
   await using simulator = await startSimulator();
   const jar = cookieJar();
   const token = await signIn(simulator.url, jar);
@@ -129,7 +129,7 @@ test('the cookie rolls on every answer: kept, a session lives to the cap; not ke
   expect(await status(jar)).toBe(401);
 });
 
-test('a portal visit alone does not prolong the hard cap', async () => {
+test('a portal visit does not extend the cap', async () => {
   await using simulator = await startSimulator();
   const jar = cookieJar();
   await signIn(simulator.url, jar);
@@ -142,7 +142,7 @@ test('a portal visit alone does not prolong the hard cap', async () => {
   expect((await authenticate()).status).toBe(401);
 });
 
-test('401 without a token; all styles after expire, 302 to the sign-in host', async () => {
+test('401 without a token; after expire every style, with 302 to the sign-in host', async () => {
   await using simulator = await startSimulator();
   const jar = cookieJar();
   await signIn(simulator.url, jar);

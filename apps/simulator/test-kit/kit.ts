@@ -1,7 +1,6 @@
 /**
- * For this app's tests only: a simulator on a free port, and raw HTTP as upstreams.md describes it.
- *
- * Always true: nothing here knows our clients; requests are written out by hand.
+ * For this app's tests: a simulator on a free port, and raw HTTP requests as docs/upstreams describes them. It must not
+ * use our own clients.
  */
 import { listen } from '@recloser/runtime/process/http-server';
 import { vi } from 'vitest';
@@ -9,7 +8,7 @@ import { createSimulator } from '../src/app.ts';
 import type { Fault } from '../src/faults.ts';
 import type { LedgerEntry } from '../src/ledger.ts';
 
-/** A running simulator whose clock stands still unless a test moves it; `await using` stops it. */
+/** Starts a simulator whose clock only moves when a test calls `advance`. */
 export async function startSimulator() {
   let nowMs = Date.now();
   const simulator = createSimulator({ now: () => nowMs });
@@ -42,10 +41,10 @@ export async function startSimulator() {
   };
 }
 
-/** Waits until the check passes, however slow the machine is. */
+/** Waits until the check passes. */
 export const until = <T>(check: () => T | Promise<T>): Promise<T> => vi.waitFor(check, { timeout: 15_000 });
 
-/** What the ledger answers. */
+/** The answer of `GET /control/:upstream/ledger`. */
 export type Facts = {
   visits: {
     scheduleEventId: string;
@@ -66,7 +65,7 @@ export type Facts = {
   held: number;
 };
 
-/** The fields of A2.4, all of them. */
+/** All fields of docs/upstreams/crossmark.md, "Schedule a visit". */
 export function visitForm(changes: Record<string, string> = {}): URLSearchParams {
   return new URLSearchParams({
     ClassName: 'MVScheduledmPlan',
@@ -82,7 +81,7 @@ export function visitForm(changes: Record<string, string> = {}): URLSearchParams
   });
 }
 
-/** Signs in to Crossmark with A1's JSON body. */
+/** Signs in to Crossmark (docs/upstreams/crossmark.md, "Session"). */
 export function crossmarkLogin(base: string, password = 'simulator'): Promise<Response> {
   return fetch(`${base}/crossmark/login/authenticate`, {
     method: 'POST',
@@ -96,7 +95,7 @@ export function crossmarkLogin(base: string, password = 'simulator'): Promise<Re
   });
 }
 
-/** A signed-in Crossmark session: `get` and `post` below the mount, with the cookie. */
+/** A signed-in Crossmark session. Its paths are relative to the mount. */
 export async function crossmarkSession(base: string) {
   const res = await crossmarkLogin(base);
   const cookie = (res.headers.getSetCookie()[0] ?? '').split(';')[0] ?? '';

@@ -1,4 +1,4 @@
-/** What the API shows of a call, and what can be asked of it. Times are ISO 8601. */
+/** A call as the API returns it, and the options of a call. Times are ISO 8601. */
 
 export type CallStatus =
   | 'scheduled'
@@ -21,7 +21,7 @@ export type Hold = {
   readonly until: string | null;
 };
 
-/** One attempt at a call. */
+/** One attempt. */
 export type HistoryEntry = {
   readonly at: string;
   readonly durationMs: number;
@@ -35,7 +35,7 @@ export type HistoryEntry = {
 /** Why a call ended without success. */
 export type CallError = { readonly code: string; readonly message: string; readonly status: number | null };
 
-/** A call. `Result` is the operation's result, there once the status is `succeeded`. */
+/** A call. `result` is set once the status is `succeeded`. */
 export type Call<Result = unknown> = {
   readonly id: string;
   readonly upstream: string;
@@ -61,17 +61,16 @@ export type Call<Result = unknown> = {
   readonly links: Readonly<Record<string, string>>;
 };
 
-/** What may be asked of a call when it is handed over. */
 export type CallOptions = {
-  /** While the upstream's breaker is not closed: keep the call, refuse it, or (reads) take the last good result. */
+  /** While the breaker is not closed: store the call, refuse it, or return the last good result (reads only). */
   readonly ifOpen?: 'defer' | 'reject' | 'stale';
-  /** 1 goes first, 100 last. */
+  /** From 1 (first) to 100 (last). */
   readonly priority?: number;
   readonly runAt?: string;
   readonly expiresAt?: string;
   readonly maxAttempts?: number;
   readonly metadata?: Readonly<Record<string, string | number | boolean | null>>;
-  /** Where the finished call is sent to, signed. */
+  /** The finished call is posted to this URL, signed. */
   readonly callback?: { readonly url: string };
   /** Without an idempotency key: makes it a call of its own although an equal one is unfinished or was just accepted. */
   readonly allowDuplicate?: boolean;
@@ -79,7 +78,7 @@ export type CallOptions = {
 
 const finished: readonly CallStatus[] = ['succeeded', 'failed', 'expired', 'cancelled', 'in_doubt'];
 
-/** True when nothing more will happen to the call by itself. */
+/** True if the call has ended, `in_doubt` included. */
 export function isFinished({ status }: Pick<Call, 'status'>): boolean {
   return finished.includes(status);
 }

@@ -1,24 +1,24 @@
-/** What the client throws, besides the reason of the caller's own signal. Each class has a stable `code`. */
+/** The client's errors. It also throws the reason of the caller's signal. */
 import type { Call } from './call.ts';
 
-/** One bad field of a request; `pointer` is a JSON pointer into its body. */
+/** One invalid field. `pointer` is a JSON Pointer into the request body. */
 export type FieldError = { readonly pointer: string; readonly message: string };
 
-/** The API refused: its problem document (RFC 9457). `code` is one of docs/errors.md. */
+/** The API refused the request with a problem document (RFC 9457). docs/errors.md lists the codes. */
 export class ProblemError extends Error {
   readonly code: string;
   readonly status: number;
   readonly type: string;
   readonly title: string;
   readonly detail: string;
-  /** One entry per bad field when `status` is 422. */
+  /** One entry per invalid field if `status` is 422. */
   readonly errors: readonly FieldError[];
   /** From `Retry-After`. */
   readonly retryAfterMs: number | null;
   readonly requestId: string | null;
-  /** An earlier attempt at the same request got no answer: it may be what this refusal is about. */
+  /** An earlier attempt at this request got no answer. It may have been carried out and caused this refusal. */
   readonly afterLostAttempt: boolean;
-  /** All members of the document. */
+  /** The whole document. */
   readonly body: Readonly<Record<string, unknown>>;
 
   constructor(
@@ -42,7 +42,7 @@ export class ProblemError extends Error {
   }
 }
 
-/** No usable answer, however often it was tried. Repeat with the same idempotency key: nothing is done twice. */
+/** No usable answer after all retries. Repeating the request with the same idempotency key is safe. */
 export class UnreachableError extends Error {
   readonly code = 'unreachable';
   readonly idempotencyKey: string | undefined;
@@ -54,14 +54,14 @@ export class UnreachableError extends Error {
   }
 }
 
-/** `wait` ran out of time; the call goes on. */
+/** `wait` timed out. The call continues. */
 export class WaitTimeoutError extends Error {
   readonly code = 'wait_timeout';
-  /** As it was seen last; undefined when it was never seen. */
+  /** The last known state, or undefined. */
   readonly call: Call | undefined;
 
   constructor(id: string, timeoutMs: number, call: Call | undefined) {
-    super(`${id} has not ended within ${timeoutMs} ms${call ? `, it is ${call.status}` : ''}`);
+    super(`Call ${id} did not end within ${timeoutMs} ms${call ? `. Its status is ${call.status}` : ''}`);
     this.name = 'WaitTimeoutError';
     this.call = call;
   }

@@ -1,36 +1,34 @@
 /**
- * The client: hand calls over, wait for their ends. Uses the global `fetch` and nothing else.
- *
- * Always true: every call handed over has an idempotency key, made here unless given, and a request that is sent
- * again carries the same one; so however often it is tried, the call is made once.
+ * The client. It depends only on the global `fetch`. Every submitted call has an idempotency key, generated unless
+ * given, and retries repeat it: the call is made once.
  */
 import { type Call, type CallOptions, type CallStatus, isFinished } from './call.ts';
 import { ProblemError, WaitTimeoutError } from './errors.ts';
 import { rest, sendRequest, type TransportOptions } from './transport.ts';
 
 export type RecloserClientOptions = {
-  /** Where web listens: `http://127.0.0.1:3000`. */
+  /** The address of the API, for example `http://127.0.0.1:3000`. */
   readonly baseUrl: string;
   readonly apiKey?: string;
-  /** How long to go on trying while the API is away or asks for patience, ms. Default 60 s; 0: try once. */
+  /** How long to retry while the API is unreachable or answers 429, 502, 503 or 504. Default: 60 s. 0 means no retry. */
   readonly retryForMs?: number;
-  /** Longest time for one attempt, ms. Default 10 s. */
+  /** The timeout of one attempt. Default: 10 s. */
   readonly timeoutMs?: number;
   readonly fetch?: typeof fetch;
 };
 
 export type SubmitOptions = CallOptions & {
-  /** Names this very request; give one to be able to repeat it after a crash of your own. */
+  /** Default: a random key. Set it to be able to repeat the request after a crash of your application. */
   readonly idempotencyKey?: string;
-  /** Ask for the finished call right away, at most this long, 30 at the most. */
+  /** Waits up to this many seconds, at most 30, for the call to finish. */
   readonly waitSeconds?: number;
   readonly signal?: AbortSignal;
 };
 
-/** The answer to `ifOpen: 'stale'` when there was an older result and the breaker was not closed. */
+/** The answer to `ifOpen: 'stale'` if the breaker is not closed and an older result exists. */
 export type StaleResult<Result = unknown> = {
   readonly stale: true;
-  /** The call that got it. */
+  /** The call that produced the result. */
   readonly id: string;
   readonly result: Result;
   readonly finishedAt: string;
@@ -56,13 +54,13 @@ export type ListQuery = {
 /** A call without its result and history. */
 export type ListedCall = Omit<Call, 'result' | 'history'>;
 
-/** `nextCursor` null: there are no more. A page may be short and not the last. */
+/** `nextCursor` is null on the last page. Other pages may be short. */
 export type CallPage = { readonly calls: readonly ListedCall[]; readonly nextCursor: string | null };
 
-/** What became of one item of a batch: `call` when it is kept, `stale` or `problem` otherwise. */
+/** The result of one item of a batch: `call` if it is stored, otherwise `stale` or `problem`. */
 export type BatchResult = {
   readonly index: number;
-  /** The HTTP status this item would have had alone. */
+  /** The HTTP status of the item as a single request. */
   readonly status: number;
   readonly call?: { readonly id: string; readonly status?: CallStatus; readonly replayed: boolean };
   readonly stale?: StaleResult;
@@ -71,7 +69,7 @@ export type BatchResult = {
 
 type Signal = { readonly signal?: AbortSignal };
 
-/** Longest long poll, as the API has it. */
+/** The API's limit. */
 const longestPollSeconds = 30;
 const answerMs = 300;
 
@@ -80,14 +78,13 @@ export class RecloserClient {
 
   constructor(options: RecloserClientOptions) {
     const { baseUrl, apiKey, retryForMs = 60_000, timeoutMs = 10_000 } = options;
-    // Throws for what is no address, here rather than at the first call.
-    new URL(baseUrl);
-    // Looked up at each request: a process may put its own fetch in place later.
+    new URL(baseUrl); // Throws now for an invalid address.
+    // Looked up at each request, because a process may replace the global fetch later.
     const send: typeof fetch = options.fetch ?? ((...args) => fetch(...args));
     this.#transport = { baseUrl, apiKey, retryForMs, timeoutMs, fetch: send };
   }
 
-  /** Hands a call over. Resolves once it is stored; the call may well be waiting. */
+  /** Submits a call. Resolves once it is stored, unless `waitSeconds` is set. */
   submit<Result = unknown>(
     upstream: string,
     operation: string,
@@ -120,14 +117,13 @@ export class RecloserClient {
     return body;
   }
 
-  /** The call as it stands. */
   async get<Result = unknown>(id: string, { signal }: Signal = {}): Promise<Call<Result>> {
     return await this.#read<Call<Result>>(id, 0, signal);
   }
 
   /**
-   * Waits for the end of a call, whatever it is: look at `status`. Throws `WaitTimeoutError` when it has not come
-   * within `timeoutMs` (default: no limit); the call goes on. An API that is away is asked again for `retryForMs`.
+   * Waits until a call has ended, with or without success: check `status`. Throws `WaitTimeoutError` after `timeoutMs`
+   * (default: no limit). While the API is unreachable, each poll is retried for `retryForMs`.
    */
   async wait<Result = unknown>(
     id: string,
@@ -138,7 +134,7 @@ export class RecloserClient {
     for (;;) {
       const leftMs = deadline - performance.now();
       if (leftMs <= 0) throw new WaitTimeoutError(id, timeoutMs, seen);
-      // Leaves the answer time to get here, so that a timeout can show the call as it stood.
+      // Leaves time for the answer, so that a timeout error has the call's last state.
       const seconds = Math.max(0, Math.min(longestPollSeconds, Math.floor((leftMs - answerMs) / 1000)));
       const polled = this.#poll<Result>(id, seconds, leftMs, signal);
       seen = (await polled) ?? seen;
@@ -147,14 +143,14 @@ export class RecloserClient {
     }
   }
 
-  /** Cancels a call that still waits. Throws `ProblemError` with status 409 when it runs or has ended. */
+  /** Cancels a waiting call. Throws `ProblemError` with status 409 if it is running or has ended otherwise. */
   async cancel(id: string, { signal }: Signal = {}): Promise<Call> {
     const path = `/v1/calls/${encodeURIComponent(id)}`;
     try {
       const request = { method: 'DELETE', path, repeatable: true, signal } as const;
       return (await sendRequest<Call>(this.#transport, request)).body;
     } catch (error) {
-      // Our own first attempt, whose answer was lost, may have cancelled it.
+      // Our first attempt, whose answer was lost, may have cancelled the call.
       if (!(error instanceof ProblemError && error.status === 409 && error.afterLostAttempt)) throw error;
       const call = await this.get(id, { signal });
       if (call.status === 'cancelled') return call;
@@ -162,14 +158,14 @@ export class RecloserClient {
     }
   }
 
-  /** Makes a call that ended without success wait again. Not repeated by itself when its answer is lost. */
+  /** Queues a call again that ended without success. A lost answer is not retried. */
   async retry(id: string, { signal }: Signal = {}): Promise<Call> {
     const path = `/v1/calls/${encodeURIComponent(id)}/retry`;
     const request = { method: 'POST', path, body: {}, repeatable: false, signal } as const;
     return (await sendRequest<Call>(this.#transport, request)).body;
   }
 
-  /** Hands up to 1,000 calls over at once; one result per item, in their order. */
+  /** Submits up to 1,000 calls in one request. Returns one result per item, in order. */
   async batch(items: readonly BatchItem[], { signal }: Signal = {}): Promise<readonly BatchResult[]> {
     const keyed = items.map(({ idempotencyKey = crypto.randomUUID(), ...item }) => ({
       ...item,
@@ -185,13 +181,13 @@ export class RecloserClient {
     return (await sendRequest<{ results: readonly BatchResult[] }>(this.#transport, request)).body.results;
   }
 
-  /** One page of calls, newest first; `cursor` leads to the next. */
+  /** Returns one page of calls, newest first. */
   async list(query: ListQuery = {}, { signal }: Signal = {}): Promise<CallPage> {
     const request = { method: 'GET', path: '/v1/calls', query, repeatable: true, signal } as const;
     return (await sendRequest<CallPage>(this.#transport, request)).body;
   }
 
-  /** A long poll that ends in time; undefined when the time is up before there was an answer. */
+  /** Long-polls for at most `leftMs`. Returns undefined if there is no answer by then. */
   async #poll<Result>(
     id: string,
     seconds: number,

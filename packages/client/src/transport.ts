@@ -1,8 +1,6 @@
 /**
- * One request to the API, tried again while that is safe and may help.
- *
- * Always true: only what was certainly not done, or may be done twice without harm (reads, requests with an
- * idempotency key), is sent again; the caller's signal ends every wait at once; the API key is in no error.
+ * One request to the API, with retries. A request is only repeated if it was certainly not carried out or is safe to
+ * repeat (a read, or a request with an idempotency key). No error contains the API key.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { ProblemError, UnreachableError } from './errors.ts';
@@ -10,9 +8,9 @@ import { ProblemError, UnreachableError } from './errors.ts';
 export type TransportOptions = {
   readonly baseUrl: string;
   readonly apiKey?: string | undefined;
-  /** How long to go on trying, from the first attempt, ms. */
+  /** How long to retry, counted from the first attempt. */
   readonly retryForMs: number;
-  /** Longest time for one attempt, ms; what the request asks to wait comes on top. */
+  /** The timeout of one attempt, without the time that the request asks the server to wait. */
   readonly timeoutMs: number;
   readonly fetch: typeof fetch;
 };
@@ -24,9 +22,9 @@ export type ApiRequest = {
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
   readonly idempotencyKey?: string | undefined;
-  /** Sending it twice does no harm. */
+  /** Whether sending the request twice is safe. */
   readonly repeatable: boolean;
-  /** How long the server was asked to hold the answer, ms. */
+  /** How long the request asks the server to wait before it answers. */
   readonly heldMs?: number;
   readonly signal?: AbortSignal | undefined;
 };
@@ -39,7 +37,7 @@ export type ApiAnswer<Body> = {
 
 const firstWaitMs = 200;
 const longestWaitMs = 5_000;
-const passing = [429, 502, 503, 504];
+const retriedStatuses = [429, 502, 503, 504];
 
 /** Sends a request. Throws `ProblemError`, `UnreachableError`, or the signal's reason. */
 export async function sendRequest<Body>(
@@ -47,7 +45,7 @@ export async function sendRequest<Body>(
   request: ApiRequest,
 ): Promise<ApiAnswer<Body>> {
   const deadline = performance.now() + options.retryForMs;
-  // An earlier attempt was lost on the way and may have been carried out.
+  // An earlier attempt got no answer and may have been carried out.
   let lost = false;
   for (let tried = 1; ; tried += 1) {
     request.signal?.throwIfAborted();
@@ -66,7 +64,7 @@ export async function sendRequest<Body>(
   }
 }
 
-/** A pause that the signal cuts short; whoever goes on looks at the signal. */
+/** Pauses until the time is up or the signal aborts. Never rejects: the caller checks the signal. */
 export async function rest(ms: number, signal: AbortSignal | undefined): Promise<void> {
   await pause(Math.max(0, ms), undefined, signal ? { signal } : {}).catch(() => {});
 }
@@ -101,7 +99,7 @@ async function attempt<Body>(
     text = await response.text();
   } catch (cause) {
     signal?.throwIfAborted();
-    throw new UnreachableError(`no answer to ${method} ${path}`, { cause, idempotencyKey });
+    throw new UnreachableError(`No answer to ${method} ${path}`, { cause, idempotencyKey });
   }
   const parsed = parseJson(text);
   if (!response.ok) {
@@ -109,32 +107,32 @@ async function attempt<Body>(
     throw new ProblemError(response, asObject(parsed), { retryAfterMs: waitMs, afterLostAttempt: lost });
   }
   if (parsed === undefined) {
-    const cause = new Error('the answer is not JSON');
-    throw new UnreachableError(`no answer to ${method} ${path}`, { cause, idempotencyKey });
+    const cause = new Error('The answer is not JSON');
+    throw new UnreachableError(`No usable answer to ${method} ${path}`, { cause, idempotencyKey });
   }
   return { status: response.status, headers: response.headers, body: parsed as Body };
 }
 
 function mayRepeat(failure: ProblemError | UnreachableError, { repeatable }: ApiRequest): boolean {
   if (failure instanceof UnreachableError) return repeatable;
-  // The caller asked to be told at once.
+  // `ifOpen: 'reject'` asks for an immediate answer.
   if (failure.code === 'breaker_open') return false;
-  return passing.includes(failure.status) && (repeatable || wasRefused(failure));
+  return retriedStatuses.includes(failure.status) && (repeatable || wasRefused(failure));
 }
 
-/** The answer says that nothing was done. */
+/** True if the answer proves that the request was not carried out. */
 function wasRefused(failure: ProblemError | UnreachableError): boolean {
   if (failure instanceof UnreachableError) return false;
   return failure.status === 429 || (failure.status === 503 && failure.code !== 'storage_unknown');
 }
 
-/** What the server asks for, else growing with full jitter. */
+/** `Retry-After` if given, otherwise exponential backoff with full jitter. */
 function waitBefore(failure: ProblemError | UnreachableError, tried: number): number {
   if (failure instanceof ProblemError && failure.retryAfterMs !== null) return failure.retryAfterMs;
   return Math.random() * Math.min(longestWaitMs, firstWaitMs * 2 ** Math.min(tried, 10));
 }
 
-/** Seconds or a date (RFC 9110), as ms from now; null when absent or not to be understood. */
+/** Parses `Retry-After` (RFC 9110): seconds or a date, as ms from now. Null if absent or invalid. */
 function retryAfterMs(headers: Headers): number | null {
   const text = headers.get('retry-after')?.trim() ?? '';
   const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();

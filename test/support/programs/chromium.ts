@@ -1,14 +1,12 @@
 /**
- * A real browser for the tests, and everything that must not happen in it: console errors, failing scripts,
- * requests to another host.
- *
- * Always true: no browser is an error that says how to get one, never a skipped test.
+ * A real browser, with a record of what must not happen in it: console errors, failing scripts, requests to another
+ * host. Without a browser a test fails with an instruction and is never skipped.
  */
 import type { Env } from '@recloser/runtime/env/env';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { isExecutable, programsOnPath } from './programs.ts';
 
-/** No background traffic of its own, so that every request is the page's. */
+/** Disables the browser's own traffic, so that every request is the page's. */
 const args = [
   '--headless',
   '--no-sandbox',
@@ -22,7 +20,7 @@ const args = [
 
 const names = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome'];
 
-/** The browser to use: `CHROMIUM`, or the first known name on the PATH. Throws with advice. */
+/** Returns `CHROMIUM`, or the first known browser on the PATH. Throws with an instruction. */
 export function findChromium(env: Env = process.env): string {
   const [found] = env.CHROMIUM ? [env.CHROMIUM].filter(isExecutable) : programsOnPath(names, env);
   if (found) return found;
@@ -31,26 +29,25 @@ export function findChromium(env: Env = process.env): string {
   );
 }
 
-/** Starts one; the caller closes it. */
+/** Starts a browser. The caller closes it. */
 export function launchChromium(): Promise<Browser> {
   return chromium.launch({ executablePath: findChromium(), args });
 }
 
-/** For an element or a page to be there; long, as it only ends what hangs. */
+/** The timeout for an element or a page. Long, because it only ends a test that hangs. */
 const waitMs = 60_000;
 
-/** A page that is watched. */
 export type WatchedPage = {
   readonly page: Page;
-  /** What went wrong in it so far; empty is good. */
+  /** What has gone wrong on the page so far. */
   readonly wrongs: readonly string[];
-  /** Takes one out that belongs to the test; throws if it is not there. */
+  /** Removes an expected entry. Throws if there is none. */
   expected(pattern: RegExp): void;
-  /** Bodies of all answers it got from paths that begin so, for a look at what reached the browser. */
+  /** The bodies of all answers from paths with this prefix. */
   answers(pathPrefix: string): Promise<string[]>;
 };
 
-/** Opens a page that may only talk to `origin`. */
+/** Opens a page that may only send requests to `origin`. */
 export async function openPage(
   browser: Browser,
   origin: string,
@@ -62,7 +59,7 @@ export async function openPage(
   const wrongs: string[] = [];
   const bodies: { path: string; body: Promise<string> }[] = [];
   page.on('console', (message) => {
-    // A slow machine uses what the board loads ahead later than the browser likes.
+    // On a slow machine, the board uses preloaded files later than the browser expects.
     if (/was preloaded using link preload but not used/.test(message.text())) return;
     if (message.type() === 'error' || message.type() === 'warning') {
       wrongs.push(`console ${message.type()}: ${message.text()} (${message.location().url})`);
@@ -75,7 +72,7 @@ export async function openPage(
   });
   page.on('response', (response) => {
     const { pathname } = new URL(response.url());
-    // A stream never ends, and a body is gone once the page has moved on.
+    // A stream never ends, and a body is gone after a navigation.
     if (pathname.endsWith('/stream') || response.request().isNavigationRequest()) return;
     bodies.push({ path: pathname, body: response.text().catch(() => '') });
   });

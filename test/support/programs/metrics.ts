@@ -1,11 +1,11 @@
-/** What the apps of a running stack tell at `/metrics`. */
+/** Reads `/metrics` of the apps of a running stack. */
 import { expect } from 'vitest';
 import type { TestStack } from '../stack.ts';
 
 export const measuredApps = ['web', 'worker', 'admin'] as const;
 export type MeasuredApp = (typeof measuredApps)[number];
 
-/** The text of an app's metrics; of the first worker for `worker`. */
+/** Returns an app's metrics as text. `worker` means the first worker. */
 export async function scrape(running: TestStack, app: MeasuredApp): Promise<string> {
   const answer = await fetch(`${addressOf(running, app)}/metrics`);
   expect(answer.status).toBe(200);

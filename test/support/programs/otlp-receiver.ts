@@ -1,10 +1,10 @@
-/** A receiver of traces on loopback: takes OTLP as protobuf over HTTP, as a collector does, and keeps the spans. */
+/** Receives traces on loopback like a collector (OTLP, protobuf over HTTP), and keeps the spans. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import protobuf from 'protobufjs';
 
-/** The part of opentelemetry-proto's trace schema that is looked at; field numbers are the standard's. */
+/** The part of opentelemetry-proto's trace schema that tests use. */
 const schema = `
 syntax = "proto3";
 message AnyValue { oneof value { string string_value = 1; bool bool_value = 2; int64 int_value = 3; double double_value = 4; } }
@@ -38,7 +38,7 @@ type RawRequest = {
   resourceSpans?: { resource?: { attributes?: KeyValue[] }; scopeSpans?: { spans?: RawSpan[] }[] }[];
 };
 
-/** A span as it was received; ids are hex. */
+/** A received span. Ids are hex. */
 export type ReceivedSpan = {
   readonly service: string;
   readonly name: string;
@@ -57,7 +57,6 @@ export type OtlpReceiver = {
   [Symbol.asyncDispose](): Promise<void>;
 };
 
-/** Starts it. */
 export async function startOtlpReceiver(): Promise<OtlpReceiver> {
   const spans: ReceivedSpan[] = [];
   const server = createServer(async (request, response) => {

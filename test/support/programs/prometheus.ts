@@ -1,7 +1,6 @@
 /**
- * A real Prometheus over the apps of a test, with our rules, scraping every second.
- *
- * Always true: no prometheus is an error that says how to get one, never a skipped test.
+ * A real Prometheus with our rules that scrapes the apps of a test every second. Without Prometheus a test fails with
+ * an instruction and is never skipped.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,7 +10,6 @@ import { join } from 'node:path';
 import { freePort } from '@recloser/local-stack/process/free-port';
 import { until } from '../stack.ts';
 
-/** One series of an answer; `values` are its samples. */
 export type Series = {
   readonly metric: Readonly<Record<string, string>>;
   readonly values: readonly number[];
@@ -19,14 +17,14 @@ export type Series = {
 
 export type Prometheus = {
   readonly url: string;
-  /** The last `seconds` of an expression, second by second. Throws when Prometheus refuses it. */
+  /** Evaluates an expression for each of the last `seconds`. Throws if Prometheus refuses it. */
   range(query: string, seconds: number): Promise<readonly Series[]>;
   [Symbol.asyncDispose](): Promise<void>;
 };
 
 const rules = join(import.meta.dirname, '../../../ops/prometheus/recloser.rules.yml');
 
-/** Starts it; `targets` are addresses of apps. */
+/** @param targets addresses of apps */
 export async function startPrometheus(targets: readonly string[]): Promise<Prometheus> {
   const folder = await mkdtemp(join(tmpdir(), 'recloser-prometheus-'));
   const url = `http://127.0.0.1:${await freePort()}`;
@@ -36,7 +34,7 @@ export async function startPrometheus(targets: readonly string[]): Promise<Prome
     scrape_configs: [{ job_name: 'recloser', static_configs: [{ targets: hosts }] }],
     rule_files: [rules],
   };
-  // JSON is YAML.
+  // JSON is valid YAML.
   await writeFile(join(folder, 'prometheus.yml'), JSON.stringify(config));
   const args = [`--config.file=${folder}/prometheus.yml`, `--storage.tsdb.path=${folder}/data`];
   const child = spawn('prometheus', [...args, `--web.listen-address=${new URL(url).host}`], {

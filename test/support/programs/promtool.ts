@@ -1,13 +1,12 @@
 /**
- * Prometheus' own tool, which judges metrics and rules as Prometheus does.
- *
- * Always true: no promtool is an error that says how to get one, never a skipped test.
+ * Runs promtool, which checks metrics and rules like Prometheus. Without promtool a test fails with an instruction and is
+ * never skipped.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 
-/** Runs promtool; `output` is what it wrote to both streams. Throws with advice when there is none. */
+/** `output` contains stdout and stderr. Throws with an instruction if there is no promtool. */
 export async function promtool(
   args: readonly string[],
   { cwd, input = '' }: { readonly cwd?: string; readonly input?: string } = {},

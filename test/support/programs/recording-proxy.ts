@@ -1,16 +1,15 @@
-/** Passes requests on and remembers their headers: shows what really went out to an upstream. */
+/** Forwards requests and records their headers, to show what was sent to an upstream. */
 import { createServer, type IncomingHttpHeaders, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 export type RecordingProxy = {
   readonly url: string;
   readonly seen: readonly { readonly path: string; readonly headers: IncomingHttpHeaders }[];
-  /** Where to pass requests on to; before this is set they are refused. */
+  /** The target. Requests are refused until it is set. */
   target: string | undefined;
   [Symbol.asyncDispose](): Promise<void>;
 };
 
-/** Starts one on a free port. */
 export async function startRecordingProxy(): Promise<RecordingProxy> {
   const seen: { path: string; headers: IncomingHttpHeaders }[] = [];
   const server = createServer((incoming, outgoing) => {

@@ -1,9 +1,5 @@
-/**
- * Certificates for tests over TLS, made in this process: an authority, what it vouches for, and what it does not.
- *
- * Always true: keys are new in every run and nothing is read from the machine.
- */
-import 'reflect-metadata'; // x509 needs it before it is loaded.
+/** Certificates for TLS tests: authorities and the certificates that they sign. Each run creates new keys. */
+import 'reflect-metadata'; // Must be loaded before x509.
 import { randomUUID, webcrypto } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
@@ -27,10 +23,10 @@ cryptoProvider.set(webcrypto as Crypto);
 /** A certificate and its private key, both PEM. */
 export type Certificate = { readonly cert: string; readonly key: string };
 
-/** When a certificate counts: from an hour ago for two days unless given. */
+/** A certificate's validity. Default: from one hour ago, for two days. */
 export type Validity = { readonly from?: Date; readonly until?: Date };
 
-/** Issues certificates. `cert` is its own, for those who are to trust it. */
+/** Signs certificates. `cert` is the authority's own certificate. */
 export type Authority = {
   readonly cert: string;
   /** For a server of these host names and IP addresses. */
@@ -42,7 +38,7 @@ export type Authority = {
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const hourMs = 3_600_000;
 
-/** A new authority. No other one vouches for what it issues. */
+/** Creates an authority. No other authority signs its certificates. */
 export async function createAuthority(): Promise<Authority> {
   const keys = await newKeys();
   const own = await X509CertificateGenerator.createSelfSigned({
@@ -62,7 +58,7 @@ export async function createAuthority(): Promise<Authority> {
         new SubjectAlternativeNameExtension(
           names.map((value) => ({ type: isIP(value) ? ('ip' as const) : ('dns' as const), value })),
         ),
-        // Redis uses one certificate both to serve and, towards other servers, as a client.
+        // Redis uses one certificate as a server and as a client of other servers.
         new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
       ]),
     client: (client, validity = {}) =>
@@ -109,7 +105,7 @@ function newKeys(): Promise<webcrypto.CryptoKeyPair> {
   ]) as Promise<webcrypto.CryptoKeyPair>;
 }
 
-/** Writes an authority's and a certificate's PEM files into `folder`; returns their paths. */
+/** Writes the PEM files of an authority and a certificate into `folder`. Returns their paths. */
 export async function writeCertificates(
   folder: string,
   { cert: authority }: Pick<Authority, 'cert'>,

@@ -1,32 +1,32 @@
-/** A cluster of three masters with a replica each, made with `redis-cli` as an operator makes it. */
+/** A cluster of three masters with one replica each, created with `redis-cli`. */
 import { freePort } from '@recloser/local-stack/process/free-port';
 import { expect } from 'vitest';
 import { until } from '../stack.ts';
 import { type RedisServer, redisCli, startRedisServer } from './redis-server.ts';
 
-/** The servers; `url` is the address for Recloser. */
+/** `url` is the address for Recloser. */
 export type RedisCluster = {
   readonly url: string;
   readonly servers: readonly RedisServer[];
-  /** The master that holds a key now, and the replica that would take over, if there still is one. */
+  /** The current master of a key, and its replica, if there is one. */
   holderOf(key: string): Promise<{ master: RedisServer; replica: RedisServer | undefined }>;
-  /** Starts a dead server again, with its folder and ports. */
+  /** Restarts a dead server with its folder and ports. */
   restart(server: RedisServer): Promise<void>;
 };
 
 const password = 'shards';
-/** A master that is silent for so long is taken for dead. */
+/** A master that is silent for this long counts as down. */
 const nodeTimeoutMs = 2_000;
 
 const settings = [
   ...['--requirepass', password, '--masterauth', password],
   ...['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf'],
   ...['--cluster-node-timeout', String(nodeTimeoutMs)],
-  // Without it one lost shard would stop all of them.
+  // Otherwise one lost shard would stop the whole cluster.
   ...['--cluster-require-full-coverage', 'no'],
 ];
 
-/** Starts them and waits until every node calls the cluster whole and every replica follows. */
+/** Waits until every node reports a complete cluster and every replica follows its master. */
 export async function startRedisCluster(): Promise<RedisCluster> {
   const nodes = await Promise.all(Array.from({ length: 6 }, startNode));
   const servers = nodes.map(({ server }) => server);
@@ -45,7 +45,7 @@ export async function startRedisCluster(): Promise<RedisCluster> {
     url: `redis-cluster://:${password}@${addresses.slice(0, 3).join(',')}`,
     servers,
     async holderOf(key) {
-      // A dead one must not be asked.
+      // Must not be a dead node.
       const redis = connections.find(({ status }) => status === 'ready');
       if (!redis) throw new Error('no node answers');
       const slot = Number(await redis.call('CLUSTER', 'KEYSLOT', key));
@@ -70,5 +70,5 @@ async function startNode(): Promise<{ server: RedisServer; bus: number }> {
   return { server: await startRedisServer(optionsOf(bus)), bus };
 }
 
-/** `bus`: the port for the nodes among themselves; by itself 10,000 higher, where it may be somebody's for a moment. */
+/** `bus` is the port of the cluster bus. Its default, 10,000 above the port, may be an ephemeral port in use. */
 const optionsOf = (bus: number) => ({ args: [...settings, '--cluster-port', String(bus)], password });

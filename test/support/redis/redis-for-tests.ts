@@ -1,8 +1,6 @@
 /**
- * Finds the Redis a test run uses: `REDIS_URL`, else a container through testcontainers, else the embedded one.
- *
- * Always true: there is a Redis or an error, never a skipped test; and the description says which one and why not a
- * better one, because "it passed" means little without it.
+ * Finds the Redis of a test run: `REDIS_URL`, otherwise a container (testcontainers), otherwise an embedded one. Without
+ * any, the run fails. Its description says which one is used, and why not an earlier one.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -13,14 +11,14 @@ import { findRedis, RedisNotFoundError, type RedisSource } from '@recloser/local
 import { withDeadline } from '@recloser/runtime/process/with-deadline';
 import { Redis } from 'ioredis';
 
-/** A Redis for one run. `description` is one line for people. */
+/** The Redis of one run. `description` is one line. */
 export type TestRedis = {
   readonly url: string;
   readonly description: string;
   stop(): Promise<void>;
 };
 
-/** The environment decides; `RECLOSER_TEST_REDIS_IMAGE` names another image than `redis:7-alpine`. */
+/** `RECLOSER_TEST_REDIS_IMAGE` replaces `redis:7-alpine`. */
 export type TestRedisOptions = {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly say?: (line: string) => void;
@@ -33,7 +31,7 @@ const pullMs = 60_000;
 const containerMs = 60_000;
 const givenMs = 5_000;
 
-/** Starts or finds it. Throws when `REDIS_URL` is set and does not answer, or when there is no Redis by any way. */
+/** Throws if `REDIS_URL` is set and does not answer, or if no Redis is found. */
 export async function startTestRedis({ env, say = () => {} }: TestRedisOptions): Promise<TestRedis> {
   const given = env.REDIS_URL?.trim();
   if (given) return useGiven(given);
@@ -42,12 +40,12 @@ export async function startTestRedis({ env, say = () => {} }: TestRedisOptions):
   return startEmbedded(env, say, container);
 }
 
-/** What tests that start a Redis of their own start it with: whatever `npm start` would, if it had no `REDIS_URL`. */
+/** The source for tests that start their own Redis: what `npm start` would use without `REDIS_URL`. */
 export type OwnRedis =
   | Exclude<RedisSource, { kind: 'url' }>
   | { readonly kind: 'none'; readonly problem: string };
 
-/** Finds it, once for the whole run. A run without any such Redis goes on, as few tests need one. */
+/** Runs once per test run. A run without such a Redis continues, because few tests need one. */
 export async function findOwnRedis({ env, say }: TestRedisOptions): Promise<OwnRedis> {
   try {
     const source = await findRedis({ env: { ...env, REDIS_URL: '' }, cacheDir, say });
@@ -66,7 +64,7 @@ async function useGiven(url: string): Promise<TestRedis> {
     await redis.connect();
     await redis.ping();
   } catch (cause) {
-    throw new Error('REDIS_URL is set for the tests but does not answer: start it, or unset REDIS_URL', {
+    throw new Error('The Redis in REDIS_URL does not answer. Start it, or unset REDIS_URL.', {
       cause,
     });
   } finally {
@@ -75,13 +73,13 @@ async function useGiven(url: string): Promise<TestRedis> {
   return { url, description: 'the one of REDIS_URL', stop: async () => {} };
 }
 
-/** A container, or why there is none. */
+/** Starts a container, or returns why it cannot. */
 async function startContainer(
   image: string,
   env: TestRedisOptions['env'],
   say: (line: string) => void,
 ): Promise<TestRedis | string> {
-  // Loaded only here: it takes a second, and a run with REDIS_URL has no use for it.
+  // Loaded here because it takes a second, and a run with REDIS_URL does not need it.
   const { GenericContainer, getContainerRuntimeClient, ImageName, Wait } = await import('testcontainers');
   const client = await withDeadline(getContainerRuntimeClient(), daemonMs, 'Docker does not answer').catch(
     () => undefined,
@@ -104,7 +102,7 @@ async function startContainer(
       'the container does not start',
     );
   const started = await start().catch(async () => {
-    // Most often its helper that clears up after a killed run is missing (no image registry): do without it.
+    // Usually the image of its cleanup container cannot be pulled. Try without that container.
     process.env.TESTCONTAINERS_RYUK_DISABLED = 'true';
     return start().catch((error: unknown) => lastLine(String(error)));
   });
@@ -116,7 +114,7 @@ async function startContainer(
   };
 }
 
-/** Safe as in production, except that a power loss may cost a second: a test's data is worth nothing. */
+/** The settings of production, except for `appendfsync everysec`. */
 const serverFlags = [
   ...['--appendonly', 'yes', '--appendfsync', 'everysec', '--save', ''],
   ...['--maxmemory-policy', 'noeviction', '--protected-mode', 'no'],

@@ -1,12 +1,8 @@
-/**
- * A Redis server of a test's own as a container, where Docker is all the machine has.
- *
- * Always true: ports and folders are the same inside and outside, so a test need not know.
- */
+/** A test's own Redis server as a container. Ports and folders are the same inside and outside. */
 import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 
-/** A program to spawn. `signal` reaches the server where a signal to the program would not. */
+/** A program to spawn. `signal` signals the server inside the container. */
 export type Launch = {
   readonly file: string;
   readonly args: readonly string[];
@@ -14,14 +10,13 @@ export type Launch = {
   readonly signal?: (name: NodeJS.Signals) => void;
 };
 
-/** `words`: the server's arguments. `folders`: what it reads and writes. */
+/** `words` are the server's arguments. `folders` are mounted. */
 type Server = {
   readonly words: readonly string[];
   readonly port: number;
   readonly folders: readonly string[];
 };
 
-/** How to run `image` as that server. */
 export function dockerLaunch(image: string, { words, port, folders }: Server): Launch {
   const name = `recloser-test-${randomUUID()}`;
   const user = process.getuid && process.getgid ? ['--user', `${process.getuid()}:${process.getgid()}`] : [];

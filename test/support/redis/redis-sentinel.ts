@@ -1,27 +1,27 @@
-/** A master, its replicas and three sentinels, as an operator would run them; times short enough for a test. */
+/** A master, its replicas and three sentinels, with short timeouts. */
 import { expect } from 'vitest';
 import { until } from '../stack.ts';
 import { info, type RedisServer, startRedisServer } from './redis-server.ts';
 
-/** The servers; `url` is the address for Recloser. */
+/** `url` is the address for Recloser. */
 export type SentinelSet = {
   readonly url: string;
   readonly master: RedisServer;
   readonly replicas: readonly RedisServer[];
   readonly sentinels: readonly RedisServer[];
-  /** The server that the sentinels call the master now. */
+  /** The current master according to the sentinels. */
   currentMaster(): Promise<RedisServer>;
-  /** Cuts the replicas off the master: they answer and can be promoted, but hear nothing new. */
+  /** Disconnects the replicas from the master. They still answer and can be promoted. */
   cutReplication(): Promise<void>;
-  /** Lets the replicas connect again, to whoever is their master by then. */
+  /** Lets the replicas connect again, to their current master. */
   mendReplication(): Promise<void>;
 };
 
 const password = 'failover';
-/** A master that is silent for so long is taken for dead. */
+/** A master that is silent for this long counts as down. */
 const downAfterMs = 2_000;
 
-/** Starts them and waits until the sentinels agree and every replica follows. */
+/** Waits until the sentinels agree and every replica follows the master. */
 export async function startSentinelSet({
   replicas: count = 1,
   sentinels: watchers = 3,
@@ -31,7 +31,7 @@ export async function startSentinelSet({
   replicas?: number;
   sentinels?: number;
   args?: readonly string[];
-  /** After so long a sentinel calls a failover complete although replicas do not follow yet. */
+  /** After this time a failover counts as complete, even if replicas do not follow yet. */
   failoverTimeoutMs?: number;
 } = {}): Promise<SentinelSet> {
   const login = ['--requirepass', password, '--masterauth', password];
@@ -78,7 +78,7 @@ export async function startSentinelSet({
   };
 }
 
-/** The address of the master by way of sentinels at these ports. */
+/** The `REDIS_URL` for sentinels at these ports. */
 export function sentinelUrl(ports: readonly number[]): string {
   return `redis-sentinel://:${password}@${ports.map((port) => `127.0.0.1:${port}`).join(',')}/main`;
 }

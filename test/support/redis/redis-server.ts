@@ -1,8 +1,6 @@
 /**
- * Real Redis servers of a test's own, on free loopback ports, each with a folder of its own: to kill, freeze, cut off
- * and fail over.
- *
- * Always true: whatever was started ends with the test, by its process id, and its folder is removed.
+ * Redis servers that a test can kill, freeze, disconnect and fail over, each on a free loopback port with its own folder.
+ * They stop with the test, and their folders are deleted.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,49 +15,49 @@ import { Redis, type RedisOptions } from 'ioredis';
 import { inject, onTestFinished, vi } from 'vitest';
 import { dockerLaunch, type Launch } from './redis-in-docker.ts';
 
-/** A running `redis-server`, whatever it is: server, replica, sentinel, node of a cluster. */
+/** A running `redis-server`: server, replica, sentinel or cluster node. */
 export type RedisServer = {
   readonly port: number;
   readonly dir: string;
   /** Without TLS and password. */
   readonly url: string;
-  /** A connection that ends with the test; made anew for each use that must not be disturbed by others. */
+  /** Opens a new connection, which closes with the test. */
   connect(options?: RedisOptions): Redis;
-  /** Ends it with `kill -9`. */
+  /** Sends SIGKILL. */
   kill(): Promise<void>;
-  /** Ends it as an operator does. */
+  /** Shuts it down cleanly. */
   stop(): Promise<void>;
   freeze(): void;
   thaw(): void;
 };
 
-/** `password`: what `connect` logs in with. `dir`: a folder with data in it. */
+/** `password` is used by `connect`. `dir` is a folder with data. */
 export type ServerOptions = {
   readonly args?: readonly string[];
   readonly config?: readonly string[];
   readonly sentinel?: boolean;
   readonly password?: string;
   readonly dir?: string;
-  /** A free one unless given. */
+  /** Default: a free port. */
   readonly port?: number;
-  /** PEM files: it speaks TLS only, and asks clients for a certificate of the same authority. */
+  /** PEM files: the server accepts only TLS, and requires a client certificate of the same authority. */
   readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
 };
 
-/** As in production; `appendfsync` as the test wants it. */
+/** The settings of production, except for `appendfsync`. */
 export const safeSettings = [
   ...['--appendonly', 'yes', '--appendfsync', 'always', '--save', ''],
   ...['--maxmemory-policy', 'noeviction', '--repl-diskless-sync-delay', '0'],
 ] as const;
 
-/** The server program, for tests that need more of its package than a server. */
+/** The server program, for tests that need other programs of its package. */
 function redisCommand(): RedisCommand {
   const own = inject('ownRedis');
   if (own.kind === 'command') return own;
   throw new Error('This test needs the program redis-server: install the Debian package redis-server.');
 }
 
-/** Runs `redis-cli` and returns what it printed. Throws when it fails. */
+/** Runs `redis-cli` and returns its output. Throws if it fails. */
 export async function redisCli(args: readonly string[]): Promise<string> {
   const { file, env } = redisCommand();
   const cli = join(dirname(file), 'redis-cli');
@@ -71,14 +69,14 @@ export async function redisCli(args: readonly string[]): Promise<string> {
   return output;
 }
 
-/** A folder that is removed when the test is over. */
+/** Creates a folder that is deleted after the test. */
 export async function testFolder(): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'recloser-redis-'));
   onTestFinished(() => rm(dir, { recursive: true, force: true }));
   return dir;
 }
 
-/** Starts one and waits until it takes connections. `args` win over the safe settings. */
+/** Starts a server and waits until it accepts connections. `args` override the safe settings. */
 export async function startRedisServer(options: ServerOptions = {}): Promise<RedisServer> {
   const { args = [], config = [], password, sentinel = false, tls } = options;
   const dir = options.dir ?? (await testFolder());
@@ -111,7 +109,7 @@ export async function startRedisServer(options: ServerOptions = {}): Promise<Red
   };
 }
 
-/** How to start it with what `npm start` finds on this machine. */
+/** Returns the command for the Redis that `npm start` would find. */
 function launch({ words, port, folders }: Parameters<typeof dockerLaunch>[1]): Launch {
   const own = inject('ownRedis');
   switch (own.kind) {
@@ -164,7 +162,7 @@ async function endProcess(
   await ended;
 }
 
-/** One line of `INFO`, or undefined. */
+/** Returns one field of `INFO`, or undefined. */
 export async function info(redis: Redis, name: string): Promise<string | undefined> {
   return new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(await redis.info())?.[1];
 }

@@ -1,10 +1,10 @@
-/** Posts visits all the while something happens to Redis, and keeps the ledger: accepted, refused, unknown. */
+/** Posts visits while Redis fails, and records which were accepted, refused or unknown. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { type StackApi, visitInput } from '@recloser/local-stack/stack/stack-api';
 import { expect, onTestFinished } from 'vitest';
 import { allEnded, until } from '../stack.ts';
 
-/** One answer. `code` is the problem's, absent with 202. */
+/** One answer. `code` is absent for a 202. */
 export type Posted = {
   readonly n: number;
   readonly atMs: number;
@@ -14,7 +14,7 @@ export type Posted = {
 };
 
 const inParallel = 4;
-/** Between two posts of one poster: about 100 a second together. */
+/** Pause between two posts of one poster: about 100 posts per second in total. */
 const paceMs = 40;
 
 /** Posts until `stop`; the visits are numbered from `first`. */
@@ -51,21 +51,21 @@ export class Traffic {
     return this.accepted.map(({ id = '' }) => id);
   }
 
-  /** How often each problem came. */
+  /** The number of answers by problem code. */
   problems(): Record<string, number> {
     const counts: Record<string, number> = {};
     for (const { code } of this.posted) if (code) counts[code] = (counts[code] ?? 0) + 1;
     return counts;
   }
 
-  /** From `sinceMs` to the first 202 after a refusal, or null if nothing was refused. */
+  /** The time from `sinceMs` to the first 202 after a refusal, or null if nothing was refused. */
   outageMs(sinceMs: number): number | null {
     const refused = this.posted.filter(({ status, atMs }) => status !== 202 && atMs > sinceMs);
     const last = Math.max(...refused.map(({ atMs }) => atMs));
     return refused.length === 0 ? null : Math.round(last - sinceMs);
   }
 
-  /** Ends posting; resolves when the last answer is in. */
+  /** Stops posting. Resolves with the last answer. */
   async stop(): Promise<void> {
     this.#stopped = true;
     await Promise.all(this.#posters);
@@ -85,7 +85,7 @@ export class Traffic {
   }
 }
 
-/** What became of the accepted calls; lost ones are unknown to the API. */
+/** How the accepted calls ended. The API does not know a lost call. */
 export async function ledgerOf(
   api: StackApi,
   ids: readonly string[],
@@ -94,7 +94,7 @@ export async function ledgerOf(
   const lost: string[] = [];
   const kept: string[] = [];
   for (const id of ids) {
-    // While clients change over to the new master a read may be refused once more.
+    // During the switch to the new master, a read may be refused again.
     const found = await until(() =>
       api.call(id).then(
         () => true,

@@ -1,6 +1,6 @@
 /**
- * `npm run after-restore`: run once after Redis was restored from a backup, before the first worker starts. Marks
- * every waiting write as perhaps sent, so that workers look for it at the upstream before they send it.
+ * `npm run after-restore`: run once after Redis is restored from a backup, before the first worker starts. Marks every
+ * waiting write as possibly sent, so that workers look it up at the upstream before they send it.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { defaultHeartbeatMs } from '@recloser/breaker/upstream-breaker';
@@ -20,14 +20,16 @@ const upstreams: readonly UpstreamDefinition[] = Object.values(definitions);
 /** Three heartbeats of a worker. */
 const lookMs = 3 * defaultHeartbeatMs;
 
-/** How many workers are seen anew while we look. Those in the backup are not. */
+/** Counts the workers that send a heartbeat while we watch. Workers recorded in the backup send none. */
 async function liveWorkers(redis: Redis, prefix: string): Promise<number> {
-  const alive = await Promise.all(upstreams.map(({ name }) => seenAnew(redis, upstreamRoot(prefix, name))));
+  const alive = await Promise.all(
+    upstreams.map(({ name }) => sendingHeartbeats(redis, upstreamRoot(prefix, name))),
+  );
   return new Set(alive.flat()).size;
 }
 
-/** One upstream at a time: a worker has the same id at each, and is forgotten by each at a moment of its own. */
-async function seenAnew(redis: Redis, root: string): Promise<string[]> {
+/** Reads one upstream: a worker has the same id at each, and each forgets it at a different time. */
+async function sendingHeartbeats(redis: Redis, root: string): Promise<string[]> {
   const { workers: before } = await readUpstreamState({ redis, root });
   if (before.length === 0) return [];
   const lastSeen = new Map(before.map(({ id, seenAt }) => [id, seenAt]));
@@ -46,8 +48,8 @@ async function markUpstream(
   const isUnsafe = (operation: string) => operations[operation]?.effect === 'unsafe';
   const { marked, unreadable } = await markMaybeSent(queue, isUnsafe);
   await queue.close();
-  const rest = unreadable === 0 ? '' : `; ${unreadable} could not be read and are left as they are`;
-  return `${name}: ${marked} waiting writes will be looked for at the upstream before they are sent${rest}`;
+  const rest = unreadable === 0 ? '' : `. ${unreadable} could not be read and are unchanged`;
+  return `${name}: ${marked} waiting writes are marked. Workers look them up at the upstream before sending them${rest}`;
 }
 
 async function main(): Promise<number> {
@@ -59,12 +61,15 @@ async function main(): Promise<number> {
   try {
     const workers = await liveWorkers(redis, prefix);
     if (workers > 0) {
-      process.stderr.write(`${workers} workers are alive and may send meanwhile: stop them first.\n`);
+      process.stderr.write(
+        `${workers} ${workers === 1 ? 'worker is' : 'workers are'} running. Stop all workers, then run this command again.\n`,
+      );
       return 1;
     }
     for (const upstream of upstreams) {
       process.stdout.write(`${await markUpstream(redis, prefix, upstream)}\n`);
     }
+    process.stdout.write('Done. You can start the workers.\n');
     return 0;
   } finally {
     redis.disconnect();
@@ -75,7 +80,10 @@ try {
   process.exitCode = await main();
 } catch (error) {
   const { message } = error as Error;
-  const what = error instanceof ConfigError ? message : `not done, run it again: ${message}`;
+  const what =
+    error instanceof ConfigError
+      ? message
+      : `Not finished: ${message}. Fix this, then run the command again.`;
   process.stderr.write(`${what}\n`);
   process.exitCode = 1;
 }

@@ -1,8 +1,6 @@
 /**
- * Would each app start with this environment? Asks the apps' own parsers, so the answer is theirs.
- *
- * Always true: writes nothing (an app would make the development's key, this does not), and takes over only the
- * parsers' messages, which never hold a value.
+ * Checks whether each app would start with this environment, with the app's own parser. Its messages contain no values.
+ * Unlike an app in development, this creates no session key.
  */
 import { parseConfig as parseAdmin } from '@recloser/admin/config';
 import type { Env } from '@recloser/runtime/env/env';
@@ -15,9 +13,7 @@ import { parseConfig as parseWeb } from '@recloser/web/config';
 import { parseConfig as parseWorker } from '@recloser/worker/config';
 import { type Finding, fail, ok } from './finding.ts';
 
-/** The apps whose configuration can be looked at. */
 export const appNames = ['web', 'worker', 'admin', 'simulator'] as const;
-/** One of them. */
 export type AppName = (typeof appNames)[number];
 
 const parsers: Readonly<Record<AppName, (env: Env) => void>> = {
@@ -38,17 +34,17 @@ const parsers: Readonly<Record<AppName, (env: Env) => void>> = {
   simulator: parseSimulator,
 };
 
-/** One line per app, or one per thing that is wrong with its configuration. */
+/** Returns one finding per valid app, or one per problem. */
 export function checkConfiguration(env: Env, apps: readonly AppName[]): Finding[] {
   const said = new Set<string>();
   return apps.flatMap((app) => {
     const problems = problemsOf(() => parsers[app](env));
     if (problems.length === 0) return [ok(app, 'the configuration is valid')];
     return problems.flatMap((problem) => {
-      // What is wrong for several apps is said once.
+      // A problem that several apps share is reported once.
       if (said.has(problem)) return [];
       said.add(problem);
-      return [fail(app, problem, 'mend this variable; .env.example explains it')];
+      return [fail(app, problem, 'fix this variable; .env.example describes it')];
     });
   });
 }
@@ -62,7 +58,7 @@ function checkSessionKey({ SESSION_KEY, NODE_ENV = 'development' }: Env): void {
     loadSessionKeys({ SESSION_KEY: SESSION_KEY?.trim(), NODE_ENV, dataDir: '' });
 }
 
-/** The indented lines of a configuration error, each about one variable. */
+/** Returns the indented lines of a configuration error, one per variable. */
 function problemsOf(parse: () => void): string[] {
   try {
     parse();

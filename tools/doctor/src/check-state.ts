@@ -1,7 +1,6 @@
 /**
- * What Redis says about each upstream: workers, breaker, holds, the queue's pause, and what waits for a person.
- *
- * Always true: changes nothing; a queue that stands still without a reason, or with nobody to work on it, fails.
+ * Checks the state of each upstream in Redis: workers, breaker, holds, queue, and calls in doubt. Reads only. A queue
+ * that is paused without a hold, or has calls but no worker, is a failure.
  */
 import { agreementOf } from '@recloser/admin/breakers/agreement';
 import { readUpstreamState, type UpstreamState } from '@recloser/breaker/upstream-state';
@@ -11,7 +10,6 @@ import type { Redis } from '@recloser/runtime/redis/connection';
 import { openQueue } from '@recloser/web/upstreams/open-queue';
 import { type Finding, fail, ok, warn } from './finding.ts';
 
-/** One upstream at one instant. */
 type Seen = {
   readonly upstream: string;
   readonly state: UpstreamState;
@@ -19,7 +17,7 @@ type Seen = {
   readonly depth: QueueDepth;
 };
 
-/** Reads and judges the upstreams. Rejects when Redis does not answer. */
+/** Rejects if Redis does not answer. */
 export async function checkState(
   redis: Redis,
   prefix: string,
@@ -52,16 +50,20 @@ async function look(redis: Redis, prefix: string, upstream: string): Promise<See
 function checkWorkers({ upstream, state: { workers }, depth }: Seen): Finding {
   const aside = workers.filter(({ setAside }) => setAside).length;
   const open = depth.waiting + depth.delayed + depth.active;
-  const start = 'start one: npm run worker; see its log if it does not stay';
+  const start = 'run npm run worker; check its log if it exits';
   if (workers.length === 0 && open > 0)
-    return fail(upstream, `no worker is alive, and ${open} calls wait`, start);
-  if (workers.length === 0) return warn(upstream, 'no worker is alive; nothing waits', start);
-  const alive = `${workers.length} ${workers.length === 1 ? 'worker is' : 'workers are'} alive`;
+    return fail(
+      upstream,
+      `no worker is running, and ${open} ${open === 1 ? 'call waits' : 'calls wait'}`,
+      start,
+    );
+  if (workers.length === 0) return warn(upstream, 'no worker is running; no call waits', start);
+  const alive = `${workers.length} ${workers.length === 1 ? 'worker is' : 'workers are'} running`;
   if (aside === 0) return ok(upstream, alive);
   return warn(
     upstream,
-    `${alive}, ${aside} set aside: it alone cannot reach the upstream`,
-    "look at that machine's network; it comes back by itself",
+    `${alive}, ${aside} of them set aside: only ${aside === 1 ? 'this worker' : 'these workers'} cannot reach the upstream`,
+    'check the network of that machine; the worker resumes automatically',
   );
 }
 
@@ -69,16 +71,16 @@ function checkAgreement({ upstream, state, paused }: Seen): Finding[] {
   const { mismatches } = agreementOf({ ...state, paused });
   if (mismatches.length === 0)
     return [
-      ok(upstream, `breaker ${state.breaker.state}, queue ${paused ? 'paused' : 'running'}: they agree`),
+      ok(upstream, `breaker ${state.breaker.state}, queue ${paused ? 'paused' : 'running'}, consistent`),
     ];
-  // Without a worker nobody mends it.
+  // Workers repair a mismatch. Without a worker it stays.
   const tell = state.workers.length === 0 ? fail : warn;
   return mismatches.map(({ what, fix }) => tell(upstream, what, fix));
 }
 
 function checkHolds({ upstream, state: { holds } }: Seen): Finding[] {
   return holds.map(({ kind, reason, until }) => {
-    const end = until === null ? 'until somebody releases it' : `until ${new Date(until).toISOString()}`;
+    const end = until === null ? 'until it is released' : `until ${new Date(until).toISOString()}`;
     return warn(upstream, `held (${kind}) ${end}: ${reason}`, adviceForHold(kind, upstream));
   });
 }
@@ -86,11 +88,11 @@ function checkHolds({ upstream, state: { holds } }: Seen): Finding[] {
 function adviceForHold(kind: string, upstream: string): string {
   switch (kind) {
     case 'operator':
-      return 'release it on /breakers when the work is done';
+      return 'release it on /breakers when the maintenance is over';
     case 'sign-in':
-      return `sign in at /sign-in/${upstream}, or mend the credentials and restart a worker`;
+      return `sign in at /sign-in/${upstream}, or fix the credentials and restart a worker`;
     default:
-      return 'nothing: it ends by itself, calls wait free of charge';
+      return 'no action needed: it ends automatically, and waiting costs no attempt';
   }
 }
 
@@ -99,6 +101,7 @@ function checkWork({ upstream, depth }: Seen): Finding[] {
   const oldest = oldestWaitingSeconds === null ? '' : `, the oldest for ${oldestWaitingSeconds} s`;
   const counts = `${waiting} waiting${oldest}, ${delayed} delayed, ${active} running, ${failed} failed`;
   if (inDoubt === 0) return [ok(upstream, counts)];
-  const advice = 'look at the upstream, then settle each at /in-doubt (docs/in-doubt.md)';
-  return [ok(upstream, counts), warn(upstream, `${inDoubt} writes in doubt wait for a person`, advice)];
+  const advice = 'check the upstream, then settle each call at /in-doubt (docs/in-doubt.md)';
+  const waits = inDoubt === 1 ? 'call in doubt waits' : 'calls in doubt wait';
+  return [ok(upstream, counts), warn(upstream, `${inDoubt} ${waits} for a person`, advice)];
 }

@@ -1,18 +1,16 @@
 /**
- * Can each upstream be reached from this machine? One GET of its base address, by the workers' own HTTP client.
- *
- * Always true: it never signs in and sends neither credentials nor cookies; any answer at all, also 401 or 404, proves
- * name, connection and certificate.
+ * Checks that this machine can reach each upstream, with one GET of its base URL by the workers' HTTP client. Sends no
+ * credentials and no cookies. Any answer, even 401 or 404, proves DNS, connection and certificate.
  */
 import { createHttp, type Exchange } from '@recloser/upstreams/http/http';
 import { type Finding, fail, ok, warn } from './finding.ts';
 
-/** An address to try. */
+/** `what` is the name of the variable that holds the URL. */
 export type UpstreamAddress = { readonly upstream: string; readonly what: string; readonly url: string };
 
 const timeoutMs = 8_000;
 
-/** One line per address, tried all at once. */
+/** Returns one finding per address. */
 export async function checkUpstreams(addresses: readonly UpstreamAddress[]): Promise<Finding[]> {
   const http = createHttp({ maxBodyBytes: 1024 * 1024 });
   try {
@@ -34,10 +32,10 @@ function judge({ upstream, what, url }: UpstreamAddress, exchange: Exchange, too
   if (exchange.kind === 'answer') {
     const found = `${host} answers ${exchange.status} over ${protocol.slice(0, -1)} in ${tookMs} ms (${what})`;
     if (exchange.status < 500) return ok(upstream, found);
-    return warn(upstream, found, 'the upstream itself is in trouble; calls wait and go out when it is back');
+    return warn(upstream, found, 'the upstream is failing; calls wait and are sent when it recovers');
   }
   const found = `${host} (${what}): ${explain(exchange.code)} (${exchange.code})`;
-  return fail(upstream, found, `${adviceFor(exchange.code)}, or mend ${what}`);
+  return fail(upstream, found, `${adviceFor(exchange.code)}, or correct ${what}`);
 }
 
 function kindOf(code: string): 'name' | 'refused' | 'silent' | 'certificate' | 'other' {
@@ -50,20 +48,20 @@ function kindOf(code: string): 'name' | 'refused' | 'silent' | 'certificate' | '
 
 function explain(code: string): string {
   return {
-    name: 'its name is not known',
-    refused: 'nobody listens there',
+    name: 'host name not found',
+    refused: 'connection refused',
     silent: `no answer within ${timeoutMs / 1000} s`,
     certificate: 'no trusted TLS connection',
-    other: 'the connection broke',
+    other: 'connection failed',
   }[kindOf(code)];
 }
 
 function adviceFor(code: string): string {
   return {
-    name: "look at this machine's DNS",
-    refused: 'look whether it is up, and whether a firewall refuses',
-    silent: 'look whether a firewall or proxy swallows the connection',
-    certificate: "look at its certificate, at this machine's clock and at NODE_EXTRA_CA_CERTS",
-    other: 'try again; if it stays, something between here and there ends connections',
+    name: "check this machine's DNS",
+    refused: 'check whether it is running, and whether a firewall blocks it',
+    silent: 'check whether a firewall or proxy drops the connection',
+    certificate: "check its certificate, this machine's clock and NODE_EXTRA_CA_CERTS",
+    other: 'run the doctor again; if this persists, check what lies between this machine and the upstream',
   }[kindOf(code)];
 }

@@ -1,4 +1,4 @@
-/** Are the programs and packages the ones this release was tested with? Reads files only. */
+/** Checks that Node and the installed packages are the versions that this release was tested with. Reads files only. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Finding, fail, ok, warn } from './finding.ts';
@@ -10,13 +10,12 @@ type Lock = {
 };
 
 /**
- * Node, one BullMQ, and what is installed against the lock file.
  * @param root the repository's folder
- * @param node the version that runs, such as `v26.10.0`
+ * @param node the running version, such as `v26.10.0`
  */
 export function checkVersions(root: string, node: string): Finding[] {
   const installed = readJson<Lock>(join(root, 'node_modules/.package-lock.json'));
-  if (!installed) return [fail('packages', 'node_modules was not made by npm ci', 'run npm ci')];
+  if (!installed) return [fail('packages', 'node_modules was not installed by npm ci', 'run npm ci')];
   return [checkNode(root, node), checkBullMq(installed), checkInstalled(root, installed)];
 }
 
@@ -26,8 +25,8 @@ function checkNode(root: string, node: string): Finding {
   if (!pinned || major(node) === major(pinned)) return ok('node', `Node ${node.replace(/^v/, '')}`);
   return warn(
     'node',
-    `Node ${node.replace(/^v/, '')} runs, the tests use ${pinned}`,
-    'start with npm run …, which brings its own Node, or use an image of that version',
+    `Node ${node.replace(/^v/, '')} is running; this release is tested with ${pinned}`,
+    'start the apps with npm run, which uses the tested Node, or use an image of that version',
   );
 }
 
@@ -37,22 +36,22 @@ function checkBullMq({ packages }: Lock): Finding {
   if (versions.length === 1) return ok('bullmq', `one version, ${versions[0]}`);
   return fail(
     'bullmq',
-    `${versions.length} versions are installed (${versions.join(', ')}): they may not agree about what is in Redis`,
+    `${versions.length} versions are installed (${versions.join(', ')}): they may store data in different formats`,
     'run npm ci with the package-lock.json of this release',
   );
 }
 
 function checkInstalled(root: string, installed: Lock): Finding {
   const wanted = readJson<Lock>(join(root, 'package-lock.json'));
-  if (!wanted) return ok('packages', 'installed; there is no package-lock.json here to compare with');
+  if (!wanted) return ok('packages', 'installed; not compared, because there is no package-lock.json');
   const others = Object.entries(installed.packages).filter(([path, { version, link }]) => {
     return path.includes('node_modules/') && !link && wanted.packages[path]?.version !== version;
   });
-  if (others.length === 0) return ok('packages', 'the versions of package-lock.json are installed');
+  if (others.length === 0) return ok('packages', 'installed packages match package-lock.json');
   const names = others.slice(0, 3).map(([path]) => path.replace(/.*node_modules\//, ''));
   return fail(
     'packages',
-    `${others.length} installed packages are not those of package-lock.json (${names.join(', ')} …)`,
+    `${others.length} installed packages differ from package-lock.json (${names.join(', ')} …)`,
     'run npm ci',
   );
 }

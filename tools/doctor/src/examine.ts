@@ -1,8 +1,4 @@
-/**
- * Runs all checks in a sensible order: what needs nothing first, what needs Redis last.
- *
- * Always true: ends within some ten seconds whatever is down; opens one connection to Redis and closes it.
- */
+/** Runs all checks, within about ten seconds whatever is down. Checks that need Redis come last. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseEnv as parseDotEnv } from 'node:util';
@@ -22,16 +18,17 @@ import { checkVersions } from './check-versions.ts';
 import { type Finding, fail, warn } from './finding.ts';
 import { checkUnknownVariables } from './unknown-variables.ts';
 
-/** Whom to examine: the environment the apps start with, and which of them this machine runs. */
 export type Patient = {
+  /** The environment that the apps start with. */
   readonly env: Env;
+  /** The apps that this machine runs. */
   readonly apps: readonly AppName[];
   /** The repository's folder. */
   readonly root: string;
   readonly nodeVersion: string;
 };
 
-/** All findings, in the order they are shown. */
+/** Returns all findings, in the order in which they are printed. */
 export async function examine({ env, apps, root, nodeVersion }: Patient): Promise<Finding[]> {
   const given: Env = Object.fromEntries(Object.entries(env).filter(([, value]) => value?.trim()));
   return [
@@ -47,7 +44,7 @@ export async function examine({ env, apps, root, nodeVersion }: Patient): Promis
 function checkNames(env: Env, root: string): Finding[] {
   const path = join(root, '.env.example');
   if (!existsSync(path)) return [];
-  // A test holds that file to the code, so its names are the known ones.
+  // A test keeps this file complete.
   const known = Object.keys(parseDotEnv(readFileSync(path, 'utf8')));
   const upstreams: readonly UpstreamDefinition[] = Object.values(definitions);
   return checkUnknownVariables(
@@ -62,8 +59,8 @@ async function checkAddresses(env: Env): Promise<Finding[]> {
   try {
     ({ upstreams } = parseWorker(env));
   } catch {
-    // Said already, line by line; without valid settings there is no address to try.
-    return [warn('upstreams', 'not tried', "mend the worker's configuration first")];
+    // checkConfiguration reports each problem. Without valid settings there is no address to try.
+    return [warn('upstreams', 'not checked', "fix the worker's configuration first")];
   }
   const addresses = upstreams.flatMap(({ name, settings }): UpstreamAddress[] => {
     const { envPrefix } = definitions[name];
@@ -78,7 +75,7 @@ async function checkServer(env: Env, root: string): Promise<Finding[]> {
   const url =
     env.REDIS_URL ?? embeddedRedisUrl(resolve(root, env.DATA_DIR ?? '.data')) ?? 'redis://127.0.0.1:6379';
   const parsed = parseRedisUrl(url);
-  if (!parsed.ok) return [fail('redis', 'not tried', 'mend REDIS_URL first')];
+  if (!parsed.ok) return [fail('redis', 'not checked', 'fix REDIS_URL first')];
   const { target } = parsed;
   const nodes = target.kind === 'single' ? [target.node] : target.nodes;
   const address = nodes.map(({ host, port }) => `${host}:${port}`).join(', ');
@@ -86,7 +83,7 @@ async function checkServer(env: Env, root: string): Promise<Finding[]> {
   try {
     security = redisSecurity({ ...env, REDIS_URL: url });
   } catch {
-    return [fail('redis', 'not tried', 'mend its certificate files first')];
+    return [fail('redis', 'not checked', 'fix REDIS_CA_FILE, REDIS_CERT_FILE and REDIS_KEY_FILE first')];
   }
   const silent = { info: () => {}, warn: () => {} };
   const redis = connectRedis(url, { role: 'fast', name: 'recloser-doctor', log: silent, security });
@@ -112,7 +109,7 @@ async function checkServer(env: Env, root: string): Promise<Finding[]> {
   }
 }
 
-/** `npm start` brings a Redis of its own and notes its port beside the data. */
+/** Returns the URL of the Redis that `npm start` embeds. It records its port beside its data. */
 function embeddedRedisUrl(dataDir: string): string | undefined {
   try {
     const note = JSON.parse(readFileSync(join(dataDir, 'redis/redis-owner.json'), 'utf8')) as {

@@ -1,11 +1,12 @@
 /**
- * `npm run doctor`: looks at configuration, versions, disk, upstreams, Redis and the state in it, and says what to do.
+ * `npm run doctor`: checks configuration, versions, disk, upstreams, Redis and the state in it, and says what to do.
  *
- *   npm run doctor                            everything
- *   npm run doctor -- --json                  the same for programs
- *   npm run doctor -- --apps web,admin        on a machine that runs only these
+ *   npm run doctor                            checks everything
+ *   npm run doctor -- --json                  prints JSON
+ *   npm run doctor -- --apps web,admin        for a machine that runs only these apps
  *
- * Always true: changes nothing, signs in nowhere, prints no secret; leaves with 1 when something must be mended.
+ * Changes nothing, does not sign in and prints no secret. Exits with status 1 if anything needs fixing, with status 2 if
+ * it could not run.
  */
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -13,18 +14,18 @@ import { type AppName, appNames } from './check-configuration.ts';
 import { examine } from './examine.ts';
 import { asJson, asText, worst } from './finding.ts';
 
-const usage = `usage: npm run doctor -- [--json] [--apps ${appNames.join(',')}]`;
+const usage = `Usage: npm run doctor -- [--json] [--apps ${appNames.join(',')}]`;
 
 function readArguments(args: string[], production: boolean): { json: boolean; apps: readonly AppName[] } {
   const options = { json: { type: 'boolean', default: false }, apps: { type: 'string' } } as const;
   const { values } = parseArgs({ args, options });
-  // The simulator has no place in production.
+  // Production does not run the simulator.
   const usual = appNames.filter((app) => !(production && app === 'simulator'));
   if (values.apps === undefined) return { json: values.json, apps: usual };
   const wanted = values.apps.split(/[\s,]+/).filter(Boolean);
   const apps = appNames.filter((app) => wanted.includes(app));
   if (apps.length === 0 || apps.length < new Set(wanted).size)
-    throw new Error(`--apps takes ${appNames.join(', ')}`);
+    throw new Error(`--apps takes one or more of ${appNames.join(', ')}, separated by commas.`);
   return { json: values.json, apps };
 }
 

@@ -1,9 +1,9 @@
-/** Finds variables that look like ours and are none: most often a misspelt name, which would be ignored in silence. */
+/** Finds environment variables that look like ours but are unknown. Most are misspelt, and would be ignored. */
 import type { Env } from '@recloser/runtime/env/env';
 import { type Finding, ok, warn } from './finding.ts';
 
-/** Beginnings of our names that nobody else uses; `HOST`, `LOG_…`, `NODE_…` and the like are everybody's. */
-const ownBeginnings = [
+/** Prefixes that only our variables have. `HOST`, `LOG_`, `NODE_` and the like are common. */
+const ownPrefixes = [
   'REDIS',
   'WEB',
   'ADMIN',
@@ -14,15 +14,14 @@ const ownBeginnings = [
   'READ_BACK',
   'STALE',
 ];
-/** What Kubernetes and Docker put there by themselves for a service of such a name. */
+/** Variables that Kubernetes and Docker set for a service with such a name. */
 const ofPlatform = /_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_\d+_(TCP|UDP)(_.+)?|NAME|PORT)$/;
 const nearestEdits = 2;
 const shortestName = 7;
 
 /**
- * Compares the environment with the names that are read.
- * @param known every variable the code reads
- * @param envPrefixes of the upstreams, such as `CROSSMARK`
+ * @param known every variable that the code reads
+ * @param envPrefixes prefixes of the upstreams, such as `CROSSMARK`
  */
 export function checkUnknownVariables(
   env: Env,
@@ -30,19 +29,19 @@ export function checkUnknownVariables(
   envPrefixes: readonly string[],
 ): Finding[] {
   const names = new Set(known);
-  const beginnings = [...ownBeginnings, ...envPrefixes].map((beginning) => `${beginning}_`);
+  const prefixes = [...ownPrefixes, ...envPrefixes].map((prefix) => `${prefix}_`);
   const unknown = Object.keys(env).flatMap((name) => {
     if (names.has(name) || (env[name] ?? '').trim() === '') return [];
     const meant = nearest(name, known);
-    const isOurs = beginnings.some((beginning) => name.startsWith(beginning)) && !ofPlatform.test(name);
+    const isOurs = prefixes.some((prefix) => name.startsWith(prefix)) && !ofPlatform.test(name);
     if (!isOurs && !meant) return [];
-    const advice = meant ? `did you mean ${meant}?` : '.env.example names every variable; unset this one';
-    return [warn('variables', `${name} is set, and nothing reads it`, advice)];
+    const advice = meant ? `did you mean ${meant}?` : 'unset it; .env.example lists every variable';
+    return [warn('variables', `${name} is set, but nothing reads it`, advice)];
   });
-  return unknown.length > 0 ? unknown : [ok('variables', 'no name that looks like ours goes unread')];
+  return unknown.length > 0 ? unknown : [ok('variables', 'no unknown variable is set')];
 }
 
-/** The known name that a slip of the finger makes of this one. */
+/** Returns the known name that is closest to this one, if it is close enough to be meant. */
 function nearest(name: string, known: readonly string[]): string | undefined {
   if (name.length < shortestName) return undefined;
   const close = known
@@ -51,7 +50,7 @@ function nearest(name: string, known: readonly string[]): string | undefined {
   return close.toSorted((a, b) => a.edits - b.edits)[0]?.candidate;
 }
 
-/** Levenshtein's distance: letters to add, drop or change. */
+/** Returns the Levenshtein distance, or infinity if it is certainly above `nearestEdits`. */
 function editsBetween(a: string, b: string): number {
   if (Math.abs(a.length - b.length) > nearestEdits) return Number.POSITIVE_INFINITY;
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);

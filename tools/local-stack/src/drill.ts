@@ -1,6 +1,6 @@
 /**
- * `npm run drill [scene …]`: plays an outage on a stack of its own, shows it live, and prints the ledger.
- * Exits with 1 when what arrived upstream, or how a call ended, does not agree with what was posted.
+ * `npm run drill [scene …]`: runs an outage on a fresh stack, shows it live, and prints a ledger of all calls.
+ * Exits with status 1 if what arrived upstream, or how a call ended, contradicts what was posted.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -15,7 +15,9 @@ import { StackApi } from './stack/stack-api.ts';
 async function play(scene: Scene): Promise<boolean> {
   const dataDir = await mkdtemp(join(tmpdir(), 'recloser-drill-'));
   const view = new LiveView();
-  view.say(`${scene.title}: starting Redis, simulator, web, admin and ${scene.workers} workers`);
+  view.say(
+    `${scene.title}. Starting Redis, the simulator, the API, the dashboard and ${scene.workers} workers …`,
+  );
   try {
     await using stack = await startStack({
       env: { ...process.env, ...scene.env },
@@ -38,7 +40,7 @@ async function play(scene: Scene): Promise<boolean> {
 async function main(names: readonly string[]): Promise<number> {
   const wanted = names.length === 0 ? scenes : scenes.filter((scene) => names.includes(scene.name));
   if (wanted.length < Math.max(1, names.length)) {
-    console.error(`Unknown scene. There are: ${scenes.map((scene) => scene.name).join(', ')}`);
+    console.error(`Unknown scene. Available scenes: ${scenes.map((scene) => scene.name).join(', ')}`);
     return 2;
   }
   let failed = 0;

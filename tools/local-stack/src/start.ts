@@ -1,8 +1,8 @@
 /**
- * `npm start`: the whole system on this machine, until Ctrl-C.
+ * `npm start`: runs the whole system on this machine until Ctrl-C.
  *
- * Always true: Ctrl-C (or SIGTERM) stops everything in order and leaves with 0; a part that ends unasked (workers are
- * started again) stops the rest and leaves with 1.
+ * SIGINT and SIGTERM stop everything in order; the exit status is 0. A worker that exits unexpectedly is restarted. Any
+ * other process that exits unexpectedly stops the rest; the exit status is 1.
  */
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
@@ -20,7 +20,7 @@ type Ports = { readonly web: number; readonly admin: number; readonly simulator:
 const portVariables = { web: 'WEB_PORT', admin: 'ADMIN_PORT', simulator: 'SIMULATOR_PORT' } as const;
 const defaultPorts: Ports = { web: 3000, admin: 3001, simulator: 3002 };
 
-/** A mistake the user can mend: shown without a stack trace. */
+/** A mistake the user can fix. It is printed without a stack trace. */
 class StartError extends Error {}
 
 async function main(): Promise<number> {
@@ -31,8 +31,8 @@ async function main(): Promise<number> {
   await endLeftovers(notePath, say);
   const ports = await readPorts(env);
   const account = adminAccount(env);
-  say(paint.dim('Starting Redis, simulator, web, admin and two workers …'));
-  let running = false; // while starting and stopping only what may need attention is shown
+  say(paint.dim('Starting Redis, the simulator, the API, two workers and the dashboard …'));
+  let running = false; // During start and stop, info lines are noise.
   const stack = await startStack({
     env: { NODE_ENV: env.NODE_ENV || 'development', ...account.env },
     workers: 2,
@@ -52,19 +52,19 @@ async function main(): Promise<number> {
   running = false;
   say(
     end === 'interrupted'
-      ? '\nStopping (a second Ctrl-C does not wait) …'
-      : paint.red(`\n${end.reason}\nStopping …`),
+      ? '\nStopping … (press Ctrl-C again to exit at once)'
+      : paint.red(`\n${end.reason}\nStopping everything else …`),
   );
   await stack.stop();
   forgetProcesses(notePath);
-  if (end === 'interrupted') say('Stopped. Accepted calls are kept and go on with the next start.');
+  if (end === 'interrupted') say('Stopped. Accepted calls are stored and continue at the next start.');
   return end === 'interrupted' ? 0 : 1;
 }
 
-/** A signal this soon after the first is the same Ctrl-C, passed on by npm to a process the terminal already told. */
+/** npm forwards Ctrl-C to a process that the terminal has already signalled: a second signal this soon is the same one. */
 const sameSignalMs = 500;
 
-/** Resolves at the first signal; a later one ends this process at once. */
+/** Resolves at the first signal. A later signal exits at once. */
 function untilInterrupted(): Promise<'interrupted'> {
   return new Promise((done) => {
     let since: number | undefined;
@@ -85,10 +85,10 @@ async function readPorts(env: NodeJS.ProcessEnv): Promise<Ports> {
     const text = env[variable]?.trim();
     if (text) ports[app] = Number(text);
     if (!Number.isInteger(ports[app]) || ports[app] < 0 || ports[app] > 65_535) {
-      problems.push(`${variable} must be a port number`);
+      problems.push(`${variable} must be a port number from 0 to 65535.`);
     } else if (!(await isPortFree(ports[app]))) {
       problems.push(
-        `port ${ports[app]} is taken by another program: set ${variable} to another port, or stop that program`,
+        `Port ${ports[app]} is in use. Stop the program that uses it, or set ${variable} to another port.`,
       );
     }
   }
@@ -98,8 +98,8 @@ async function readPorts(env: NodeJS.ProcessEnv): Promise<Ports> {
 }
 
 function adminAccount(env: NodeJS.ProcessEnv): { env: Record<string, string>; hint: string } {
-  if (env.ADMIN_USERS?.trim()) return { env: {}, hint: 'the accounts of ADMIN_USERS' };
-  if (env.ADMIN_PASSWORD?.trim()) return { env: {}, hint: 'user admin, the password of ADMIN_PASSWORD' };
+  if (env.ADMIN_USERS?.trim()) return { env: {}, hint: 'sign in with an account from ADMIN_USERS' };
+  if (env.ADMIN_PASSWORD?.trim()) return { env: {}, hint: 'user admin, password from ADMIN_PASSWORD' };
   const password = randomBytes(12).toString('base64url');
   return {
     env: { ADMIN_PASSWORD: password },
@@ -109,23 +109,37 @@ function adminAccount(env: NodeJS.ProcessEnv): { env: Record<string, string>; hi
 
 function welcome({ urls }: Stack, account: string): string {
   const json = "-H 'content-type: application/json'";
-  const call =
-    '{"input":{"repId":"152879","mPlanId":"31204567","locationId":"157384","start":"2026-12-01T09:00:00-05:00","end":"2026-12-01T15:30:00-05:00"}}';
+  const day = new Date(Date.now() + 30 * 86_400_000).toISOString().slice(0, 10);
+  const visit = `{"input": {"repId": "152879", "mPlanId": "31204567", "locationId": "157384",
+           "start": "${day}T09:00:00-05:00", "end": "${day}T15:30:00-05:00"}}`;
+  const reps = `{"input": {"mPlanId": "31204567", "locationId": "157384"}}`;
+  const calls = `${urls.web}/v1/calls/crossmark`;
   const faults = `${urls.simulator}/control/crossmark/faults`;
   return `
-  ${paint.bold('Recloser runs.')}
-  takes calls     ${paint.cyan(urls.web)}
-  admin pages     ${paint.cyan(urls.admin)}   ${account}
-  simulator       ${paint.cyan(urls.simulator)}   stands in for Crossmark and Walmart EDR
+  ${paint.bold('Recloser is running.')}
 
-  Hand over a call; the Location header says where to watch it:
-    curl -i ${urls.web}/v1/calls/crossmark/schedule-event ${json} -d '${call}'
-  Take Crossmark down, then hand over more and look at ${urls.admin}/breakers:
-    curl -X PUT ${faults} ${json} -d '{"faults":[{"kind":"status","status":503}]}'
-  Bring it back:
-    curl -X DELETE ${faults}
+  API         ${paint.cyan(urls.web)}   reference at ${urls.web}/docs
+  Dashboard   ${paint.cyan(urls.admin)}   ${account}
+  Simulator   ${paint.cyan(urls.simulator)}   stands in for Crossmark and Walmart EDR
 
-  Ctrl-C stops everything; accepted calls are kept.
+  ${paint.bold('1. Book a visit.')} The response is 202. Its Location header is the address of the call.
+     curl -i ${calls}/schedule-event ${json} \\
+       -d '${visit}'
+
+  ${paint.bold('2. Take Crossmark down.')} The breaker opens after five failures: see ${urls.admin}/breakers
+     curl -X PUT ${faults} ${json} \\
+       -d '{"faults": [{"kind": "status", "status": 503}]}'
+
+  ${paint.bold('3. Post more calls.')} The API still answers 202, and the calls wait.
+     for n in 1 2 3 4 5 6 7 8; do
+       curl -i ${calls}/list-qualified-reps ${json} \\
+         -d '${reps}'
+     done
+
+  ${paint.bold('4. Bring Crossmark back.')} Within a minute or two the breaker closes and every call is made.
+     curl -X DELETE ${faults}
+
+  Press Ctrl-C to stop. Accepted calls are stored and continue at the next start.
 `;
 }
 

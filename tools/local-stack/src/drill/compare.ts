@@ -1,18 +1,18 @@
 /**
- * Holds what the drill posted against what arrived upstream and how each call ended.
- * Always true: an empty list means that every accepted call ended, that each booking stands upstream exactly once and
- * as it was asked for, and that nothing else stands there.
+ * Compares what the drill posted with what arrived upstream and with how each call ended. An empty list proves that
+ * every accepted call ended, that each successful booking exists upstream exactly once with the requested values, and
+ * that nothing else was booked.
  */
 import type { CallView, SimulatorLedger } from '../stack/stack-api.ts';
 
-/** A post that web answered with 202. */
+/** A post that the API answered with 202. */
 export type AcceptedCall = {
   readonly id: string;
   readonly operation: 'schedule-event' | 'list-qualified-reps';
   readonly input: Readonly<Record<string, string>>;
 };
 
-/** How web showed a call in the end, or why it could not. */
+/** How the API shows a call after the drill, or why it cannot be read. */
 export type Ending =
   | { readonly kind: 'shown'; readonly status: string; readonly result: CallView['result'] }
   | { readonly kind: 'unreadable'; readonly why: string };
@@ -25,7 +25,7 @@ type Visit = Readonly<
 
 export const ended = ['succeeded', 'failed', 'expired', 'cancelled', 'in_doubt'];
 
-/** What is wrong, one sentence each. */
+/** Returns the contradictions, one sentence each. */
 export function compare(
   accepted: readonly AcceptedCall[],
   endings: ReadonlyMap<string, Ending>,
@@ -38,7 +38,7 @@ export function compare(
     ...accepted
       .filter(({ operation }) => operation === 'schedule-event')
       .flatMap((call) => compareBooking(call, endings.get(call.id), visits.get(call.input.mPlanId ?? ''))),
-    ...notAskedFor(accepted, visits),
+    ...notRequested(accepted, visits),
     ...compareReads(accepted, endings, seen),
   ];
 }
@@ -46,13 +46,13 @@ export function compare(
 function sharedIds(accepted: readonly AcceptedCall[]): string[] {
   return [...Map.groupBy(accepted, ({ id }) => id)]
     .filter(([, calls]) => calls.length > 1)
-    .map(([id, calls]) => `${calls.length} posts were answered with the same call ${id}.`);
+    .map(([id, calls]) => `${calls.length} posts returned the same call ${id}.`);
 }
 
 function notEnded({ id }: AcceptedCall, ending: Ending | undefined): string[] {
-  if (ending === undefined) return [`The call ${id} was accepted and is not shown.`];
-  if (ending.kind === 'unreadable') return [`The call ${id} cannot be read: ${ending.why}`];
-  return ended.includes(ending.status) ? [] : [`The call ${id} has not ended: it is ${ending.status}.`];
+  if (ending === undefined) return [`Call ${id} was accepted but is missing.`];
+  if (ending.kind === 'unreadable') return [`Call ${id} cannot be read: ${ending.why}`];
+  return ended.includes(ending.status) ? [] : [`Call ${id} has not ended: it is ${ending.status}.`];
 }
 
 function compareBooking(
@@ -61,19 +61,19 @@ function compareBooking(
   visits: readonly Visit[] = [],
 ): string[] {
   const { status, result } = ending?.kind === 'shown' ? ending : { status: 'unreadable', result: null };
-  const booked = `The call ${id} (${status}) booked item ${input.mPlanId}`;
+  const booked = `Call ${id} (${status}) booked item ${input.mPlanId}`;
   if (visits.length > 1) return [`${booked} ${visits.length} times.`];
   const [visit] = visits;
-  if (!visit) return status === 'succeeded' ? [`The call ${id} succeeded and nothing was booked.`] : [];
-  if (status !== 'succeeded' && status !== 'in_doubt') return [`${booked} all the same.`];
+  if (!visit) return status === 'succeeded' ? [`Call ${id} succeeded but booked nothing.`] : [];
+  if (status !== 'succeeded' && status !== 'in_doubt') return [`${booked} although it did not succeed.`];
   if (visit.writes > 1) return [`${booked} with ${visit.writes} writes.`];
-  if (!isAsAsked(visit, input)) return [`${booked} otherwise than it was asked to.`];
+  if (!matchesInput(visit, input)) return [`${booked} with other values than requested.`];
   const named = result?.scheduleEventId;
   if (status === 'in_doubt' || named === visit.scheduleEventId) return [];
-  return [`${booked} as ${visit.scheduleEventId} and its result names ${named}.`];
+  return [`${booked} as ${visit.scheduleEventId}, but its result says ${named}.`];
 }
 
-function isAsAsked(visit: Visit, input: AcceptedCall['input']): boolean {
+function matchesInput(visit: Visit, input: AcceptedCall['input']): boolean {
   return (
     visit.repId === input.repId &&
     visit.locationId === input.locationId &&
@@ -82,19 +82,19 @@ function isAsAsked(visit: Visit, input: AcceptedCall['input']): boolean {
   );
 }
 
-function notAskedFor(
+function notRequested(
   accepted: readonly AcceptedCall[],
   visits: ReadonlyMap<string, readonly Visit[]>,
 ): string[] {
-  const asked = new Set(
+  const requested = new Set(
     accepted.filter(({ operation }) => operation === 'schedule-event').map(({ input }) => input.mPlanId),
   );
   return [...visits.keys()]
-    .filter((item) => !asked.has(item))
-    .map((item) => `Item ${item} is booked and no accepted call asked for it.`);
+    .filter((item) => !requested.has(item))
+    .map((item) => `Item ${item} is booked, but no accepted call requested it.`);
 }
 
-/** The simulator notes no inputs of reads, so they are counted. */
+/** The simulator does not record the inputs of reads, so reads are only counted. */
 function compareReads(
   accepted: readonly AcceptedCall[],
   endings: ReadonlyMap<string, Ending>,
@@ -108,5 +108,7 @@ function compareReads(
   const answered = requests.filter(
     ({ operation, outcome }) => operation === name && outcome === 'answered 200',
   ).length;
-  return answered >= succeeded ? [] : [`${succeeded} reads succeeded and upstream answered ${answered}.`];
+  return answered >= succeeded
+    ? []
+    : [`${succeeded} reads succeeded, but the upstream answered ${answered}.`];
 }

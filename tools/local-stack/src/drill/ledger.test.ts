@@ -8,8 +8,8 @@ import { Stage } from './stage.ts';
 type Visit = Record<string, string | number>;
 
 /**
- * Plays a drill of `count` posts on a stack in memory: web accepts each, books its visit upstream and shows it as
- * succeeded. Then `change` makes something go wrong, and the ledger is read.
+ * Runs a drill of `count` posts on a stack in memory, which books each visit and shows each call as succeeded. Then
+ * `change` breaks something, and the ledger is read.
  */
 async function drill(
   { count = 3, what = 'visits' as 'visits' | 'reads' },
@@ -55,59 +55,59 @@ function showAs(calls: Map<string, CallView>, id: string, status: string): void 
   calls.set(id, { ...(calls.get(id) as CallView), status, result: null });
 }
 
-test('nothing is wrong when every accepted call ended and stands upstream once, as it was asked for', async () => {
+test('a drill passes when every accepted call ended and was booked once, with the requested values', async () => {
   const ledger = await drill({}, () => {});
   expect(ledger).toMatchObject({ accepted: 3, refused: 0, visits: 3, lost: 0, wrong: [] });
 });
 
 test.each<[string, Parameters<typeof drill>[1], RegExp]>([
   [
-    'upstream lacks one that succeeded',
+    'a call that succeeded is not booked',
     ({ visits }) => visits.pop(),
-    /call-3 succeeded and nothing was booked/,
+    /call-3 succeeded but booked nothing/,
   ],
   [
-    'upstream has one twice',
+    'a visit is booked twice',
     ({ visits }) => visits.push({ ...(visits[0] as Visit), scheduleEventId: '45000000' }),
     /call-1 .* booked item 30000000 2 times/,
   ],
   [
-    'one was written twice in place',
+    'a visit was written twice in place',
     ({ visits }) => Object.assign(visits[1] as Visit, { writes: 2 }),
     /call-2 .* with 2 writes/,
   ],
   [
-    'one was booked for another rep',
+    'a visit is booked for another rep',
     ({ visits }) => Object.assign(visits[0] as Visit, { repId: '999999' }),
-    /call-1 .* otherwise than it was asked to/,
+    /call-1 .* with other values than requested/,
   ],
   [
     'a result names another visit',
     ({ visits }) => Object.assign(visits[0] as Visit, { scheduleEventId: '1' }),
-    /call-1 .* as 1 and its result names 44000000/,
+    /call-1 .* as 1, but its result says 44000000/,
   ],
   [
-    'upstream has one that nobody posted',
+    'a visit is booked that nobody posted',
     ({ visits }) => visits.push({ ...(visits[0] as Visit), mPlanId: '39999999' }),
-    /Item 39999999 is booked and no accepted call asked for it/,
+    /Item 39999999 is booked, but no accepted call requested it/,
   ],
-  ['one failed and is booked', ({ calls }) => showAs(calls, 'call-2', 'failed'), /call-2 \(failed\) booked/],
-  ['one has not ended', ({ calls }) => showAs(calls, 'call-2', 'retrying'), /call-2 has not ended/],
-  ['web has lost one', ({ calls }) => calls.delete('call-2'), /call-2 cannot be read: .*404/],
+  ['a failed call is booked', ({ calls }) => showAs(calls, 'call-2', 'failed'), /call-2 \(failed\) booked/],
+  ['a call has not ended', ({ calls }) => showAs(calls, 'call-2', 'retrying'), /call-2 has not ended/],
+  ['the API has lost a call', ({ calls }) => calls.delete('call-2'), /call-2 cannot be read: .*404/],
   [
-    'two posts were answered with one call',
+    'two posts returned one call',
     ({ stage }) => Object.assign(stage.accepted[1] ?? {}, { id: 'call-1' }),
-    /2 posts were answered with the same call call-1/,
+    /2 posts returned the same call call-1/,
   ],
-])('a drill is wrong when %s', async (_what, change, said) => {
+])('a drill fails when %s', async (_what, change, said) => {
   const { wrong } = await drill({}, change);
   expect(wrong.join(' ')).toMatch(said);
 });
 
 test.each([
-  ['was not', 1, []],
-  ['was', 0, []],
-])('a call in doubt may stand upstream or not: it %s done', async (_what, gone, wrong) => {
+  ['is not booked', 1, []],
+  ['is booked', 0, []],
+])('a drill passes when a call in doubt %s', async (_what, gone, wrong) => {
   const ledger = await drill({}, ({ calls, visits }) => {
     showAs(calls, 'call-1', 'in_doubt');
     visits.splice(0, gone);
@@ -115,7 +115,7 @@ test.each([
   expect(ledger.wrong).toEqual(wrong);
 });
 
-test('a lost call counts as lost', async () => {
+test('a call that cannot be read and a call that has not ended count as lost', async () => {
   const ledger = await drill({}, ({ calls }) => {
     calls.delete('call-1');
     showAs(calls, 'call-2', 'queued');
@@ -123,8 +123,8 @@ test('a lost call counts as lost', async () => {
   expect(ledger).toMatchObject({ accepted: 3, lost: 2 });
 });
 
-test('reads are counted: upstream answered at least as many as succeeded', async () => {
+test('a drill fails when the upstream answered fewer reads than succeeded', async () => {
   expect((await drill({ what: 'reads' }, () => {})).wrong).toEqual([]);
   const { wrong } = await drill({ what: 'reads' }, ({ requests }) => requests.pop());
-  expect(wrong).toEqual(['3 reads succeeded and upstream answered 2.']);
+  expect(wrong).toEqual(['3 reads succeeded, but the upstream answered 2.']);
 });

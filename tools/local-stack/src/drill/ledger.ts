@@ -1,4 +1,4 @@
-/** What a drill proved: what it posted, held against the calls as web tells them and the simulator's own ledger. */
+/** Compares what a drill posted with the calls that the API shows and with the simulator's ledger. */
 import pc from 'picocolors';
 import type { CallView, SimulatorLedger } from '../stack/stack-api.ts';
 import { compare, type Ending, ended } from './compare.ts';
@@ -14,15 +14,14 @@ export type Ledger = {
   readonly visits: number;
   readonly mostAtOnce: number;
   readonly drainSeconds: number | null;
-  /** Accepted calls that are not known to have ended. */
+  /** Accepted calls that have not ended, or cannot be read. */
   readonly lost: number;
-  /** What does not agree, one sentence each. */
+  /** Contradictions, one sentence each. */
   readonly wrong: readonly string[];
 };
 
 const atOnce = 20;
 
-/** Asks for every accepted call and for what the upstream saw. */
 export async function readLedger(stage: Stage, drainedAt: number): Promise<Ledger> {
   const looks = await look(stage);
   const seen = await stage.api.ledger();
@@ -63,7 +62,6 @@ async function look({ api, accepted }: Stage): Promise<Look[]> {
   return looks;
 }
 
-/** Prints it as a table. */
 export function printLedger(title: string, ledger: Ledger): void {
   const rows: [string, string | number][] = [
     ['accepted', ledger.accepted],
@@ -71,18 +69,20 @@ export function printLedger(title: string, ledger: Ledger): void {
     ['succeeded', ledger.byStatus.succeeded ?? 0],
     ['failed', ledger.byStatus.failed ?? 0],
     ['in doubt', ledger.byStatus.in_doubt ?? 0],
-    ['not ended (lost)', ledger.lost],
-    ['times a call was handed back unspent', ledger.deferrals],
-    ['attempts spent', ledger.attemptsSpent],
-    ['requests that reached the upstream while it was down', ledger.requestsWhileDown],
+    ['lost (not ended)', ledger.lost],
+    ['deferrals (cost no attempt)', ledger.deferrals],
+    ['attempts made', ledger.attemptsSpent],
+    ['requests sent while the upstream was down', ledger.requestsWhileDown],
     ['visits booked', ledger.visits],
-    ['most requests at once', ledger.mostAtOnce],
-    ['seconds from recovery to drained', ledger.drainSeconds ?? '-'],
+    ['most concurrent requests', ledger.mostAtOnce],
+    ['seconds from recovery to an empty queue', ledger.drainSeconds ?? '-'],
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
   console.log(`\n${pc.bold(`Ledger: ${title}`)}`);
   for (const [name, value] of rows) console.log(`  ${name.padEnd(width)}  ${value}`);
   for (const sentence of ledger.wrong) console.log(`  ${pc.red(sentence)}`);
+  if (ledger.wrong.length === 0)
+    console.log(`  ${pc.green('Every accepted call ended, and each visit was booked at most once.')}`);
 }
 
 function whileDown({ downFrom, downTo }: Stage, { requests }: SimulatorLedger): number {

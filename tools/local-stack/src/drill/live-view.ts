@@ -1,4 +1,4 @@
-/** Shows a drill while it runs: a block redrawn in place on a terminal, a line per change anywhere else. */
+/** Shows a running drill: a block that is redrawn in place on a terminal, otherwise one line per change. */
 import { createLogUpdate } from 'log-update';
 import pc from 'picocolors';
 import type { UpstreamView } from '../stack/stack-api.ts';
@@ -13,14 +13,14 @@ export type Frame = {
 const shapes: Record<string, string> = {
   closed: pc.green('● closed'),
   open: pc.red('■ open'),
-  half_open: pc.yellow('◐ half open'),
+  half_open: pc.yellow('◐ half-open'),
 };
 
 export class LiveView {
   readonly #terminal = process.stdout.isTTY ? createLogUpdate(process.stdout) : undefined;
   #last = '';
 
-  /** A line that stays: what the drill does next. */
+  /** Prints a line that stays. */
   say(text: string): void {
     this.#terminal?.clear();
     console.log(`${pc.bold('▸')} ${text}`);
@@ -32,10 +32,11 @@ export class LiveView {
       return;
     }
     const { breaker, queue } = frame.upstream;
-    const line = `${breaker.state} waiting ${queue.waiting} overdue ${queue.overdue} active ${queue.active} permits ${breaker.permits ?? '-'}`;
+    const line = `breaker ${breaker.state}  waiting ${queue.waiting}  overdue ${queue.overdue}  running ${queue.active}  permits ${breaker.permits ?? '-'}`;
     if (line === this.#last) return;
     this.#last = line;
-    console.log(`  ${(frame.elapsedMs / 1000).toFixed(1)} s  ${line}  requests ${frame.requests}`);
+    const seconds = (frame.elapsedMs / 1000).toFixed(1).padStart(6);
+    console.log(`${seconds} s  ${line}  requests ${frame.requests}`);
   }
 
   end(): void {
@@ -46,16 +47,16 @@ export class LiveView {
 function block({ upstream, posted, requests, elapsedMs }: Frame): string {
   const { breaker, queue, holds, workers } = upstream;
   const next = breaker.retryAt
-    ? `next try in ${Math.max(0, (Date.parse(breaker.retryAt) - Date.now()) / 1000).toFixed(1)} s`
+    ? `next probe in ${Math.max(0, (Date.parse(breaker.retryAt) - Date.now()) / 1000).toFixed(1)} s`
     : breaker.permits
-      ? `ramping, ${breaker.permits} at once`
+      ? `ramp: ${breaker.permits} at once`
       : '';
   return [
     '',
     `  Crossmark  ${shapes[breaker.state] ?? breaker.state}  ${pc.dim(next)}`,
     `  ${pc.dim(breaker.reason ?? '')}`,
-    `  waiting ${queue.waiting}   overdue ${queue.overdue}   running ${queue.active}   retry later ${queue.delayed}`,
-    `  posted ${posted}   requests at the upstream ${requests}   workers ${workers}`,
+    `  waiting ${queue.waiting}   overdue ${queue.overdue}   running ${queue.active}   delayed ${queue.delayed}`,
+    `  accepted ${posted}   requests upstream ${requests}   workers ${workers}`,
     `  holds ${holds.map((hold) => hold.kind).join(', ') || 'none'}   ${pc.dim(`${(elapsedMs / 1000).toFixed(1)} s`)}`,
   ].join('\n');
 }

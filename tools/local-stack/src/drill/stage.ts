@@ -1,4 +1,4 @@
-/** Where a scene plays: the running stack, the calls posted so far, and waiting for what should happen. */
+/** What a scene runs on: the stack, the calls posted so far, and waits for expected states. */
 
 import type { Stack } from '../stack/stack.ts';
 import { type StackApi, type UpstreamView, visitInput } from '../stack/stack-api.ts';
@@ -9,10 +9,10 @@ const frameMs = 200;
 
 type Wish = Omit<AcceptedCall, 'id'>;
 
-/** The nth visit. */
+/** Books the nth visit. */
 const booking = (n: number): Wish => ({ operation: 'schedule-event', input: visitInput(n) });
 
-/** A read about the nth visit's item. */
+/** Lists the reps for the nth visit's item. */
 function reading(n: number): Wish {
   const { mPlanId = '', locationId = '' } = visitInput(n);
   return { operation: 'list-qualified-reps', input: { mPlanId, locationId } };
@@ -21,7 +21,6 @@ function reading(n: number): Wish {
 export class Stage {
   readonly api: StackApi;
   readonly stack: Stack;
-  /** What web answered with 202, as it was posted. */
   readonly accepted: AcceptedCall[] = [];
   refused = 0;
   downFrom: number | undefined;
@@ -41,7 +40,7 @@ export class Stage {
     this.#view.say(text);
   }
 
-  /** Posts calls, ten at a time: visits to book, or reads. */
+  /** Posts calls, ten at a time. */
   async post(count: number, what: 'visits' | 'reads' = 'visits'): Promise<void> {
     const first = this.accepted.length + this.refused;
     const wish = what === 'visits' ? booking : reading;
@@ -75,7 +74,7 @@ export class Stage {
     await this.api.faults([]);
   }
 
-  /** Draws on until the check holds; throws after `limitMs`. */
+  /** Redraws until the check passes. Throws after `limitMs`. */
   async until(
     what: string,
     check: (upstream: UpstreamView) => boolean | Promise<boolean>,
@@ -84,7 +83,7 @@ export class Stage {
     const deadline = Date.now() + limitMs;
     for (;;) {
       const upstream = await this.api.upstream();
-      // The simulator's whole ledger is a big answer: not for every frame.
+      // The simulator's ledger is too large to read for every frame.
       if (this.#turn % 5 === 0) this.#requests = (await this.api.ledger()).requests.length;
       this.#turn += 1;
       this.#view.draw({
@@ -94,15 +93,15 @@ export class Stage {
         elapsedMs: Date.now() - this.#startedAt,
       });
       if (await check(upstream)) return;
-      if (Date.now() > deadline) throw new Error(`The drill waited ${limitMs / 1000} s for this: ${what}`);
+      if (Date.now() > deadline) throw new Error(`Not within ${limitMs / 1000} s: ${what}`);
       await new Promise((resolve) => setTimeout(resolve, frameMs));
     }
   }
 
-  /** Until nothing waits, runs or is due any more. */
+  /** Resolves when the queue is empty. */
   async drained(): Promise<void> {
     await this.until(
-      'everything drained',
+      'the queue is empty',
       ({ queue }) => queue.waiting + queue.active + queue.overdue + queue.delayed === 0,
     );
   }

@@ -19,7 +19,7 @@ function start(script: string, more: Partial<Parameters<typeof startChild>[0]> =
   return child;
 }
 
-/** A child, once it has written its first line. */
+/** Resolves once the child has written its first line. */
 async function startAndHear(
   script: string,
   more: Partial<Parameters<typeof startChild>[0]> = {},
@@ -31,7 +31,7 @@ async function startAndHear(
 }
 
 describe('startChild', () => {
-  test('keeps both streams line by line and tells how it ended', async () => {
+  test('keeps both streams line by line and reports the exit status', async () => {
     const heard: string[] = [];
     const child = start('console.log("one"); console.error("two"); process.exitCode = 3', {
       onLine: (name, line) => heard.push(`${name} ${line}`),
@@ -42,15 +42,15 @@ describe('startChild', () => {
     expect(heard.toSorted()).toEqual(['child one', 'child two']);
   });
 
-  test('an end nobody asked for is told once, with the last words', async () => {
+  test('reports an unexpected exit with the last output', async () => {
     const told = Promise.withResolvers<string>();
     start('console.log("last words"); process.exit(7)', {
       onUnexpectedExit: (child, exit) => told.resolve(describeExit(child, exit)),
     });
-    expect(await told.promise).toBe('child ended unexpectedly (exit code 7)\n    last words');
+    expect(await told.promise).toBe('child exited unexpectedly (exit status 7)\n    last words');
   });
 
-  test('an end by stop or signal is not unexpected', async () => {
+  test('an exit caused by stop or signal is expected', async () => {
     const told: ChildExit[] = [];
     const onUnexpectedExit = (_: ChildHandle, exit: ChildExit) => told.push(exit);
     const first = start('setInterval(() => {}, 1000)', { onUnexpectedExit });
@@ -61,7 +61,7 @@ describe('startChild', () => {
     expect(told).toEqual([]);
   });
 
-  test('stop is SIGKILL after the deadline, and thaws a frozen child', async () => {
+  test('stop sends SIGKILL after the deadline, and thaws a frozen child', async () => {
     const deaf = await startAndHear(
       'process.on("SIGTERM", () => {}); setInterval(() => {}, 1000); console.log("up")',
     );
@@ -73,7 +73,7 @@ describe('startChild', () => {
     expect(await frozen.stop(60_000)).toEqual({ code: 0, signal: null });
   });
 
-  test('a program that does not exist ends at once', async () => {
+  test('a program that does not exist exits at once', async () => {
     const child = start('', { file: '/nowhere' });
     expect(await child.exited).toEqual({ code: 1, signal: null });
     expect(child.lines.join()).toContain('ENOENT');
@@ -93,7 +93,7 @@ describe('waitUntilReady', () => {
     await expect(ready).resolves.toBeUndefined();
   });
 
-  test('a child that ends is told at once, with its last words', async () => {
+  test('fails at once when the child exits, with its last output', async () => {
     const child = start('console.error("no configuration"); process.exit(1)');
     const ready = waitUntilReady(child, `http://127.0.0.1:${await freePort()}`, 60_000);
     await expect(ready).rejects.toMatchObject({
@@ -102,7 +102,7 @@ describe('waitUntilReady', () => {
     });
   });
 
-  test('the deadline says what it answered last', async () => {
+  test('fails at the deadline, with the last answer', async () => {
     const port = await freePort();
     const child = await startAndHear(
       `${server(port, 'response.statusCode = 503; response.end("Redis is gone")')}.on('listening', () => console.log('up'))`,

@@ -1,8 +1,6 @@
 /**
- * One child process with its output gathered line by line.
- *
- * Always true: it runs outside our process group, so Ctrl-C in the terminal reaches only us and we stop children in
- * order; an end nobody asked for is told to `onUnexpectedExit`, once.
+ * A child process whose output is collected line by line. It runs outside our process group: Ctrl-C reaches only us, so
+ * that we can stop children in order.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -11,7 +9,6 @@ import { isInfo } from './pretty-line.ts';
 /** How a process ended. */
 export type ChildExit = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
 
-/** What to run and whom to tell. */
 export type ChildOptions = {
   readonly name: string;
   readonly file: string;
@@ -19,27 +16,27 @@ export type ChildOptions = {
   readonly cwd: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly onLine?: (name: string, line: string) => void;
+  /** Called once if the child exits without `stop` or a terminating `signal`. */
   readonly onUnexpectedExit?: (child: ChildHandle, exit: ChildExit) => void;
 };
 
-/** A child process, running or ended. */
+/** A child process, running or exited. */
 export type ChildHandle = {
   readonly name: string;
   readonly pid: number | undefined;
-  /** What it has written so far, the last 20,000 lines of both streams. */
+  /** The last 20,000 lines of stdout and stderr. */
   readonly lines: readonly string[];
-  /** Resolves when it has ended and all its output has been read. */
+  /** Resolves when the process has exited and all its output has been read. */
   readonly exited: Promise<ChildExit>;
   readonly hasExited: boolean;
-  /** Sends a signal and does not count the end it may bring as unexpected. SIGSTOP and SIGCONT freeze and thaw. */
+  /** Sends a signal. An exit that the signal causes is expected. */
   signal(signal: NodeJS.Signals): void;
-  /** SIGTERM, and SIGKILL when it has not ended by `deadlineMs`. Safe to call twice. */
+  /** Sends SIGTERM, and SIGKILL after `deadlineMs`. Idempotent. */
   stop(deadlineMs: number): Promise<ChildExit>;
 };
 
 const keptLines = 20_000;
 
-/** Starts a child process. */
 export function startChild(options: ChildOptions): ChildHandle {
   const { name, file, args, cwd, env } = options;
   const child = spawn(file, [...args], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
@@ -68,7 +65,7 @@ export function startChild(options: ChildOptions): ChildHandle {
     async stop(deadlineMs) {
       expected = true;
       child.kill('SIGTERM');
-      child.kill('SIGCONT'); // a frozen one could not react
+      child.kill('SIGCONT'); // A stopped process cannot handle SIGTERM.
       const deadline = setTimeout(() => child.kill('SIGKILL'), deadlineMs);
       const exit = await exited;
       clearTimeout(deadline);
@@ -89,11 +86,11 @@ function whenClosed(child: ChildProcess, lines: string[]): Promise<ChildExit> {
   });
 }
 
-/** Says how a process ended, with its last words; log lines of the normal course are left out. */
+/** Describes an unexpected exit, with the last five lines of output above level `info`. */
 export function describeExit({ name, lines }: ChildHandle, { code, signal }: ChildExit): string {
-  const lastWords = lines
+  const lastLines = lines
     .filter((line) => !isInfo(line))
     .slice(-5)
     .map((line) => `\n    ${line}`);
-  return `${name} ended unexpectedly (${signal ?? `exit code ${code}`})${lastWords.join('')}`;
+  return `${name} exited unexpectedly (${signal ?? `exit status ${code}`})${lastLines.join('')}`;
 }

@@ -1,18 +1,17 @@
-/** Finds TCP ports, and tells whether one is taken. Loopback only. */
+/** Finds free TCP ports on loopback. */
 import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 
 /**
- * Below what Linux, macOS and Windows hand out for port 0 and for outgoing connections (from 32768, 49152 and 49152 on
- * by default): between our look and the app's start nobody gets such a port by chance, as a socket of a test beside us
- * would. Above the ports that services are known by.
+ * Below the ephemeral ranges of Linux, macOS and Windows (from 32768, 49152 and 49152), so that no outgoing connection
+ * takes the port between our check and the app's start. Above the well-known ports.
  */
 const range = { from: 12_000, to: 32_000 };
 
-/** Given out by this process, so that two apps that have not started yet do not get the same one. */
+/** Ports that this process has handed out: two apps that have not started yet must not get the same one. */
 const given = new Set<number>();
 
-/** A loopback port nobody listens on right now. Another program may still take it before you do: be ready for that. */
+/** Returns a loopback port that is free now. Another program may still take it first. */
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < 1_000; tries += 1) {
     const port = randomInt(range.from, range.to);
@@ -20,10 +19,9 @@ export async function freePort(): Promise<number> {
     given.add(port);
     return port;
   }
-  throw new Error(`no free port from ${range.from} to ${range.to} on 127.0.0.1`);
+  throw new Error(`No free port from ${range.from} to ${range.to} on 127.0.0.1.`);
 }
 
-/** True when nobody listens on this port of `host`. */
 export function isPortFree(port: number, host = '127.0.0.1'): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = createServer();

@@ -21,12 +21,12 @@ test('shows time, app, message and the fields that matter', () => {
   expect(line(entry)).toMatch(/^\d\d:\d\d:\d\d web {7}kept {2}upstream=crossmark n=2 list=\["a"\]$/);
 });
 
-test('adds an error that the message does not already tell', () => {
+test('appends the error unless the message already contains it', () => {
   const err = { type: 'Error', message: 'refused', code: 'ECONNREFUSED', stack: 'long' };
   expect(line({ level: 'error', msg: 'failed', err })).toMatch(/failed {2}refused \(ECONNREFUSED\)$/);
   expect(line({ level: 'error', msg: 'refused', err })).toMatch(/refused$/);
 });
 
-test.each(['plain text', '{broken', '{"no":"log line"}', ''])('%j comes out as it is', (text) => {
+test.each(['plain text', '{broken', '{"no":"log line"}', ''])('prints %j unchanged', (text) => {
   expect(prettyLine('web', text, plain)).toBe(`         web       ${text}`);
 });

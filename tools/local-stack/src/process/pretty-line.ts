@@ -1,11 +1,9 @@
-/**
- * Turns one JSON log line of an app into a short line for people. Pure; a line that is not JSON comes out as it is.
- */
+/** Formats a JSON log line of an app for a terminal. A line that is not JSON is printed unchanged. */
 import type picocolors from 'picocolors';
 
 type Paint = Pick<ReturnType<typeof picocolors.createColors>, 'dim' | 'red' | 'yellow' | 'cyan'>;
 
-/** Fields that say nothing to somebody who looks at one machine. */
+/** Fields that carry no information on a single machine, or are printed elsewhere. */
 const noise = new Set(['level', 'time', 'pid', 'hostname', 'name', 'msg', 'err', 'url']);
 
 /** `12:03:04 web       call kept  upstream=crossmark id=…` */
@@ -22,7 +20,7 @@ export function prettyLine(app: string, line: string, paint: Paint): string {
   return `${paint.dim(time)} ${label} ${message}${details}${describeError(entry.err, entry.msg, paint)}`;
 }
 
-/** True for a log line that only tells the normal course (`info` or below). */
+/** True for a log line at level `info` or below. */
 export function isInfo(line: string): boolean {
   return ['info', 'debug', 'trace'].includes(String(parse(line)?.level));
 }

@@ -1,17 +1,17 @@
-/** Runs a short command to its end and returns what it said. Never throws for the command's own failure. */
+/** Runs a short command and returns its exit status and output. A failing command is a result, not an exception. */
 import { spawn } from 'node:child_process';
 
-/** How a command ended. `status` is null when it could not be started or ran out of time. */
+/** `status` is null if the command could not be started or timed out. */
 export type CommandResult = { readonly status: number | null; readonly output: string };
 
-/** What to run, where, and for how long at most. */
 export type CommandOptions = {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Default: 10 s. */
   readonly timeoutMs?: number;
 };
 
-/** Runs `file` without a shell; standard output and error arrive together in `output`. */
+/** Runs `file` without a shell. `output` contains stdout and stderr. */
 export function runCommand(
   file: string,
   args: readonly string[],

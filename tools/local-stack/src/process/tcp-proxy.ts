@@ -1,14 +1,11 @@
-/**
- * A TCP proxy that a test or a drill can break: one worker's way to an upstream, or everybody's way to Redis.
- * Always true: while broken it refuses nobody at the door but resets every connection, old and new.
- */
+/** A TCP proxy that tests and drills break: the route of one worker to an upstream, or of every process to Redis. */
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 
 export type TcpProxy = {
   readonly port: number;
-  /** Resets all connections and every new one, until `mend`. */
+  /** Accepts every connection and resets it, old and new, until `mend`. */
   break(): void;
-  /** Keeps connections open and passes nothing on, as a lost route does, until `mend`. */
+  /** Keeps connections open and forwards nothing, like a lost route, until `mend`. */
   freeze(): void;
   mend(): void;
   [Symbol.asyncDispose](): Promise<void>;
@@ -16,7 +13,7 @@ export type TcpProxy = {
 
 type Mode = 'pass' | 'broken' | 'frozen';
 
-/** @param targetPort on this machine */
+/** @param targetPort a port on loopback */
 export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
   let mode: Mode = 'pass';
@@ -58,7 +55,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
       }
     },
     mend() {
-      // What was frozen is dropped: a route that comes back does not bring old connections with it.
+      // A restored route does not bring old connections back.
       if (mode === 'frozen') dropAll();
       mode = 'pass';
     },

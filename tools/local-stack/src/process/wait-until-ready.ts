@@ -1,8 +1,8 @@
-/** Waits until a process answers over HTTP that it is ready, or has ended. */
+/** Waits until a process reports that it is ready, or exits. */
 import type { ChildHandle } from './child.ts';
 import { describeExit } from './child.ts';
 
-/** A part of the stack did not get ready; the message has its last output. */
+/** A process did not become ready. The message contains its last output. */
 export class NotReadyError extends Error {
   readonly code = 'not_ready';
   override readonly name = 'NotReadyError';
@@ -10,10 +10,10 @@ export class NotReadyError extends Error {
 
 const pollMs = 50;
 
-/** Polls `<url>/health/ready` until it answers below 500. Throws {@link NotReadyError} on its end or the deadline. */
+/** Polls `<url>/health/ready` until the status is below 500. Throws {@link NotReadyError} on exit or at the deadline. */
 export async function waitUntilReady(child: ChildHandle, url: string, deadlineMs: number): Promise<void> {
   const deadline = Date.now() + deadlineMs;
-  let last = 'nothing listened';
+  let last = 'Nothing listens on its port';
   for (;;) {
     if (child.hasExited) throw new NotReadyError(describeExit(child, await child.exited));
     try {
@@ -23,14 +23,14 @@ export async function waitUntilReady(child: ChildHandle, url: string, deadlineMs
       });
       const body = await response.text();
       if (response.status < 500) return;
-      last = `it answered ${response.status}: ${body.slice(0, 300)}`;
+      last = `It answered ${response.status}: ${body.slice(0, 300)}`;
     } catch {
-      // Not listening yet, or ended: the next round tells.
+      // Not listening yet, or exited: the next iteration finds out.
     }
     if (Date.now() > deadline) {
       const output = child.lines.slice(-5).map((line) => `\n    ${line}`);
       throw new NotReadyError(
-        `${child.name} is not ready after ${deadlineMs / 1000} s, ${last}${output.join('')}`,
+        `${child.name} is not ready after ${deadlineMs / 1000} s. ${last}${output.join('')}`,
       );
     }
     await Promise.race([child.exited, new Promise((resolve) => setTimeout(resolve, pollMs))]);

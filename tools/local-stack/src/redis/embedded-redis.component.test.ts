@@ -38,7 +38,7 @@ const set = (url: string, value: string) => withClient(url, (redis) => redis.set
 const get = (url: string) => withClient(url, (redis) => redis.get('key'));
 
 describe('startEmbeddedRedis', () => {
-  test('runs with what keeps calls safe, on loopback only', async () => {
+  test('runs with safe settings, on loopback only', async () => {
     const dataDir = folder();
     await using redis = await startEmbeddedRedis({ dataDir, source });
     const config = await withClient(redis.url, (client) =>
@@ -54,7 +54,7 @@ describe('startEmbeddedRedis', () => {
     });
   });
 
-  test('keeps data across a clean stop, and gives the folder back', async () => {
+  test('keeps data across a clean stop, and releases the folder', async () => {
     const dataDir = folder();
     const first = await startEmbeddedRedis({ dataDir, source });
     await set(first.url, 'kept');
@@ -65,7 +65,7 @@ describe('startEmbeddedRedis', () => {
     expect(await get(second.url)).toBe('kept');
   });
 
-  test('keeps data across a kill, restarts on the same port, and does not call that unexpected', async () => {
+  test('keeps data across a kill and restarts on the same port; the kill is expected', async () => {
     const unexpected: string[] = [];
     await using redis = await startEmbeddedRedis({
       dataDir: folder(),
@@ -95,7 +95,7 @@ describe('startEmbeddedRedis', () => {
     await redis.stop();
   });
 
-  test('says when it ends though nobody asked', async () => {
+  test('reports an unexpected exit', async () => {
     const reason = Promise.withResolvers<string>();
     const redis = await startEmbeddedRedis({ dataDir: folder(), source, onUnexpectedExit: reason.resolve });
     cleanups.push(() => redis.stop());
@@ -103,7 +103,7 @@ describe('startEmbeddedRedis', () => {
     expect(await reason.promise).toContain('SIGKILL');
   });
 
-  test('two on one data folder are refused, within one process and across processes', async () => {
+  test('refuses a second server on one data folder, in one process and across processes', async () => {
     const dataDir = folder();
     await using _redis = await startEmbeddedRedis({ dataDir, source });
     const second = startEmbeddedRedis({ dataDir, source });
@@ -117,7 +117,7 @@ describe('startEmbeddedRedis', () => {
     expect(await runScript(script)).toContain('data_dir_busy');
   });
 
-  test('a Redis left over from a start that was killed is told, stopped and replaced, with its data', async () => {
+  test('reports, stops and replaces a Redis left over from a crash, and keeps its data', async () => {
     const dataDir = folder();
     const script = `
       import { startEmbeddedRedis } from ${JSON.stringify(join(import.meta.dirname, 'embedded-redis.ts'))};
@@ -137,7 +137,7 @@ describe('startEmbeddedRedis', () => {
     expect(await get(redis.url)).toBe('kept');
   });
 
-  test('a taken port is an error that says so, and leaves the folder free', async () => {
+  test('reports a port in use, and leaves the folder free', async () => {
     const dataDir = folder();
     const port = await freePort();
     const taken = createServer().listen(port, '127.0.0.1');
@@ -146,13 +146,13 @@ describe('startEmbeddedRedis', () => {
     const start = startEmbeddedRedis({ dataDir, source, port });
     await expect(start).rejects.toMatchObject({
       code: 'redis_start_failed',
-      message: expect.stringContaining(`port ${port} is taken`),
+      message: expect.stringContaining(`port ${port} is in use`),
     });
     const again = await startEmbeddedRedis({ dataDir, source });
     await again.stop();
   });
 
-  test('a server that cannot start is told with its last words', async () => {
+  test('reports a server that cannot start, with its last output', async () => {
     const broken = {
       ...source,
       kind: 'command',

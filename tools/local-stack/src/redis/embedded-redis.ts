@@ -1,8 +1,6 @@
 /**
- * A Redis of our own: one child process on loopback, its data kept in a folder.
- *
- * Always true: what Redis has acknowledged is on disk (append-only file, written at every command) and nothing is
- * ever evicted; the child is outside our process group, so Ctrl-C reaches us alone and we stop things in order.
+ * An embedded Redis: one child process on loopback, with its data in a folder. It syncs the append-only file at every
+ * command and never evicts keys. It runs outside our process group, so that Ctrl-C does not reach it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -13,37 +11,36 @@ import { runCommand } from '../process/run-command.ts';
 import type { RedisSource } from './find-redis.ts';
 import { takeDataDir } from './redis-lease.ts';
 
-/** Redis did not start; the message has its last words. */
+/** Redis did not start. The message contains its last output. */
 export class RedisStartError extends Error {
   readonly code = 'redis_start_failed';
   override readonly name = 'RedisStartError';
 }
 
-/** Where and how. Without `port` a free one is taken, and kept across restarts. */
 export type EmbeddedRedisOptions = {
   readonly dataDir: string;
   readonly source: Exclude<RedisSource, { kind: 'url' }>;
+  /** Default: a free port, which restarts keep. */
   readonly port?: number;
-  /** When the append-only file is forced to disk: `always` unless given. */
+  /** Default: `always`. */
   readonly appendfsync?: 'always' | 'everysec' | 'no';
   readonly say?: (line: string) => void;
-  /** Told when Redis ends though nobody asked it to. */
+  /** Called when Redis exits unexpectedly. */
   readonly onUnexpectedExit?: (reason: string) => void;
 };
 
-/** A running Redis of ours. */
 export type EmbeddedRedis = {
   readonly url: string;
   readonly port: number;
-  /** Of the current child; undefined while none runs. */
+  /** Undefined while no child runs. */
   readonly pid: number | undefined;
-  /** Ends it cleanly and gives the folder back. Safe to call twice. */
+  /** Shuts Redis down cleanly and releases the folder. Idempotent. */
   stop(): Promise<void>;
-  /** Ends it the hard way and keeps the folder, for `restart`. */
+  /** Sends SIGKILL and keeps the folder, for `restart`. */
   kill(): Promise<void>;
-  /** Starts it again on the same port and data; ends it cleanly first if it runs. */
+  /** Starts Redis again on the same port and data. Shuts it down cleanly first if it runs. */
   restart(): Promise<void>;
-  /** Makes it answer nothing until `thaw`. */
+  /** Stops Redis from answering until `thaw`. */
   freeze(): void;
   thaw(): void;
   [Symbol.asyncDispose](): Promise<void>;
@@ -52,7 +49,7 @@ export type EmbeddedRedis = {
 const stopMs = 10_000;
 const portTries = 3;
 
-/** Starts a Redis and waits until it answers. Throws {@link RedisStartError} or `DataDirBusyError`. */
+/** Starts Redis and waits until it answers. Throws {@link RedisStartError} or `DataDirBusyError`. */
 export async function startEmbeddedRedis(options: EmbeddedRedisOptions): Promise<EmbeddedRedis> {
   const dataDir = resolve(options.dataDir);
   const lease = await takeDataDir(dataDir, options.say ?? (() => {}));
@@ -110,7 +107,7 @@ function hasEnded({ child }: Server): boolean {
 
 async function startServer(options: EmbeddedRedisOptions): Promise<Server> {
   if (options.port && !(await isPortFree(options.port))) {
-    throw new RedisStartError(`Redis cannot start: port ${options.port} is taken by another program`);
+    throw new RedisStartError(`Redis cannot start: port ${options.port} is in use.`);
   }
   for (let attempt = 1; ; attempt++) {
     const port = options.port || (await freePort());
@@ -129,13 +126,13 @@ async function startServer(options: EmbeddedRedisOptions): Promise<Server> {
       return server;
     }
     server.expected = true;
-    // Somebody else took the free port in between: take another.
+    // Another program took the free port in the meantime.
     if (/already in use/i.test(failure) && !options.port && attempt < portTries) continue;
     throw new RedisStartError(`Redis (${options.source.description}) did not start. ${failure}`);
   }
 }
 
-/** Resolves once our own child, and not another on its port, answers; by then its append-only file has been read. */
+/** Resolves once our own child answers, not another server on its port. By then Redis has loaded its append-only file. */
 async function answers(client: Redis, { child, container }: Server): Promise<undefined> {
   const info = await client.info('server');
   if (!container && !info.includes(`process_id:${child.pid}\r\n`)) await new Promise(() => {});
@@ -149,7 +146,7 @@ async function spawnServer(
   const settings = { appendonly: 'yes', appendfsync, 'maxmemory-policy': 'noeviction', save: '' };
   const flags = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
   const container = source.kind === 'docker' ? containerName(dataDir) : undefined;
-  // The folder is ours by now: a container of this name is left over from a start that crashed.
+  // We hold the folder's lease, so a container of this name is a leftover of a crash.
   if (container) await runCommand('docker', ['rm', '--force', container]);
   const [file, args] =
     source.kind === 'docker'
@@ -171,7 +168,7 @@ async function spawnServer(
   const ended = new Promise<string>((done) => {
     child.once('error', (error) => done(error.message));
     child.once('close', (code, signal) =>
-      done(`It ended (${signal ?? `exit code ${code}`}):\n${lastLines.join('\n')}`),
+      done(`It exited (${signal ?? `exit status ${code}`}):\n${lastLines.join('\n')}`),
     );
   });
   return { child, port, ended, container, expected: false };
@@ -181,7 +178,7 @@ function containerName(dataDir: string): string {
   return `recloser-redis-${createHash('sha256').update(dataDir).digest('hex').slice(0, 12)}`;
 }
 
-/** Runs as the user, so that the files in the data folder stay the user's. */
+/** Runs as the current user, who must own the files in the data folder. */
 function dockerArgs(name: string, dataDir: string, port: number): string[] {
   const user = process.getuid && process.getgid ? ['--user', `${process.getuid()}:${process.getgid()}`] : [];
   return ['run', '--rm', '--name', name, ...user, '-p', `127.0.0.1:${port}:6379`, '-v', `${dataDir}:/data`];
@@ -190,7 +187,7 @@ function dockerArgs(name: string, dataDir: string, port: number): string[] {
 async function endServer(server: Server, signal: NodeJS.Signals): Promise<void> {
   server.expected = true;
   if (hasEnded(server)) return;
-  server.child.kill('SIGCONT'); // a frozen one could not end
+  server.child.kill('SIGCONT'); // A stopped process cannot handle SIGTERM.
   if (signal === 'SIGKILL' && server.container)
     spawn('docker', ['kill', server.container], { stdio: 'ignore' });
   else server.child.kill(signal);

@@ -61,7 +61,7 @@ describe('findRedis', () => {
     });
   });
 
-  test('then Docker, and without any way an error that names them all and what was tried', async () => {
+  test('then Docker; otherwise an error lists every way and what was tried', async () => {
     const cacheDir = folder();
     const withDocker = { PATH: dirname(program(join(folder(), 'docker'), '27.0.1')) };
     expect(await findRedis({ env: withDocker, cacheDir })).toMatchObject({
@@ -90,12 +90,12 @@ describe('checkServer', () => {
   test.each([
     ['7.0.15', undefined],
     ['7.0.0', undefined],
-    ['6.2.7', 'version 6.2 is too old, 7.0 is needed'],
+    ['6.2.7', 'version 6.2 is too old; 7.0 or newer is required'],
   ])('%s', async (number, problem) => {
     expect(await checkServer(program(join(folder(), 'r'), version(number)), {})).toBe(problem);
   });
 
-  test('a program that does not run says why', async () => {
+  test('reports why a program does not run', async () => {
     const file = program(join(folder(), 'r'), 'error while loading shared libraries: liblzf.so.1', 127);
     expect(await checkServer(file, {})).toBe(
       'does not run: error while loading shared libraries: liblzf.so.1',

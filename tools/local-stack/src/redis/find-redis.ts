@@ -1,8 +1,6 @@
 /**
  * Finds a Redis for development and tests, in this order: `REDIS_URL`, `redis-server` or `valkey-server` on the PATH,
- * the Debian/Ubuntu package unpacked privately, Docker. Otherwise an error that names all these ways.
- *
- * Always true: nothing is installed on the system, and no rights beyond the user's own are needed.
+ * the Debian or Ubuntu package unpacked into a private folder, Docker. Installs nothing and needs no root.
  */
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
@@ -10,13 +8,12 @@ import { delimiter, join } from 'node:path';
 import { runCommand } from '../process/run-command.ts';
 import { unpackRedis } from './unpack-redis.ts';
 
-/** Where Redis comes from. `description` is for people. */
 export type RedisSource =
   | { readonly kind: 'url'; readonly url: string; readonly description: string }
   | RedisCommand
   | { readonly kind: 'docker'; readonly image: string; readonly description: string };
 
-/** A server program, and what its environment needs (private libraries). */
+/** A server program, and the environment it needs (library path). */
 export type RedisCommand = {
   readonly kind: 'command';
   readonly file: string;
@@ -24,28 +21,28 @@ export type RedisCommand = {
   readonly description: string;
 };
 
-/** No Redis by any way. The message lists what was tried and what to do. */
+/** No Redis was found. The message lists what was tried and what to do. */
 export class RedisNotFoundError extends Error {
   readonly code = 'redis_not_found';
   override readonly name = 'RedisNotFoundError';
 }
 
-/** What finding may use. `env` is the process's; `cacheDir` keeps an unpacked package. */
 export type FindRedisOptions = {
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Where an unpacked package is kept. */
   readonly cacheDir: string;
-  /** Told what takes time (a download). */
+  /** Called before a slow step, such as a download. */
   readonly say?: (line: string) => void;
 };
 
 const dockerImage = 'redis:7';
-/** Oldest version with everything we use: `SET … NX GET`, which the idempotency keys need, came with it. */
+/** The first version with `SET … NX GET`, which idempotency keys need. */
 const oldest = [7, 0] as const;
 
 /** Finds a Redis. Throws {@link RedisNotFoundError}. */
 export async function findRedis(options: FindRedisOptions): Promise<RedisSource> {
   const url = options.env.REDIS_URL?.trim();
-  if (url) return { kind: 'url', url, description: 'the Redis of REDIS_URL' };
+  if (url) return { kind: 'url', url, description: 'the server in REDIS_URL' };
   const tried: string[] = [];
   const source =
     (await fromPath(options, tried)) ??
@@ -54,12 +51,12 @@ export async function findRedis(options: FindRedisOptions): Promise<RedisSource>
   if (source) return source;
   throw new RedisNotFoundError(
     [
-      'No Redis was found. Any one of these helps:',
-      '  - set REDIS_URL to a running Redis, such as redis://127.0.0.1:6379',
+      'No Redis was found. Do one of the following:',
+      '  - set REDIS_URL to a running Redis, for example redis://127.0.0.1:6379',
       '  - install redis-server or valkey-server (brew install redis, apt install redis-server, dnf install valkey)',
-      '  - on Debian or Ubuntu: give this machine access to its package mirror; the package is then unpacked privately',
+      '  - on Debian or Ubuntu, allow access to the package mirror: the package is then unpacked into a private folder',
       '  - start Docker',
-      'What was tried:',
+      'Tried:',
       ...tried.map((line) => `  - ${line}`),
     ].join('\n'),
   );
@@ -96,7 +93,7 @@ async function fromPackage(
       kind: 'command',
       file,
       env: unpacked.env,
-      description: `${file} (the distribution's package, unpacked privately)`,
+      description: `${file} (from the distribution's package)`,
     };
   }
   tried.push(unpacked.problem);
@@ -110,7 +107,7 @@ async function fromDocker({ env }: FindRedisOptions, tried: string[]): Promise<R
   });
   if (status === 0)
     return { kind: 'docker', image: dockerImage, description: `Docker, image ${dockerImage}` };
-  tried.push(`docker: ${output.trim().split('\n').at(-1) || 'does not answer'}`);
+  tried.push(`docker: ${output.trim().split('\n').at(-1) || 'no answer'}`);
   return undefined;
 }
 
@@ -121,7 +118,7 @@ async function isExecutable(file: string): Promise<boolean> {
   );
 }
 
-/** What is wrong with this server program, or undefined: it must run and be new enough. */
+/** Returns why this server program cannot be used, or undefined. */
 export async function checkServer(
   file: string,
   env: Readonly<Record<string, string>>,
@@ -131,5 +128,7 @@ export async function checkServer(
   const version = /\bv=(\d+)\.(\d+)/.exec(output);
   const [major, minor] = [Number(version?.[1] ?? 0), Number(version?.[2] ?? 0)];
   const recent = major > oldest[0] || (major === oldest[0] && minor >= oldest[1]);
-  return recent ? undefined : `version ${major}.${minor} is too old, ${oldest.join('.')} is needed`;
+  return recent
+    ? undefined
+    : `version ${major}.${minor} is too old; ${oldest.join('.')} or newer is required`;
 }

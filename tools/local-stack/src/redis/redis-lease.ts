@@ -1,15 +1,13 @@
 /**
- * Says who runs a Redis on a data folder, so that two never write the same append-only file.
- *
- * Always true: the note lies in the folder itself; a note whose processes are gone counts for nothing; a Redis left
- * over from a start that crashed is recognised (its process id and folder agree) and stopped cleanly.
+ * A lease on a data folder: two Redis servers must never write the same append-only file. The lease is a file in the
+ * folder. It is void once its process is gone. A Redis left over from a crash is then shut down cleanly.
  */
 import { randomUUID } from 'node:crypto';
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 
-/** Another live process uses this data folder. */
+/** Another live process holds the lease on this data folder. */
 export class DataDirBusyError extends Error {
   readonly code = 'data_dir_busy';
   override readonly name = 'DataDirBusyError';
@@ -17,17 +15,16 @@ export class DataDirBusyError extends Error {
 
 type Note = { readonly ownerPid: number; readonly redisPid?: number; readonly port?: number };
 
-/** A data folder held by this process. */
 export type Lease = {
-  /** Notes which Redis runs, for whoever has to clear up after a crash. */
+  /** Records which Redis runs, so that the next holder can shut it down after a crash. */
   record(redis: { readonly redisPid: number; readonly port: number }): void;
   release(): void;
 };
 
-/** Folders held within this process, which process ids alone cannot tell apart. */
+/** Folders held by this process: a process id alone cannot tell two holders in one process apart. */
 const heldHere = new Set<string>();
 
-/** Takes the folder. Throws {@link DataDirBusyError}; stops a leftover Redis, telling `say`. */
+/** Takes the lease, after shutting down a leftover Redis. Throws {@link DataDirBusyError}. */
 export async function takeDataDir(dataDir: string, say: (line: string) => void): Promise<Lease> {
   mkdirSync(dataDir, { recursive: true });
   const path = join(dataDir, 'redis-owner.json');
@@ -40,7 +37,7 @@ export async function takeDataDir(dataDir: string, say: (line: string) => void):
     if (note && isHeld(note, dataDir)) {
       rmSync(draft, { force: true });
       throw new DataDirBusyError(
-        `The data folder ${dataDir} is in use by process ${note.ownerPid}: stop that one first, or set DATA_DIR to another folder`,
+        `The data folder ${dataDir} is in use by process ${note.ownerPid}. Stop that process, or set DATA_DIR to another folder.`,
       );
     }
     if (note) await stopLeftover(note, dataDir, say);
@@ -81,7 +78,6 @@ function isHeld({ ownerPid }: Note, dataDir: string): boolean {
   return ownerPid === process.pid ? heldHere.has(dataDir) : isAlive(ownerPid);
 }
 
-/** True when a process with this id exists. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -109,13 +105,11 @@ async function stopLeftover(
     await redis.connect();
     const isIt = (await redis.info('server')).includes(`process_id:${redisPid}\r\n`);
     if (!isIt) return;
-    say(
-      `A Redis was left running on ${dataDir} by a start that crashed (process ${redisPid}): stopping it first`,
-    );
+    say(`Stopping a Redis left over from a crash (process ${redisPid}, data folder ${dataDir})`);
     await redis.call('SHUTDOWN', 'NOSAVE').catch(() => {});
     while (isAlive(redisPid)) await new Promise((resolve) => setTimeout(resolve, 20));
   } catch {
-    // Nothing answers there: the process id belongs to another program by now.
+    // Nothing answers there: the process id now belongs to another program.
   } finally {
     redis.disconnect();
   }

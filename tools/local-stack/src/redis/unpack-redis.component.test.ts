@@ -1,4 +1,4 @@
-/** With an apt and a dpkg of the tests' own, which need no network. test/tools unpacks the real package. */
+/** Uses a fake apt and dpkg, which need no network. test/tools unpacks the real package. */
 import {
   chmodSync,
   existsSync,
@@ -77,7 +77,7 @@ async function unpack(env: { PATH: string }, more: { allLibraries?: boolean } = 
   return { unpacked, said: said.join('\n'), left, root: join(cacheDir, 'root') };
 }
 
-test('says plainly that this is no Debian, and leaves nothing behind', async () => {
+test('reports a machine that is no Debian or Ubuntu, and leaves nothing behind', async () => {
   const { unpacked, left, said } = await unpack({ PATH: '/nowhere' });
   expect(unpacked).toEqual({ ok: false, problem: expect.stringContaining('no Debian or Ubuntu') });
   expect([left, said]).toEqual([undefined, '']);
@@ -97,7 +97,7 @@ test('findRedis unpacks the package into its folder, says so, and finds it there
   expect([calls(), said.length]).toEqual([before, 1]);
 });
 
-test('what was unpacked and does not run any more is unpacked anew', async () => {
+test('unpacks the package again if the unpacked server no longer runs', async () => {
   const [{ env }, cacheDir] = [debian(), folder()];
   const unpackHere = () => unpackRedis({ cacheDir, env, say: () => {}, checkServer });
   const first = await unpackHere();
@@ -107,14 +107,14 @@ test('what was unpacked and does not run any more is unpacked anew', async () =>
   expect(await checkServer(first.file, first.env)).toBeUndefined();
 });
 
-test('two at once leave one that runs', async () => {
+test('two at once leave one server that runs', async () => {
   const [{ env }, cacheDir] = [debian(), folder()];
   const unpackHere = () => unpackRedis({ cacheDir, env, say: () => {}, checkServer });
   expect(await Promise.all([unpackHere(), unpackHere()])).toMatchObject([{ ok: true }, { ok: true }]);
   expect(readdirSync(cacheDir)).toEqual(['root']);
 });
 
-test('without package lists it fetches them into its folder, with the same sources', async () => {
+test('downloads missing package lists into its folder, from the same sources', async () => {
   const { env, calls } = debian({ lists: 'after update' });
   const { unpacked, said, left } = await unpack(env);
   expect(unpacked).toMatchObject({ ok: true });
@@ -123,7 +123,7 @@ test('without package lists it fetches them into its folder, with the same sourc
   expect(left).toEqual(['root']);
 });
 
-test('a library that the machine lacks comes along and is used; one that it has is left out', async () => {
+test('unpacks and uses a library that the machine lacks, and leaves out one that it has', async () => {
   const lacking = debian({ library: 'missing' });
   const { unpacked, root } = await unpack(lacking.env);
   const env = { LD_LIBRARY_PATH: join(root, 'usr/lib/any-linux-gnu') };
@@ -135,10 +135,10 @@ test('a library that the machine lacks comes along and is used; one that it has 
 });
 
 test.each<[string, Debian, string]>([
-  ['mirror out of reach', { lists: 'never' }, 'lists could not be fetched: E: no mirror answers'],
+  ['unreachable mirror', { lists: 'never' }, 'lists could not be downloaded: E: no mirror answers'],
   ['failing download', { downloadFails: true }, 'the download failed: E: Failed to fetch redis-server'],
   ['damaged package', { unpackFails: true }, 'could not be unpacked: dpkg-deb: error: no Debian archive'],
-])('a %s is told with the last words, and leaves nothing behind', async (_, machine, problem) => {
+])('reports a(n) %s with its last output, and leaves nothing behind', async (_, machine, problem) => {
   const { unpacked, left } = await unpack(debian(machine).env);
   expect(unpacked).toEqual({ ok: false, problem: expect.stringContaining(problem) });
   expect(left).toEqual([]);

@@ -1,8 +1,7 @@
 /**
- * Unpacks the Debian/Ubuntu package of Redis, with those of its libraries the machine lacks, into a private folder.
- *
- * Always true: apt only downloads and dpkg-deb only unpacks; neither touches the system or needs root. Where the
- * machine has no package lists (fresh container images), they are fetched into the private folder as well.
+ * Unpacks the Debian or Ubuntu package of Redis, with the libraries that the machine lacks, into a private folder.
+ * apt only downloads and dpkg-deb only unpacks: neither changes the system or needs root. If the machine has no package
+ * lists, as in a new container, they are downloaded into the private folder too.
  */
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -10,14 +9,14 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { runCommand } from '../process/run-command.ts';
 
-/** What to use; `checkServer` says what is wrong with a server program. */
 export type UnpackOptions = {
   readonly cacheDir: string;
-  /** The environment apt and dpkg run with. */
+  /** The environment of apt and dpkg. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly say: (line: string) => void;
+  /** Returns why a server program cannot be used, or undefined. */
   readonly checkServer: (file: string, env: Readonly<Record<string, string>>) => Promise<string | undefined>;
-  /** Fetch every library, even those the system has (tests). */
+  /** Downloads every library, even those that the system has. For tests. */
   readonly allLibraries?: boolean;
 };
 
@@ -29,7 +28,7 @@ export type Unpacked =
 const packages = ['redis-server', 'redis-tools'];
 const downloadMs = 180_000;
 
-/** Gives the server unpacked earlier if it still runs, or unpacks it now. */
+/** Returns the server that was unpacked earlier if it still runs. Otherwise unpacks it. */
 export async function unpackRedis(options: UnpackOptions): Promise<Unpacked> {
   const root = resolve(options.cacheDir, 'root');
   if (existsSync(root)) {
@@ -39,17 +38,15 @@ export async function unpackRedis(options: UnpackOptions): Promise<Unpacked> {
   if (!(await has('apt-get', options)) || !(await has('dpkg-deb', options))) {
     return {
       ok: false,
-      problem: 'package unpacked privately: this is no Debian or Ubuntu (no apt-get and dpkg-deb)',
+      problem: 'distribution package: apt-get and dpkg-deb are missing, so this is no Debian or Ubuntu',
     };
   }
-  options.say(
-    'Redis is not installed here: fetching the Debian package into a private folder (about 2 MB, once)',
-  );
-  // Put together aside and moved into place when it runs: never a half-unpacked folder, even with two at once.
+  options.say('Redis is not installed. Downloading it into a private folder (about 2 MB, once) …');
+  // Assembled in a work folder and moved into place when it runs, so that two at once never see half a package.
   const work = resolve(options.cacheDir, `work-${randomUUID()}`);
   try {
     const problem = await downloadAndUnpack(work, options);
-    if (problem) return { ok: false, problem: `package unpacked privately: ${problem}` };
+    if (problem) return { ok: false, problem: `distribution package: ${problem}` };
     const server = await tryServer(join(work, 'root'), options);
     if (!server.ok) return server;
     await putInPlace(join(work, 'root'), root, options);
@@ -59,7 +56,7 @@ export async function unpackRedis(options: UnpackOptions): Promise<Unpacked> {
   return tryServer(root, options);
 }
 
-/** Leaves alone what another process has put in place meanwhile, as that may be in use already. */
+/** Keeps what another process has put in place in the meantime: it may already be in use. */
 async function putInPlace(from: string, root: string, options: UnpackOptions): Promise<void> {
   const isPlaced = await rename(from, root).then(
     () => true,
@@ -78,11 +75,11 @@ async function tryServer(root: string, { checkServer }: UnpackOptions): Promise<
   const file = join(root, 'usr/bin/redis-server');
   const folders = await libraryFolders(root);
   const env: Record<string, string> = folders.length > 0 ? { LD_LIBRARY_PATH: folders.join(':') } : {};
-  const problem = existsSync(file) ? await checkServer(file, env) : 'the package holds no redis-server';
-  return problem ? { ok: false, problem: `package unpacked privately: ${problem}` } : { ok: true, file, env };
+  const problem = existsSync(file) ? await checkServer(file, env) : 'the package contains no redis-server';
+  return problem ? { ok: false, problem: `distribution package: ${problem}` } : { ok: true, file, env };
 }
 
-/** `usr/lib/<machine>-linux-gnu` and its like, whatever the machine. */
+/** `usr/lib/<architecture>-linux-gnu` and `lib/<architecture>-linux-gnu`. */
 async function libraryFolders(root: string): Promise<string[]> {
   const folders: string[] = [];
   for (const base of ['usr/lib', 'lib']) {
@@ -92,7 +89,6 @@ async function libraryFolders(root: string): Promise<string[]> {
   return folders;
 }
 
-/** How to call apt: with these flags, in this environment. */
 type Apt = { readonly flags: readonly string[]; readonly env: UnpackOptions['env'] };
 
 async function downloadAndUnpack(work: string, options: UnpackOptions): Promise<string | undefined> {
@@ -101,10 +97,11 @@ async function downloadAndUnpack(work: string, options: UnpackOptions): Promise<
   await mkdir(debs, { recursive: true });
   let apt: Apt = { flags: [], env };
   if (!(await knowsRedis(apt))) {
-    say('This machine has no package lists: fetching them into the private folder too (about 30 MB, once)');
+    say('This machine has no package lists. Downloading them too (about 30 MB, once) …');
     apt = { flags: await privateLists(work), env };
     const update = await runCommand('apt-get', [...apt.flags, 'update'], { env, timeoutMs: downloadMs });
-    if (!(await knowsRedis(apt))) return `the package lists could not be fetched: ${lastLine(update.output)}`;
+    if (!(await knowsRedis(apt)))
+      return `the package lists could not be downloaded: ${lastLine(update.output)}`;
   }
   const problem = await fetchInto(root, debs, apt, packages);
   if (problem || (!options.allLibraries && (await tryServer(root, options)).ok)) return problem;
@@ -133,13 +130,13 @@ async function fetchInto(
   return undefined;
 }
 
-/** True when the package lists say where to get Redis; an installed Redis alone does not. */
+/** True if the package lists say where to download Redis. An installed package is not enough. */
 async function knowsRedis({ flags, env }: Apt): Promise<boolean> {
   const query = await runCommand('apt-get', [...flags, 'download', '--print-uris', ...packages], { env });
   return query.status === 0;
 }
 
-/** Flags that make apt keep lists and caches in our folder, while it still reads the system's sources and keys. */
+/** Flags that keep apt's lists and caches in our folder. apt still reads the system's sources and keys. */
 async function privateLists(work: string): Promise<string[]> {
   const [state, cache] = [join(work, 'apt/state'), join(work, 'apt/cache')];
   await mkdir(join(state, 'lists/partial'), { recursive: true });
@@ -153,7 +150,7 @@ async function privateLists(work: string): Promise<string[]> {
   return Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
 }
 
-/** Library packages Redis needs, all the way down, that this machine does not have. */
+/** The library packages that Redis depends on, directly or not, and that this machine lacks. */
 async function libraries({ flags, env }: Apt, { allLibraries }: UnpackOptions): Promise<string[]> {
   const without = ['recommends', 'suggests', 'conflicts', 'breaks', 'replaces', 'enhances'].map(
     (one) => `--no-${one}`,
@@ -163,7 +160,7 @@ async function libraries({ flags, env }: Apt, { allLibraries }: UnpackOptions): 
     [...flags, 'depends', '--recurse', ...without, 'redis-tools'],
     { env },
   );
-  // libc belongs to the machine's loader; libelogind0 is only the other choice beside libsystemd0.
+  // libc must be the one of the machine's loader. libelogind0 is the alternative to libsystemd0.
   const isWanted = (line: string) => /^(lib|lua)[a-z0-9.+-]+$/.test(line) && !/^libc6|elogind/.test(line);
   const names = depends.output.split('\n').filter(isWanted);
   if (allLibraries) return names;

@@ -34,7 +34,7 @@ async function gonePid(): Promise<number> {
   return child.pid ?? Number.NaN;
 }
 
-test('ends apps of a start that is gone, and nothing else of the same ids', async () => {
+test('ends the apps of a dead start, but no other program with a recorded process id', async () => {
   const path = notePath();
   const [app, other] = [await idle('apps/web/src/main.ts'), await idle('something-else')];
   const appExit = once(app, 'exit');
@@ -47,11 +47,11 @@ test('ends apps of a start that is gone, and nothing else of the same ids', asyn
   await endLeftovers(path, (line) => said.push(line));
   expect(await appExit).toEqual([null, 'SIGTERM']);
   expect(other.exitCode ?? other.signalCode).toBeNull();
-  expect(said).toEqual([`Stopping process ${app.pid}, left over from a start that was killed`]);
+  expect(said).toEqual([`Stopping process ${app.pid}, left over from an earlier start`]);
   expect(existsSync(path)).toBe(false);
 });
 
-test('a start that still lives is an error, and its apps are left alone', async () => {
+test('throws while the earlier start still runs, and leaves its apps alone', async () => {
   const path = notePath();
   const [owner, app] = [await idle('tools/local-stack/src/start.ts'), await idle('apps/web/src/main.ts')];
   noteProcesses(path, []);
@@ -60,7 +60,7 @@ test('a start that still lives is an error, and its apps are left alone', async 
   expect(app.exitCode ?? app.signalCode).toBeNull();
 });
 
-test('no note, a damaged one or our own is no obstacle', async () => {
+test('accepts a missing record, a damaged one and its own', async () => {
   const path = notePath();
   await endLeftovers(path, () => {});
   noteProcesses(path, []);

@@ -1,7 +1,6 @@
 /**
- * Clears up after a start that was killed: its apps run on without it and would hold the ports.
- *
- * Always true: only processes that still run one of our apps' main files are ended; a process id alone proves nothing.
+ * Cleans up after an `npm start` that was killed: its apps keep running and hold the ports. Only processes that run the
+ * main file of one of our apps are ended, because process ids are reused.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -16,7 +15,7 @@ export class AlreadyRunningError extends Error {
   override readonly name = 'AlreadyRunningError';
 }
 
-/** Ends what an earlier, killed start left behind. Throws {@link AlreadyRunningError} when that start still lives. */
+/** Ends the processes of an earlier start. Throws {@link AlreadyRunningError} if that start still runs. */
 export async function endLeftovers(notePath: string, say: (line: string) => void): Promise<void> {
   const note = readNote(notePath);
   if (!note) return;
@@ -26,24 +25,24 @@ export async function endLeftovers(notePath: string, say: (line: string) => void
     (await commandOf(note.ownerPid)).includes('start.ts')
   ) {
     throw new AlreadyRunningError(
-      `Recloser already runs here (process ${note.ownerPid}). Stop it first, or set DATA_DIR to another folder.`,
+      `Recloser is already running (process ${note.ownerPid}). Stop it, or set DATA_DIR to another folder.`,
     );
   }
   for (const pid of note.pids) {
     if (!isAlive(pid) || !/apps\/\w+\/src\/main\.ts/.test(await commandOf(pid))) continue;
-    say(`Stopping process ${pid}, left over from a start that was killed`);
+    say(`Stopping process ${pid}, left over from an earlier start`);
     await endProcess(pid);
   }
   forgetProcesses(notePath);
 }
 
-/** Notes which processes belong to this start. */
+/** Records the processes of this start. */
 export function noteProcesses(notePath: string, pids: readonly number[]): void {
   mkdirSync(dirname(notePath), { recursive: true });
   writeFileSync(notePath, JSON.stringify({ ownerPid: process.pid, pids } satisfies Note));
 }
 
-/** Removes the note: everything has been stopped. */
+/** Deletes the record once everything has stopped. */
 export function forgetProcesses(notePath: string): void {
   rmSync(notePath, { force: true });
 }

@@ -1,4 +1,4 @@
-/** Asks a running stack over HTTP like any other user: web for calls, the simulator for faults and its ledger. */
+/** An HTTP client for a running stack: the API for calls, the simulator for faults and its ledger. */
 
 export type CallView = {
   readonly id: string;
@@ -62,7 +62,7 @@ export type SimulatorLedger = {
   readonly logins: number;
   readonly smsSent: number;
   readonly maxInFlight: number;
-  /** Requests held at the gate. */
+  /** Requests that wait at the gate. */
   readonly held: number;
 };
 
@@ -81,7 +81,7 @@ export class StackApi {
     this.#simulator = simulator;
   }
 
-  /** Posts a call, or anything that pretends to be one; never throws for what web answers. */
+  /** Posts a call, valid or not. Returns the answer, whatever its status. */
   async post(path: string, body: unknown, headers: Record<string, string> = {}): Promise<Answer> {
     const response = await fetch(`${this.#web}/v1/calls/${path}`, {
       method: 'POST',
@@ -95,7 +95,7 @@ export class StackApi {
     };
   }
 
-  /** @param waitSeconds long-polls for the end, 30 at the most */
+  /** @param waitSeconds long-polls until the call has ended, at most 30 s */
   async call(id: string, waitSeconds = 0): Promise<CallView> {
     return await json<CallView>(`${this.#web}/v1/calls/${id}${waitSeconds ? `?wait=${waitSeconds}` : ''}`);
   }
@@ -124,7 +124,7 @@ export class StackApi {
     await json(`${this.#simulator}/control/${name}/faults`, withBody('PUT', { faults, seed }));
   }
 
-  /** Holds the requests of one operation, or all, until `release` or the next plan; with more faults if given. */
+  /** Holds the requests of one operation, or all, until `release` or the next fault plan. `besides` adds faults. */
   async gate(
     aim: { readonly operation?: string; readonly times?: number; readonly afterApply?: boolean } = {},
     { name = 'crossmark', besides = [] as readonly Record<string, unknown>[] } = {},
@@ -132,7 +132,7 @@ export class StackApi {
     await this.faults([{ kind: 'gate', ...aim }, ...besides], { name });
   }
 
-  /** Lets the oldest held requests go on, all unless `count` is given. The gate stays shut for those that come. */
+  /** Releases the `count` oldest held requests, by default all. The gate keeps holding new ones. */
   async release({ name = 'crossmark', count }: { name?: string; count?: number } = {}): Promise<void> {
     await json(`${this.#simulator}/control/${name}/release`, withBody('POST', { count }));
   }
@@ -146,7 +146,7 @@ export class StackApi {
   }
 }
 
-/** The nth visit to book: another item and another day each, so that every one can be told apart. */
+/** The input of the nth visit. Each n has its own item. */
 export function visitInput(n: number): Record<string, string> {
   const day = new Date(Date.UTC(2027, 0, 4) + (n % 200) * 86_400_000).toISOString().slice(0, 10);
   return {

@@ -18,7 +18,7 @@ function start(dataDir: string, options: Partial<StackOptions> = {}): Promise<St
 const status = async (url: string) => (await fetch(url, { redirect: 'manual' })).status;
 const workerNames = ({ workers }: Stack) => workers.map(({ name }) => name);
 
-/** One stack for all: each test leaves it whole, but for the last one. */
+/** The tests share one stack. Each leaves it complete, except for the last. */
 describe('a running stack', () => {
   const dataDir = newFolder();
   let stack: Stack;
@@ -38,7 +38,7 @@ describe('a running stack', () => {
     rmSync(dataDir, { recursive: true, force: true });
   });
 
-  test('has all parts ready on free ports, and a key for sessions', async () => {
+  test('has all apps ready on free ports, and a session key', async () => {
     expect(await status(`${stack.urls.web}/health/ready`)).toBe(200);
     expect(await status(`${stack.urls.admin}/health/ready`)).toBe(200);
     expect(await status(`${stack.urls.simulator}/control/crossmark`)).toBe(200);
@@ -46,14 +46,14 @@ describe('a running stack', () => {
     expect(readFileSync(join(dataDir, 'session-key'), 'utf8').trim()).toHaveLength(44);
   });
 
-  test('takes one more worker, and leaves it down when it was killed on purpose', async () => {
+  test('adds a worker, and leaves it down after a kill', async () => {
     const second = await stack.addWorker();
     expect(workerNames(stack)).toEqual(['worker-1', 'worker-2']);
     await stack.kill(second);
     expect(workerNames(stack)).toEqual(['worker-1']);
   });
 
-  test('starts a worker again that ended unasked', async () => {
+  test('restarts a worker that exits unexpectedly', async () => {
     const [worker] = stack.workers;
     process.kill(worker?.pid ?? Number.NaN, 'SIGKILL');
     await worker?.exited;
@@ -62,7 +62,7 @@ describe('a running stack', () => {
     expect(told).toContain(stack.workers[0]?.pid);
   });
 
-  test('brings an app that was killed back at its old address', async () => {
+  test('starts a killed app again at its old address', async () => {
     const { web } = stack;
     await stack.kill(web);
     await expect(fetch(stack.urls.web)).rejects.toThrow();
@@ -71,7 +71,7 @@ describe('a running stack', () => {
     expect(await status(`${stack.urls.web}/health/ready`)).toBe(200);
   });
 
-  test('lends its Redis to a second one, which ends cleanly and leaves it running', async () => {
+  test('shares its Redis with a second stack, which stops cleanly and leaves Redis running', async () => {
     const folder = newFolder();
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
     const env = { REDIS_URL: stack.redisUrl, REDIS_PREFIX: 'other' };
@@ -108,9 +108,9 @@ describe('a running stack', () => {
     await (await again(mine)).stop();
   });
 
-  test('tells when an app ends unasked, and stops so that nothing is left', async () => {
+  test('reports an app that exits unexpectedly, and stops everything', async () => {
     process.kill(stack.admin.pid ?? Number.NaN, 'SIGKILL');
-    expect(await stack.failed).toContain('admin ended unexpectedly (SIGKILL)');
+    expect(await stack.failed).toContain('admin exited unexpectedly (SIGKILL)');
     await stack.stop();
     expect(workerNames(stack)).toEqual([]);
     expect(stack.redis?.pid).toBeUndefined();
@@ -119,7 +119,7 @@ describe('a running stack', () => {
   });
 });
 
-test('a part that cannot start fails the whole start with its words, and stops the rest', async () => {
+test('an app that cannot start fails the whole start with its output, and the rest stops', async () => {
   const folder = newFolder();
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   const pids: number[] = [];
@@ -129,7 +129,7 @@ test('a part that cannot start fails the whole start with its words, and stops t
       pids.splice(0, pids.length, ...all);
     },
   });
-  await expect(failed).rejects.toThrow(/worker-1 ended unexpectedly[\s\S]*WORKER_CONCURRENCY/);
+  await expect(failed).rejects.toThrow(/worker-1 exited unexpectedly[\s\S]*WORKER_CONCURRENCY/);
   expect(pids).toHaveLength(4);
   expect(pids.filter(isAlive)).toEqual([]);
 });

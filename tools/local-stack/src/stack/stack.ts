@@ -1,9 +1,8 @@
 /**
- * The whole system on one machine: Redis, simulator, workers, web and admin as child processes. For `npm start`,
- * the drill and the tests.
+ * The whole system as child processes: Redis, simulator, workers, web and admin. For `npm start`, the drill and tests.
  *
- * Always true: everything listens on loopback unless HOST says otherwise; it stops in the order admin, web, workers, simulator, Redis, so that
- * intake ends first and workers can still reach what they need; whatever `kill` ended stays down until `revive`.
+ * It stops in the order admin, web, workers, simulator, Redis: intake first, so that workers can still reach what they
+ * need.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -15,65 +14,62 @@ import { claimRedis } from '../redis/claim-redis.ts';
 import { type EmbeddedRedis, startEmbeddedRedis } from '../redis/embedded-redis.ts';
 import { findRedis } from '../redis/find-redis.ts';
 
-/** The four apps. */
 export type AppName = 'simulator' | 'worker' | 'web' | 'admin';
 
-/** What to start, and with what. */
 export type StackOptions = {
-  /** Added to this process's environment for every app. `REDIS_URL` in it (or in ours) means: use that Redis. */
+  /** Overrides this process's environment for every app. If `REDIS_URL` is set, no embedded Redis is started. */
   readonly env?: Env;
-  /** How many workers; 2 unless given. */
+  /** Default: 2. */
   readonly workers?: number;
-  /** Keeps Redis' data and the session key. */
+  /** Contains Redis' data and the session key. */
   readonly dataDir: string;
-  /** Keeps this installation's id: a given Redis that carries another one is refused. Absent: any Redis is taken. */
+  /** Folder of this installation's id. A given Redis with another id is refused. Absent: any Redis is accepted. */
   readonly installationDir?: string;
-  /** 0 or absent: any free one. */
+  /** 0 or absent: a free port. */
   readonly ports?: { readonly web?: number; readonly admin?: number; readonly simulator?: number };
-  /** `inherit` shows the apps' output lines on ours, each with its app's name; `ignore` only keeps them. */
+  /** `inherit` prints the apps' output, each line with its app's name. */
   readonly stdio?: 'inherit' | 'ignore';
-  /** Told each line of output; instead of `stdio`. */
+  /** Receives each line of output. Overrides `stdio`. */
   readonly onLine?: (name: string, line: string) => void;
-  /** Told what the stack itself does. */
+  /** Receives messages of the stack itself. */
   readonly say?: (line: string) => void;
-  /** Told the process ids of all running apps whenever one was started. */
+  /** Receives the process ids of all running apps after each start of one. */
   readonly onProcesses?: (pids: readonly number[]) => void;
-  /** Start a worker again, with growing pauses, when it ends unasked. False unless given. */
+  /** Restarts a worker that exits unexpectedly, with backoff. Default: false. */
   readonly restartWorkers?: boolean;
 };
 
-/** A running system. */
 export type Stack = {
   readonly urls: { readonly web: string; readonly admin: string; readonly simulator: string };
   readonly redisUrl: string;
-  /** Our own Redis; undefined when `REDIS_URL` was given. */
+  /** The embedded Redis. Undefined if `REDIS_URL` is set. */
   readonly redis: EmbeddedRedis | undefined;
   readonly simulator: ChildHandle;
   readonly web: ChildHandle;
   readonly admin: ChildHandle;
-  /** Every worker started so far that has not ended. */
+  /** The running workers. */
   readonly workers: readonly ChildHandle[];
-  /** Output of all apps, ended ones too, as kept by their handles. */
+  /** Output of all apps, including exited ones. */
   output(): readonly string[];
-  /** Resolves, with the reason, when a part that is not restarted ends unasked. */
+  /** Resolves with the reason when a process that is not restarted exits unexpectedly. */
   readonly failed: Promise<string>;
-  /** Starts one more worker, with more or other variables if given, and waits until it is ready. */
+  /** Starts one more worker and waits until it is ready. `env` overrides the stack's. */
   addWorker(env?: Env): Promise<ChildHandle>;
-  /** Sends a signal (SIGKILL unless given) and, if it ends processes, waits for the end. */
+  /** Sends a signal, by default SIGKILL. Waits for the exit if the signal terminates. The app stays down until `revive`. */
   kill(handle: ChildHandle, signal?: NodeJS.Signals): Promise<void>;
-  /** Starts an ended app again at its old address and waits until it is ready. */
+  /** Starts an exited app again on its old port and waits until it is ready. */
   revive(handle: ChildHandle): Promise<ChildHandle>;
-  /** Stops everything, in order. Safe to call twice. */
+  /** Stops everything in order. Idempotent. */
   stop(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 };
 
 const projectDir = fileURLToPath(new URL('../../../..', import.meta.url));
 const readyMs = 30_000;
-/** Longer than the apps' own stop deadlines, so that SIGKILL is the exception. */
+/** Longer than the apps' own stop deadlines. */
 const stopMs = 30_000;
 
-/** Starts everything and waits until all of it is ready; on failure stops what had started and throws. */
+/** Starts everything and waits until all of it is ready. On failure, stops what has started and throws. */
 export async function startStack(options: StackOptions): Promise<Stack> {
   const builder = new StackBuilder(options);
   try {
@@ -86,7 +82,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
 class StackBuilder {
   readonly #options: StackOptions;
-  /** Every child ever started, by app, in the order of starting. */
+  /** Every child ever started, in order. */
   readonly #children = new Map<ChildHandle, { app: AppName; port: number; env: Env }>();
   readonly #failed = Promise.withResolvers<string>();
   #env: Env = {};
@@ -109,7 +105,7 @@ class StackBuilder {
     const redisUrl = await this.#startRedis();
     await this.#claimRedis(redisUrl);
     this.#env = {
-      // Apps start twice as fast from the second time on.
+      // Halves the start time of apps from the second start on.
       NODE_COMPILE_CACHE: `${projectDir}.cache/compiled`,
       DATA_DIR: dataDir,
       HOST: '127.0.0.1',
@@ -158,7 +154,7 @@ class StackBuilder {
     const source = await findRedis({ env, cacheDir: `${projectDir}.cache`, say });
     say?.(`Redis: ${source.description}`);
     if (source.kind === 'url') return source.url;
-    const onUnexpectedExit = (reason: string) => this.#fail(`Redis ended unexpectedly. ${reason}`);
+    const onUnexpectedExit = (reason: string) => this.#fail(`Redis exited unexpectedly. ${reason}`);
     this.#redis = await startEmbeddedRedis({ dataDir: `${dataDir}/redis`, source, say, onUnexpectedExit });
     return this.#redis.url;
   }
@@ -206,7 +202,7 @@ class StackBuilder {
 
   async #revive(handle: ChildHandle): Promise<ChildHandle> {
     const about = this.#children.get(handle);
-    if (!about || !handle.hasExited) throw new Error(`${handle.name} is no ended part of this stack`);
+    if (!about || !handle.hasExited) throw new Error(`${handle.name} is not an exited app of this stack`);
     return this.#startApp(about.app, handle.name, about.port, about.env);
   }
 
@@ -217,11 +213,11 @@ class StackBuilder {
       this.#fail(reason);
       return;
     }
-    this.#options.say?.(`${reason}\n  starting it again`);
+    this.#options.say?.(`${reason}\n  Restarting it …`);
     void this.#restartWorker(child);
   }
 
-  /** 1, 2, 4 … 30 s between attempts; the count begins anew with a worker that got ready. */
+  /** Waits 1, 2, 4 … 30 s between attempts. */
   async #restartWorker(child: ChildHandle): Promise<void> {
     for (let pauseMs = 1000; !this.#stopping; pauseMs = Math.min(pauseMs * 2, 30_000)) {
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
@@ -230,7 +226,7 @@ class StackBuilder {
         await this.#revive(child);
         return;
       } catch (error) {
-        this.#options.say?.(`${child.name} did not start again: ${(error as Error).message}`);
+        this.#options.say?.(`${child.name} did not restart: ${(error as Error).message}`);
       }
     }
   }
@@ -261,7 +257,7 @@ const portVariable = {
 
 const urlOf = (port: number): string => `http://127.0.0.1:${port}`;
 
-/** Points every upstream at the simulator; the folders are the registry, so a new upstream needs no line here. */
+/** Points every upstream at the simulator. Upstreams are found by their folders, so a new one needs no change here. */
 function simulatedUpstreams(simulatorUrl: string): Record<string, string> {
   const folder = `${projectDir}packages/upstreams/src`;
   const names = readdirSync(folder).filter((name) => existsSync(`${folder}/${name}/definition.ts`));
@@ -276,7 +272,7 @@ function simulatedUpstreams(simulatorUrl: string): Record<string, string> {
   );
 }
 
-/** An empty variable counts as unset everywhere, so it must not hide a default of ours. */
+/** An empty variable counts as unset, so it must not override a default. */
 function withoutEmpty(env: Env): Env {
   return Object.fromEntries(Object.entries(env).filter(([, value]) => value?.trim()));
 }

@@ -3,9 +3,9 @@
  * it waits and once it is done.
  */
 import { Redis } from 'ioredis';
-import { benchKey, ourEnv, startApp, startScript } from './app-process.ts';
-import type { Experiment, Figure } from './experiment.ts';
-import { latencies, type Post } from './latency.ts';
+import type { Figure } from '../figures/figure.ts';
+import { latencies, type Post } from '../figures/latency.ts';
+import { benchKey, ourEnv, startApp, startScript } from '../sides/app-process.ts';
 import {
   inputOf,
   type Operation,
@@ -13,7 +13,8 @@ import {
   openOurs,
   untilSucceeded,
   type WorkedQueue,
-} from './worked-queue.ts';
+} from '../sides/worked-queue.ts';
+import type { Experiment } from './experiment.ts';
 
 type Cost = { readonly roundTrips: number; readonly commands: number };
 type Side = 'ours' | 'bare';

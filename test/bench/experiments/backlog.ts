@@ -2,10 +2,12 @@
  * How long a 202 takes with nothing, ten thousand and a million calls waiting, and whether anything else that is asked
  * of a full queue keeps Redis from serving others.
  */
+
+import type { Figure } from '../figures/figure.ts';
+import { latencies, quantile } from '../figures/latency.ts';
 import { bareCell, type Cell, empty, ourCell, redisCpuUs, type Side } from './backlog-cells.ts';
-import type { BenchContext, Experiment, Figure } from './experiment.ts';
+import type { BenchContext, Experiment } from './experiment.ts';
 import { askEverything, costOf } from './full-queue.ts';
-import { latencies, quantile } from './latency.ts';
 
 const postsPerRound = 1_000;
 const atOnce = 4;

@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { type EmbeddedRedis, startEmbeddedRedis } from '@recloser/local-stack/redis/embedded-redis';
 import { findRedis } from '@recloser/local-stack/redis/find-redis';
 import { Redis } from 'ioredis';
-import { type AppProcess, benchKey, ourEnv, startApp, startScript } from './app-process.ts';
+import type { Post } from '../figures/latency.ts';
+import { type AppProcess, benchKey, ourEnv, startApp, startScript } from '../sides/app-process.ts';
+import { callIdAt, fillBacklog } from '../sides/fill-backlog.ts';
 import type { BenchContext } from './experiment.ts';
-import { callIdAt, fillBacklog } from './fill-backlog.ts';
-import type { Post } from './latency.ts';
 
 export type Side = 'ours' | 'bare';
 
@@ -27,7 +27,7 @@ export type Cell = {
   stop(): Promise<void>;
 };
 
-const projectDir = join(import.meta.dirname, '../..');
+const projectDir = join(import.meta.dirname, '../../..');
 const input = { mPlanId: '30000001', locationId: '150001' };
 /** Between the acceptance of two calls that wait. */
 const everyMs = 30;

@@ -1,6 +1,6 @@
 /** Asks for everything that people and monitoring ask for, and finds out which command kept Redis busy longest. */
 import { Redis } from 'ioredis';
-import { benchKey } from './app-process.ts';
+import { benchKey } from '../sides/app-process.ts';
 
 const password = 'bench-password-of-a-bench';
 

@@ -18,7 +18,7 @@ export type AppProcess = {
   stop(): Promise<void>;
 };
 
-const projectDir = join(import.meta.dirname, '../..');
+const projectDir = join(import.meta.dirname, '../../..');
 const stopMs = 20_000;
 const readyMs = 60_000;
 

@@ -1,5 +1,5 @@
 /** Medians and ratios of what the rounds gave. */
-import type { Figure } from './experiment.ts';
+import type { Figure } from './figure.ts';
 
 /** The middle value, or the mean of the two in the middle; NaN of none. */
 export function median(values: readonly number[]): number {

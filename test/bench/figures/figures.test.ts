@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Figure } from './experiment.ts';
+import type { Figure } from './figure.ts';
 import { median, summarize } from './statistics.ts';
 import { table } from './table.ts';
 

@@ -1,9 +1,10 @@
 /** Posts per second and their latency: our web beside Express with `Queue.add`, at 1, 50 and 200 at a time. */
 import { visitInput } from '@recloser/local-stack/stack/stack-api';
 import { Redis } from 'ioredis';
-import { benchKey, ourEnv, startApp, startScript } from './app-process.ts';
-import type { Experiment, Figure } from './experiment.ts';
-import { latencies, type Post, quantile } from './latency.ts';
+import type { Figure } from '../figures/figure.ts';
+import { latencies, type Post, quantile } from '../figures/latency.ts';
+import { benchKey, ourEnv, startApp, startScript } from '../sides/app-process.ts';
+import type { Experiment } from './experiment.ts';
 
 type Seen = { readonly perSecond: number[]; readonly p50: number[]; readonly p99: number[] };
 

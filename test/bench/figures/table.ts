@@ -1,5 +1,5 @@
 /** The figures as a Markdown table, as they stand in docs/bench.md. */
-import type { Figure } from './experiment.ts';
+import type { Figure } from './figure.ts';
 import { summarize } from './statistics.ts';
 
 /** One row per figure. */

@@ -4,8 +4,9 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import type { BenchContext, Experiment, Figure } from './experiment.ts';
-import { concurrency, type Fleet, startBareFleet, startOurFleet } from './outage-fleet.ts';
+import type { Figure } from '../figures/figure.ts';
+import { concurrency, type Fleet, startBareFleet, startOurFleet } from '../sides/outage-fleet.ts';
+import type { BenchContext, Experiment } from './experiment.ts';
 
 type Cell = { readonly workers: number; readonly ours: Fleet; readonly bare: Fleet };
 

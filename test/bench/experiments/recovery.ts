@@ -4,9 +4,10 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import type { BenchContext, Experiment, Figure } from './experiment.ts';
-import { answersOf, type Fleet, startBareFleet, startOurFleet } from './outage-fleet.ts';
-import { untilTrue } from './until-true.ts';
+import type { Figure } from '../figures/figure.ts';
+import { answersOf, type Fleet, startBareFleet, startOurFleet } from '../sides/outage-fleet.ts';
+import { untilTrue } from '../sides/until-true.ts';
+import type { BenchContext, Experiment } from './experiment.ts';
 
 /** `scale` shrinks the outage and all times of both sides alike. */
 type Plan = { readonly scale: number; readonly rounds: number; readonly calls: number };

@@ -25,7 +25,7 @@ export async function describeMachine(redisUrl: string): Promise<Machine> {
   const [, version = 'unknown'] = /redis_version:(\S+)/.exec(await redis.info('server')) ?? [];
   redis.disconnect();
   const versionOf = (name: string) => {
-    const file = join(import.meta.dirname, '../../node_modules', name, 'package.json');
+    const file = join(import.meta.dirname, '../../../node_modules', name, 'package.json');
     return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
   };
   return {

@@ -1,8 +1,15 @@
 /** Calls per second of one worker process that works off a full queue: ours beside BullMQ with got. */
 import { Redis } from 'ioredis';
-import { startScript } from './app-process.ts';
-import type { Experiment, Figure } from './experiment.ts';
-import { type Operation, openBare, openOurs, untilSucceeded, type WorkedQueue } from './worked-queue.ts';
+import type { Figure } from '../figures/figure.ts';
+import { startScript } from '../sides/app-process.ts';
+import {
+  type Operation,
+  openBare,
+  openOurs,
+  untilSucceeded,
+  type WorkedQueue,
+} from '../sides/worked-queue.ts';
+import type { Experiment } from './experiment.ts';
 
 type Cell = { readonly operation: Operation; readonly concurrency: number; readonly calls: number };
 
