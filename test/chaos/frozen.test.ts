@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { allEnded, postVisits, startTestStack, until } from '../support/stack.ts';
 
-test('a worker frozen past its lock wakes up again: its calls went on without it and nothing is booked twice', async () => {
+test('a worker frozen past its lock resumes: other workers made its calls, and nothing is booked twice', async () => {
   await using running = await startTestStack({
     workers: 2,
     env: { WORKER_CONCURRENCY: '5', CROSSMARK_TIMEOUT_MS: '60000' },

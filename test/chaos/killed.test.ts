@@ -9,7 +9,7 @@ async function untilBothWork({ api }: TestStack): Promise<void> {
   await until(async () => expect((await api.upstream()).queue.active).toBeGreaterThan(10));
 }
 
-test('a worker is killed in the middle of its calls: all reach their end, nothing is booked twice', async () => {
+test('a worker is killed during its calls: all calls end, and nothing is booked twice', async () => {
   await using running = await startTestStack({ workers: 2 });
   const { api, stack } = running;
   await api.faults(slow);
@@ -32,7 +32,7 @@ test('a worker is killed in the middle of its calls: all reach their end, nothin
   expect(Object.keys(visitsByItem).length).toBeGreaterThanOrEqual(ends.succeeded ?? 0);
 });
 
-test('Redis is killed and comes back: what was accepted is there, workers go on by themselves', async () => {
+test('Redis is killed and restarted: accepted calls are still there, and workers continue', async () => {
   await using running = await startTestStack({ workers: 2 });
   const { api, stack } = running;
   await api.faults(slow);
@@ -52,7 +52,7 @@ test('Redis is killed and comes back: what was accepted is there, workers go on 
   expect(Math.max(...Object.values(visitsByItem))).toBe(1);
 });
 
-test('everything is killed at once and started again', async () => {
+test('everything is killed at once and restarted', async () => {
   await using running = await startTestStack({ workers: 2 });
   const { api, stack } = running;
   await api.faults(slow);

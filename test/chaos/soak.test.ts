@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { runSoak } from '../soak/run-soak.ts';
 
-test('mixed traffic with a fault every few seconds: every call accounted for, nothing doubled, all whole again', async () => {
+test('mixed traffic with a fault every few seconds: no call is lost or made twice, and the system recovers', async () => {
   const ledger = await runSoak({ seconds: 10, least: { calls: 80, faults: 4 }, seed: 4, perSecond: 8 });
   expect(ledger.violations).toEqual([]);
   expect(ledger.pending).toBe(0);

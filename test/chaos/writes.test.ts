@@ -65,7 +65,7 @@ function expectNoneDoubledNoneMissing(calls: readonly CallView[], ledger: Simula
 const leastVisits = Number(process.env.WRITES ?? 600);
 const leastKills = 10;
 
-test('visits under every doubt, a worker killed every second: none booked twice, none missing, none failed', async () => {
+test('visits with ambiguous ends while a worker is killed every second: none is booked twice, missing or failed', async () => {
   await using running = await startTestStack({ workers: 5, env });
   const { api } = running;
   await api.faults(everyDoubt, { seed: 20_271_231 });
@@ -96,7 +96,7 @@ test('visits under every doubt, a worker killed every second: none booked twice,
   expectNoneDoubledNoneMissing(calls, ledger);
 });
 
-test('a worker frozen in the middle of its writes: they land late, nobody sends them again, its answers are evidence', async () => {
+test('a worker frozen during its writes: they complete late, are not sent again, and its late answers count', async () => {
   // Answered long after the lock expires, and well before the attempt's timeout.
   await using running = await startTestStack({
     workers: 2,

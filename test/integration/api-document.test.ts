@@ -1,4 +1,4 @@
-/** The OpenAPI document: a public linter finds nothing, and what it says is where it says. */
+/** The OpenAPI document: a public linter accepts it, and every operation in it exists. */
 
 import { startWeb } from '@recloser/web/test-kit/web-under-test';
 import { createConfig, lintFromString } from '@redocly/openapi-core';
@@ -8,7 +8,7 @@ import { mismatch, openApi } from '../support/openapi-check.ts';
 const redisUrl = inject('redisUrl');
 
 describe('the document', () => {
-  test('passes the recommended rules of a public linter without a finding', async () => {
+  test("passes a public linter's recommended rules", async () => {
     const config = await createConfig({ extends: ['recommended'] });
     const findings = await lintFromString({ source: JSON.stringify(openApi), config });
     expect(findings.map(({ ruleId, message, location }) => [ruleId, message, location[0]?.pointer])).toEqual(
@@ -16,7 +16,7 @@ describe('the document', () => {
     );
   });
 
-  test('is served as it is made, and describes every operation of every upstream', async () => {
+  test('is served unchanged, and describes every operation of every upstream', async () => {
     await using web = await startWeb({ redisUrl, duplicateWindowSeconds: 60 });
     const served = (await (await web.get('/openapi.json')).json()) as typeof openApi;
     expect(served).toEqual(JSON.parse(JSON.stringify(openApi)));
@@ -27,7 +27,7 @@ describe('the document', () => {
     }
   });
 
-  test('catches what does not fit', () => {
+  test('rejects an answer that it does not describe', () => {
     const answer = { method: 'GET', path: '/v1/upstreams', type: 'application/json' };
     expect(mismatch({ ...answer, status: 200, body: '{"upstreams":[]}' })).toBeNull();
     expect(mismatch({ ...answer, status: 200, body: '{}' })).toMatch(/upstreams/);
@@ -38,7 +38,7 @@ describe('the document', () => {
   });
 });
 
-test('the page works without the internet and without inline script', async () => {
+test('the documentation page needs no internet access and no inline script', async () => {
   await using web = await startWeb({ redisUrl });
   const page = await web.get('/docs');
   const html = await page.text();

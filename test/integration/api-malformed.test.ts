@@ -1,6 +1,6 @@
 /**
- * Every field wrong in every way. What the published schema refuses the API must refuse: with a problem document,
- * never with a 5xx, and with nothing left in Redis.
+ * Requests with invalid fields, generated from the published schema. The API must refuse each with a problem document,
+ * never with a 5xx, and must store nothing.
  */
 import { startWeb, visit } from '@recloser/web/test-kit/web-under-test';
 import { Ajv2020 } from 'ajv/dist/2020.js';
@@ -56,7 +56,7 @@ const values: readonly unknown[] = [
   deep(2_000),
 ];
 
-/** The objects that come of `good` by making one field wrong, as the published schema of it says. */
+/** Returns copies of `good`, each with one field that violates the published schema. */
 function spoil(good: Json, schema: Json, name: string): Json[] {
   const valid =
     ajv.getSchema(`openapi#/components/schemas/${name}`) ??
@@ -168,7 +168,7 @@ function batchCases(): Case[] {
   const fields = [...Object.keys(item), 'unknown'].flatMap((field) =>
     values
       .filter((value) => !(value === missing && ['options', 'idempotencyKey', 'unknown'].includes(field)))
-      // A key may be any visible text; no options at all is right.
+      // A key may be any visible text. Options may be absent.
       .filter(
         (value) => !(field === 'idempotencyKey' && typeof value === 'string' && /^[!-~]{1,255}$/.test(value)),
       )
@@ -233,7 +233,7 @@ function addressCases(): Case[] {
   ];
 }
 
-/** What is wrong, the share of it that is at least refused for a field, and the requests. */
+/** The kind of violation, the minimum share of answers that must name a field, and the requests. */
 const kinds: [string, number, readonly Case[]][] = [
   ...Object.entries(goodInputs).map(([target, good]): [string, number, readonly Case[]] => [
     `the input of ${target}`,
@@ -256,7 +256,7 @@ async function send(web: Web, { method, path, body, headers = {} }: Case) {
   });
 }
 
-/** Sends it; the answer must be a problem document with a 4xx, which is returned. */
+/** Sends a request. Fails unless the answer is a 4xx with a problem document, which it returns. */
 async function refused(web: Web, one: Case): Promise<number> {
   const answer = await send(web, one);
   const about = `${answer.status} for ${JSON.stringify(one).slice(0, 300)}`;
@@ -278,21 +278,26 @@ describe(`${count} malformed requests`, () => {
   });
   afterAll(() => web[Symbol.asyncDispose]());
 
-  test('are enough', () => expect(count).toBeGreaterThan(2_000));
+  test('are more than 2,000', () => expect(count).toBeGreaterThan(2_000));
 
-  test.each(kinds)('wrong in %s: a problem document each, and nothing kept', async (_kind, fields, cases) => {
-    const keysBefore = await web.redis.keys(`${web.prefix}*`);
-    const statuses: number[] = [];
-    for (let first = 0; first < cases.length; first += 20) {
-      statuses.push(...(await Promise.all(cases.slice(first, first + 20).map((one) => refused(web, one)))));
-    }
-    expect(statuses.filter((status) => status === 422).length).toBeGreaterThanOrEqual(fields * cases.length);
-    expect((await web.redis.keys(`${web.prefix}*`)).toSorted()).toEqual(keysBefore.toSorted());
-    for (const { queue } of web.upstreams.values()) expect(await queue.getJobCountByTypes()).toBe(0);
-    expect(web.lines.join('')).not.toContain('DROP TABLE');
-  });
+  test.each(kinds)(
+    'with invalid %s get a problem document each, and nothing is stored',
+    async (_kind, fields, cases) => {
+      const keysBefore = await web.redis.keys(`${web.prefix}*`);
+      const statuses: number[] = [];
+      for (let first = 0; first < cases.length; first += 20) {
+        statuses.push(...(await Promise.all(cases.slice(first, first + 20).map((one) => refused(web, one)))));
+      }
+      expect(statuses.filter((status) => status === 422).length).toBeGreaterThanOrEqual(
+        fields * cases.length,
+      );
+      expect((await web.redis.keys(`${web.prefix}*`)).toSorted()).toEqual(keysBefore.toSorted());
+      for (const { queue } of web.upstreams.values()) expect(await queue.getJobCountByTypes()).toBe(0);
+      expect(web.lines.join('')).not.toContain('DROP TABLE');
+    },
+  );
 
-  test('a batch names the item and the field', async () => {
+  test('in a batch: the error names the item and the field', async () => {
     const good = { upstream: 'crossmark', operation: 'schedule-event', input: visit };
     const items = [
       good,

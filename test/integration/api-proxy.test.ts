@@ -1,4 +1,4 @@
-/** The life of calls through a public validating proxy: it must find nothing in what we answer. */
+/** Calls through a public validating proxy, which must accept every answer. */
 import { startWeb, visit } from '@recloser/web/test-kit/web-under-test';
 import { expect, inject, test } from 'vitest';
 import { until } from '../support/stack.ts';
@@ -28,7 +28,7 @@ test('Prism between client and API reports no mismatch', async () => {
   };
   const path = '/v1/calls/crossmark/schedule-event';
   const result = { ...visit, scheduleEventId: '12345678' };
-  /** Repeats it while Redis does not answer in time, as the API asks for. */
+  /** Repeats a request while Redis does not answer in time, as the API documents it. */
   const hand = (at: string, body: unknown, key: string, more: Record<string, string> = {}) =>
     until(async () => {
       const answer = await ask('POST', at, body, { 'idempotency-key': key, ...more });
@@ -67,7 +67,7 @@ test('Prism between client and API reports no mismatch', async () => {
   expect((await ask('GET', '/v1/calls/crossmark-nothing')).status).toBe(404);
   expect(proxy.violations).toEqual([]);
 
-  // It does look: a request that is wrong is noted.
+  // The proxy does validate: it reports an invalid request.
   expect((await ask('POST', path, { input: { ...visit, repId: 7 } })).status).toBe(422);
   expect(proxy.violations.join()).toMatch(/repId/);
 });

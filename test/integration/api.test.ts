@@ -1,4 +1,4 @@
-/** The API as an application sees it, with workers and an upstream behind it. */
+/** The API as an application sees it, with workers and an upstream. */
 import { visitInput } from '@recloser/local-stack/stack/stack-api';
 import { startWeb } from '@recloser/web/test-kit/web-under-test';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
@@ -14,7 +14,7 @@ beforeAll(async () => {
   upstream = await startRecordingProxy();
   const env = {
     CROSSMARK_BASE_URL: `${upstream.url}/crossmark`,
-    // Once open, it stays open as long as the tests need.
+    // The breaker stays open during the tests.
     CROSSMARK_BREAKER_RESET_MS: '600000',
   };
   system = await startSystem({ redisUrl, env });
@@ -64,7 +64,7 @@ describe('a call', () => {
     for (const request of sent) expect(request.headers).toMatchObject({ traceparent, tracestate: 'app=1' });
   });
 
-  test('tells its life as events', async () => {
+  test('sends an event for each change of status', async () => {
     const holds = system.web.holds();
     const somebody = { owner: 'somebody', reason: 'until the events are read' };
     await holds.set({ kind: 'operator', ...somebody, forMs: null });
@@ -91,8 +91,8 @@ describe('a call', () => {
   });
 });
 
-test('a batch of 1,000 is kept, in order', async () => {
-  // Nobody works here.
+test('a batch of 1,000 calls is stored, in order', async () => {
+  // Starts no worker.
   await using web = await startWeb({ redisUrl });
   const items = Array.from({ length: 1_000 }, (_, n) => ({
     upstream: 'crossmark',
@@ -118,7 +118,7 @@ describe('while the breaker is open', () => {
     const call = await system.api.call(body.id, 30);
     expect(call.status).toBe('succeeded');
     good = call.result ?? {};
-    // Their pace is what estimates are made from.
+    // Estimates are based on the rate of these calls.
     const items = Array.from({ length: 6 }, (_, n) => ({
       upstream: 'crossmark',
       operation: 'list-qualified-reps',
@@ -138,7 +138,7 @@ describe('while the breaker is open', () => {
   });
 
   test('defer: 202 with the holds and an estimate that Retry-After agrees with', async () => {
-    // The pace is measured every two seconds.
+    // The rate is measured every two seconds.
     const { status, headers, body } = await until(async () => {
       const posted = await ask('POST', qualifiedReps, { input: reps });
       expect((posted.body.estimate as { finishBetween: unknown }).finishBetween).not.toBeNull();
@@ -159,7 +159,7 @@ describe('while the breaker is open', () => {
     const [from, to] = finishBetween.map((time) => Date.parse(time));
     expect(from).toBeGreaterThanOrEqual(Date.parse(nextProbeAt));
     expect(to).toBeGreaterThan(from ?? 0);
-    // Seconds from the answer's own time on, both rounded.
+    // Both are in seconds from the time of the answer, rounded.
     const saidMs = Date.parse(headers.get('date') ?? '') + Number(headers.get('retry-after')) * 1000;
     expect(Math.abs(saidMs - (from ?? 0))).toBeLessThan(3_000);
   });
@@ -177,7 +177,7 @@ describe('while the breaker is open', () => {
     expect(await stored()).toBe(before);
   });
 
-  test('stale: 200 with the last good result and its age; without one, deferred; for a write, refused', async () => {
+  test('stale: 200 with the last good result and its age; without one the call is deferred; a write is refused', async () => {
     const options = { ifOpen: 'stale' };
     const answer = await ask('POST', qualifiedReps, { input: reps, options });
     expect(answer).toMatchObject({
@@ -201,8 +201,8 @@ describe('while the breaker is open', () => {
     ).toMatchObject({ status: 422, body: { errors: [{ pointer: '/options/ifOpen' }] } });
   });
 
-  test('calls past their expiresAt are settled without an attempt, and one can be retried', async () => {
-    // A limit that has passed by the time the request is read is refused: then once more.
+  test('calls past their expiresAt expire without an attempt, and can be retried', async () => {
+    // Repeated, because an `expiresAt` that has passed when the request is read is refused.
     const { body } = await until(async () => {
       const expiresAt = new Date(Date.now() + 1_000).toISOString();
       const items = Array.from({ length: 30 }, (_, n) => ({
@@ -227,7 +227,7 @@ describe('while the breaker is open', () => {
     expect((await ask('DELETE', `/calls/${ids[0]}`)).body.status).toBe('cancelled');
   });
 
-  test('a cancelled call is kept as a record, never made, and can be put back', async () => {
+  test('a cancelled call is kept, never made, and can be retried', async () => {
     const { body } = await ask('POST', '/calls/crossmark/schedule-event', { input: visitInput(550) });
     const cancelled = await ask('DELETE', `/calls/${body.id}`);
     expect(cancelled).toMatchObject({

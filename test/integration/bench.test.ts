@@ -1,4 +1,4 @@
-/** The bench must not rot: its cheapest experiment runs, small, on a Redis of its own. */
+/** Runs the bench's cheapest experiment, so that the bench keeps working. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** Finished calls pushed to a receiver that checks them with the Standard Webhooks library. */
+/** Callbacks to a receiver that verifies them with the Standard Webhooks library. */
 import { visitInput } from '@recloser/local-stack/stack/stack-api';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -14,11 +14,11 @@ const env = {
   CALLBACK_HOSTS: '127.0.0.1, https://hooks.example.com',
   CALLBACK_SECRETS: secrets.join(','),
   CALLBACK_RETRY_SECONDS: '1,1,1,1,1,1,1,1',
-  // What is held in the middle of a request must not time out, however slow the machine is.
+  // Requests held at the gate must not time out on a slow machine.
   CALLBACK_TIMEOUT_MS: '60000',
   CROSSMARK_TIMEOUT_MS: '60000',
   CALLBACK_BREAKER_RESET_MS: '1500',
-  // Walmart's test sign-in is of no use here.
+  // These tests do not sign in to Walmart.
   WORKER_UPSTREAMS: 'crossmark',
 };
 
@@ -48,7 +48,7 @@ async function shown(id: string): Promise<unknown> {
 }
 
 describe('a callback', () => {
-  test('says call.succeeded with the call as GET shows it, once', async () => {
+  test('is call.succeeded for a call that succeeded, with the call as GET returns it, once', async () => {
     const id = await post('schedule-event', visitInput(1), '/ok');
     const [delivery] = await until(() => {
       expect(receiver.of(id)).toHaveLength(1);
@@ -60,7 +60,7 @@ describe('a callback', () => {
     expect(delivery?.id).toContain(id);
   });
 
-  test('says call.failed for a call that failed, and again when a person retried it', async () => {
+  test('is call.failed for a call that failed, and again after a manual retry', async () => {
     await running.api.faults([{ kind: 'not-ok', operation: 'schedule-event', times: 1 }]);
     const id = await post('schedule-event', visitInput(2), '/failed');
     await until(() => expect(receiver.of(id)).toHaveLength(1));
@@ -72,12 +72,12 @@ describe('a callback', () => {
     expect(receiver.of(id)[1]?.id).not.toBe(receiver.of(id)[0]?.id);
   });
 
-  test('says call.expired for a call that waited too long', async () => {
+  test('is call.expired for a call that expired', async () => {
     const admin = await AdminApi.logIn(running.stack.urls.admin, 'admin', adminPassword);
     const act = (action: string) =>
       admin.post('/api/upstreams/crossmark/actions', { action, reason: 'a call is to wait' });
     expect((await act('hold')).status).toBe(200);
-    // A limit that has passed by the time the request is read is refused: then once more.
+    // Repeated, because an `expiresAt` that has passed when the request is read is refused.
     const id = await until(() => {
       const expiresAt = new Date(Date.now() + 1_000).toISOString();
       return post('list-available-reps', roster, '/expired', { expiresAt });
@@ -87,7 +87,7 @@ describe('a callback', () => {
     expect((await act('release')).status).toBe(200);
   });
 
-  test('says call.cancelled for a call that no worker ever touched', async () => {
+  test('is call.cancelled for a call that was cancelled before a worker fetched it', async () => {
     const id = await post('schedule-event', visitInput(3), '/cancelled', {
       runAt: new Date(Date.now() + 3_600_000).toISOString(),
     });
@@ -97,7 +97,7 @@ describe('a callback', () => {
     expect(receiver.of(id)[0]?.event.type).toBe('call.cancelled');
   });
 
-  test('is repeated under the same id with the same body until it is taken', async () => {
+  test('is repeated with the same id and body until it is accepted', async () => {
     let turn = 0;
     receiver.answer = (path) => {
       if (path !== '/flaky') return 204;
@@ -113,11 +113,11 @@ describe('a callback', () => {
     expect(new Set(deliveries.map((delivery) => delivery.id)).size).toBe(1);
     expect(new Set(deliveries.map(({ text }) => text)).size).toBe(1);
     expect(deliveries.map(({ path }) => path)).not.toContain('/elsewhere');
-    // The roster's names are the result, so they are told; what is kept meanwhile must not show them.
+    // The result contains names, so the callback contains them. Redis must store them only encrypted.
     expect(deliveries[0]?.event.data.result).toMatchObject({ reps: expect.any(Array) });
   });
 
-  test('answered 410 is not sent again', async () => {
+  test('answered with 410 is not repeated', async () => {
     receiver.answer = (path) => (path === '/gone' ? 410 : 204);
     const id = await post('schedule-event', visitInput(5), '/gone');
     await until(() => expect(receiver.of(id)).toHaveLength(1));
@@ -144,7 +144,7 @@ async function callbackJob(id: string): Promise<Record<string, string>> {
 }
 
 describe('an outage of the receiver', () => {
-  test('is waited out: every callback arrives, under one id, none twice', async () => {
+  test('delays callbacks: each arrives once, under one id', async () => {
     const { port } = receiver;
     const before = receiver.deliveries.length;
     await receiver.stop();
@@ -157,7 +157,7 @@ describe('an outage of the receiver', () => {
       }),
     );
     for (const id of ids) expect((await running.api.call(id, 30)).status).toBe('succeeded');
-    // Down until at least one attempt has failed and is remembered, sealed.
+    // Down until at least one delivery has failed and is stored, encrypted.
     const failed = await until(async () => {
       const redis = new Redis(running.stack.redisUrl);
       const jobs = await redis.keys('recloser:{callbacks}:callbacks:crossmark-*');
@@ -178,7 +178,7 @@ describe('an outage of the receiver', () => {
   });
 });
 
-test('workers killed in the middle of a delivery and of a call: both are told of, under one id each', async () => {
+test('workers killed during a delivery and during a call: both callbacks arrive, each under one id', async () => {
   const { api, stack } = running;
   // The first delivery arrives and gets no answer.
   const { promise: never } = Promise.withResolvers<number>();
@@ -230,7 +230,7 @@ describe('intake', () => {
     expect(body.errors).toEqual([expect.objectContaining({ pointer: '/options/callback/url' })]);
   });
 
-  test('refuses an unknown field beside the address', async () => {
+  test('refuses an unknown field beside the URL', async () => {
     const { status, body } = await running.api.post('crossmark/schedule-event', {
       input: visitInput(9),
       options: { callback: { url: 'https://hooks.example.com/', secret: 'x' } },
@@ -240,7 +240,7 @@ describe('intake', () => {
   });
 });
 
-test('no secret is in a log', () => {
+test('no log contains a secret', () => {
   const output = running.stack.output().join('\n');
   expect(output).toContain('http_204');
   for (const secret of secrets) {

@@ -1,4 +1,4 @@
-/** The TypeScript client against the real web app, and against a scripted one that misbehaves. */
+/** The TypeScript client against the web app, and against a scripted server that misbehaves. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Call } from '@recloser/client/call';
@@ -21,7 +21,7 @@ afterAll(() => system[Symbol.asyncDispose]());
 
 const later = (): string => new Date(Date.now() + 3_600_000).toISOString();
 
-/** What a promise is rejected with. */
+/** Returns the error that a promise rejects with. */
 async function failure<E>(promise: Promise<unknown>, kind: new (...args: never[]) => E): Promise<E> {
   const error = await promise.then(
     () => new Error('it did not fail'),
@@ -32,7 +32,7 @@ async function failure<E>(promise: Promise<unknown>, kind: new (...args: never[]
 }
 
 describe('with the real web app', () => {
-  test('hands a call over and waits for its end', async () => {
+  test('submits a call and waits until it ends', async () => {
     const submitted = await client.submit<Visit>('crossmark', 'schedule-event', visitInput(1));
     const call = await client.wait<Visit>(submitted.id, { timeoutMs: 30_000 });
     expect(call).toMatchObject({ id: submitted.id, status: 'succeeded', error: null });
@@ -40,12 +40,12 @@ describe('with the real web app', () => {
     expect(await client.get(call.id)).toEqual(call);
   });
 
-  test('asks for the finished call right away', async () => {
+  test('returns the finished call with waitSeconds', async () => {
     const call = await client.submit('crossmark', 'schedule-event', visitInput(2), { waitSeconds: 30 });
     expect(call.status).toBe('succeeded');
   });
 
-  test('the same key is the same call, another key another one', async () => {
+  test('the same key returns the same call, another key a new call', async () => {
     const options = { runAt: later(), idempotencyKey: 'invoice-17' };
     const [one, same] = [
       await client.submit('crossmark', 'schedule-event', visitInput(3), options),
@@ -62,7 +62,7 @@ describe('with the real web app', () => {
     });
   });
 
-  test('cancels what waits, and says why it cannot cancel the rest', async () => {
+  test('cancels a waiting call, and reports why it cannot cancel others', async () => {
     const { id } = await client.submit('crossmark', 'schedule-event', visitInput(5), { runAt: later() });
     expect((await client.cancel(id)).status).toBe('cancelled');
     expect((await client.cancel(id)).status).toBe('cancelled');
@@ -85,7 +85,7 @@ describe('with the real web app', () => {
     expect(await failure(client.retry(id), ProblemError)).toMatchObject({ status: 409 });
   });
 
-  test('hands many over at once, and lists them', async () => {
+  test('submits a batch and lists its calls', async () => {
     const items = Array.from({ length: 30 }, (_, n) => ({
       upstream: 'crossmark',
       operation: 'schedule-event',
@@ -108,14 +108,14 @@ describe('with the real web app', () => {
     expect(new Set(listed).size).toBe(listed.length);
   });
 
-  test('a malformed batch is refused as a whole', async () => {
+  test('a malformed batch is refused completely', async () => {
     const item = { upstream: 'crossmark', operation: 'schedule-event', input: {} };
     const error = await failure(client.batch([item]), ProblemError);
     expect(error).toMatchObject({ status: 422, code: 'validation_failed' });
     expect(error.errors.length).toBeGreaterThan(0);
   });
 
-  test('tells field by field what is wrong', async () => {
+  test('reports each invalid field', async () => {
     const error = await failure(client.submit('crossmark', 'schedule-event', { repId: 7 }), ProblemError);
     expect(error).toMatchObject({ status: 422, code: 'validation_failed', requestId: expect.any(String) });
     expect(error.errors.map(({ pointer }) => pointer)).toContain('/input/repId');
@@ -125,13 +125,13 @@ describe('with the real web app', () => {
     expect(nowhere).toMatchObject({ status: 404, code: 'call_not_found' });
   });
 
-  test('stops waiting when the time is up, with the call as it stands', async () => {
+  test('wait times out with the current state of the call', async () => {
     const { id } = await client.submit('crossmark', 'schedule-event', visitInput(7), { runAt: later() });
     const error = await failure(client.wait(id, { timeoutMs: 1_200 }), WaitTimeoutError);
     expect(error.call).toMatchObject({ id, status: 'scheduled' });
   });
 
-  test("stops at once when the caller's signal says so", async () => {
+  test("stops at once when the caller's signal aborts", async () => {
     const { id } = await client.submit('crossmark', 'schedule-event', visitInput(8), { runAt: later() });
     const stop = new AbortController();
     const waiting = client.wait(id, { signal: stop.signal });
@@ -141,8 +141,8 @@ describe('with the real web app', () => {
     await expect(client.get(id, { signal: stop.signal })).rejects.toBe(reason);
   });
 
-  test('an answer lost on the way does not double the call', async () => {
-    // The first answer to each POST is thrown away after web has given it.
+  test('a lost answer does not duplicate the call', async () => {
+    // Drops the first answer to each POST.
     const lost = new Set<string>();
     const losing: typeof fetch = async (url, init) => {
       const response = await fetch(url, init);
@@ -170,7 +170,7 @@ type Seen = {
   readonly authorization: string;
 };
 
-/** Answers as scripted, one handler per request, the last one for all further. */
+/** Answers each request with the next handler. The last one handles all further requests. */
 async function scripted(...turns: ((response: ServerResponse, request: IncomingMessage) => unknown)[]) {
   const seen: Seen[] = [];
   const server = createServer((request, response) => {
@@ -200,7 +200,7 @@ const submit = (connected: RecloserClient): Promise<Call> =>
   connected.submit('crossmark', 'schedule-event', {});
 
 describe('with a web app that misbehaves', () => {
-  test('sends the same key again after 503, 429 and broken connections, and keeps to Retry-After', async () => {
+  test('retries with the same key after 503, 429 and broken connections, not before Retry-After', async () => {
     const api = await scripted(
       json(503, { code: 'storage_unavailable' }, { 'retry-after': '1' }),
       (response) => response.destroy(),
@@ -210,7 +210,7 @@ describe('with a web app that misbehaves', () => {
       (response) => response.writeHead(202).end('<html>'),
       accepted,
     );
-    // The waits that the client chooses itself are as short as they may be.
+    // Makes the client's own backoff as short as possible.
     vi.spyOn(Math, 'random').mockReturnValue(0);
     onTestFinished(() => void vi.restoreAllMocks());
     const started = performance.now();
@@ -239,7 +239,7 @@ describe('with a web app that misbehaves', () => {
     expect(api.seen).toHaveLength(1);
   });
 
-  test('gives up in time, and says with which key to go on', async () => {
+  test('gives up after retryForMs, with the key to continue with', async () => {
     const nobody = new RecloserClient({ baseUrl: `http://127.0.0.1:${await freePort()}`, retryForMs: 400 });
     const error = await failure(
       nobody.submit('crossmark', 'schedule-event', {}, { idempotencyKey: 'mine' }),
@@ -250,17 +250,17 @@ describe('with a web app that misbehaves', () => {
     expect(await failure(submit(patient.connect({ retryForMs: 5_000 })), ProblemError)).toMatchObject({
       status: 503,
     });
-    // Retry-After leads past the time it has, so it does not wait.
+    // Retry-After exceeds `retryForMs`, so the client does not wait.
     expect(patient.seen).toHaveLength(1);
   });
 
-  test('does not wait for ever for an answer', async () => {
+  test('times out when there is no answer', async () => {
     const api = await scripted(() => {}, accepted);
     expect(await submit(api.connect({ timeoutMs: 500 }))).toEqual(call);
     expect(api.seen.length).toBeGreaterThan(1);
   });
 
-  test('a lost retry is not sent again; a lost cancel is, and knows its own deed', async () => {
+  test('a lost retry is not repeated; a lost cancel is, and a 409 about it counts as success', async () => {
     const retry = await scripted((response) => response.destroy(), accepted);
     await failure(retry.connect().retry('crossmark-1'), UnreachableError);
     expect(retry.seen).toHaveLength(1);
@@ -274,13 +274,13 @@ describe('with a web app that misbehaves', () => {
     expect(cancel.seen.map(({ method }) => method)).toEqual(['DELETE', 'DELETE', 'GET']);
   });
 
-  test('redirects are not followed: the key would go along', async () => {
+  test('does not follow redirects, which would send the API key on', async () => {
     const api = await scripted((response) => response.writeHead(302, { location: '/elsewhere' }).end());
     await failure(api.connect({ retryForMs: 0 }).get('crossmark-1'), UnreachableError);
     expect(api.seen).toHaveLength(1);
   });
 
-  test('an address that is none is refused when the client is made', () => {
+  test('an invalid base URL throws in the constructor', () => {
     expect(() => new RecloserClient({ baseUrl: 'nowhere' })).toThrow(TypeError);
   });
 });

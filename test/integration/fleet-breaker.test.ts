@@ -1,4 +1,4 @@
-/** The breaker that the whole fleet shares, with real processes: how it opens, tries, ramps, and is put right. */
+/** The fleet breaker with real processes: how it opens, probes, ramps and is repaired. */
 import { readTransitions, readUpstreamState } from '@recloser/breaker/upstream-state';
 import { startTcpProxy } from '@recloser/local-stack/process/tcp-proxy';
 import { type StackApi, visitInput } from '@recloser/local-stack/stack/stack-api';
@@ -52,7 +52,7 @@ describe('workers of concurrency 1, and a breaker that stays open', () => {
     await running[Symbol.asyncDispose]();
   });
 
-  test.each([1, 4])('%i of them: five failures and what is in flight, then all stop', async (workers) => {
+  test.each([1, 4])('%i workers: all stop after five failures and the calls in flight', async (workers) => {
     const { api, stack } = running;
     const missing = workers - stack.workers.length;
     await Promise.all(Array.from({ length: missing }, () => stack.addWorker()));
@@ -78,7 +78,7 @@ describe('workers of concurrency 1, and a breaker that stays open', () => {
         expect((await running.api.upstream()).breaker.state).toBe(state);
       });
 
-    /** Waits until every worker has told of the present state for two seconds, so that nobody is still applying it. */
+    /** Waits until every worker has reported the current state for two seconds, so that no worker is still applying it. */
     async function untilApplied(): Promise<void> {
       const first = new Map<string, number>();
       await until(async () => {
@@ -94,7 +94,7 @@ describe('workers of concurrency 1, and a breaker that stays open', () => {
       });
     }
 
-    /** Waits for the repair in the timeline and in a worker's log. A sweep comes every 5 s at the latest. */
+    /** Waits for the repair in the timeline and in a worker's log. The reconciler runs at least every 5 s. */
     async function untilTold(found: string, sinceMs: number): Promise<void> {
       const repair = await until(async () => {
         const moves = await readTransitions({ redis, root, count: 100 });
@@ -111,7 +111,7 @@ describe('workers of concurrency 1, and a breaker that stays open', () => {
       return Number(seconds) * 1_000 + Number(micros) / 1_000;
     };
 
-    test('a pause with no hold, a resume under a hold, deleted keys: right again within seconds, and told', async () => {
+    test('a pause without a hold, a resume under a hold and deleted keys are repaired within seconds, and logged', async () => {
       const { api } = running;
       await untilApplied();
       const paused = await redisMs();
@@ -128,7 +128,7 @@ describe('workers of concurrency 1, and a breaker that stays open', () => {
       await queue.resume();
       await untilTold('running despite a hold', resumed);
       await untilRight('open', true);
-      // What was fetched meanwhile went back; nothing was sent.
+      // Calls fetched meanwhile were returned to the queue. Nothing was sent.
       expect((await api.ledger()).requests.length).toBe(before);
 
       await redis.del(`${root}:crossmark:meta`);
@@ -148,11 +148,11 @@ describe('workers of concurrency 1, and a breaker that stays open', () => {
   });
 });
 
-describe('three workers, one of them with a network of its own', () => {
+describe('three workers, one of them on another network', () => {
   let running: TestStack;
   let proxy: Awaited<ReturnType<typeof startTcpProxy>>;
   beforeAll(async () => {
-    // Requests held at the gate must not run into the time limit on a slow machine.
+    // Requests held at the gate must not time out on a slow machine.
     running = await startTestStack({ workers: 2, env: { CROSSMARK_TIMEOUT_MS: '60000' } });
     const { stack } = running;
     proxy = await startTcpProxy(Number(new URL(stack.urls.simulator).port));
@@ -163,10 +163,10 @@ describe('three workers, one of them with a network of its own', () => {
     await running[Symbol.asyncDispose]();
   });
 
-  test('its network breaks: it is set aside, every call succeeds, the breaker stays closed, it comes back', async () => {
+  test('that network fails: the worker is set aside and later resumes, every call succeeds, the breaker stays closed', async () => {
     const { api } = running;
     expect(await allEnded(api, await postVisits(api, 1))).toEqual({ succeeded: 1 });
-    // Every worker has ten writes in flight, done and not answered.
+    // Every worker has ten writes in flight, which are done but not answered.
     await api.gate({ operation: 'schedule-event', afterApply: true });
     const ids = await postVisits(api, 60, 1);
     await untilHeld(api, 30);
@@ -187,14 +187,14 @@ describe('three workers, one of them with a network of its own', () => {
     expect(new Set(workers).size).toBe(3);
   });
 
-  test('150 held calls, 30 slots: one in flight, then two, four, eight; an upstream that takes six is not knocked over', async () => {
+  test('150 held calls, 30 slots: one in flight, then two, four, eight; the ramp adapts to an upstream that takes six', async () => {
     const { api, stack } = running;
     await api.faults([down]);
     const ids = await postReads(api, 150);
     await untilState(api, 'open');
     const operation = 'list-qualified-reps';
     const before = (await api.ledger()).requests.length;
-    // The trials that failed before are not part of the recovery; sign-in and probe are not calls.
+    // Without the earlier failed probes, which are not part of the recovery. Sign-in and probe are not calls.
     const recovery = async () =>
       (await api.ledger()).requests.slice(before).filter((request) => request.operation === operation);
     await api.gate({ operation });
@@ -205,7 +205,7 @@ describe('three workers, one of them with a network of its own', () => {
       await api.release();
     }
     await untilHeld(api, 8);
-    // Never more at once than the round of successes before it allows.
+    // Never more at once than the successes so far allow.
     const ramp = (await recovery()).map(({ inFlight }) => inFlight);
     expect(ramp).toHaveLength(15);
     expect(Math.max(...ramp.slice(0, 1))).toBe(1);
@@ -213,7 +213,7 @@ describe('three workers, one of them with a network of its own', () => {
     expect(Math.max(...ramp.slice(3, 7))).toBe(4);
     expect(Math.max(...ramp)).toBe(8);
 
-    // The eight are answered; of the next ones only six are taken.
+    // Eight requests are answered. Of the next ones the upstream accepts only six.
     await api.faults([
       { kind: 'capacity', operation, limit: 6, status: 503 },
       { kind: 'latency', operation, ms: 100 },
@@ -230,7 +230,7 @@ describe('three workers, one of them with a network of its own', () => {
     expect(later.map(({ to }) => to)).toEqual(['closed']);
   });
 
-  test('the holder of the trial is killed: the next trial comes within the lease', async () => {
+  test('the worker that runs the probe is killed: the next probe comes within the lease', async () => {
     const { api, stack } = running;
     await untilState(api, 'closed');
     await api.faults([down]);
@@ -241,12 +241,12 @@ describe('three workers, one of them with a network of its own', () => {
     const redis = new Redis(stack.redisUrl);
     const { breaker } = await readUpstreamState({ redis, root });
     expect(breaker).toMatchObject({ state: 'half_open', probing: true });
-    // Ten seconds for the probe and five more.
+    // The probe's ten seconds, and five more.
     expect((breaker.leaseUntil ?? 0) - breaker.since).toBeLessThanOrEqual(15_000);
     const victim = stack.workers.find(({ pid }) => breaker.leaseHolder?.includes(`-${pid}-`));
     if (!victim) throw new Error('the holder is no worker of this stack');
     await stack.kill(victim);
-    // The lease is over.
+    // The lease has expired.
     await redis.hset(`${root}:breaker`, 'leaseUntil', 1);
     redis.disconnect();
     await api.faults([]);
@@ -254,10 +254,10 @@ describe('three workers, one of them with a network of its own', () => {
   });
 });
 
-describe('an hour of outage, at six hundred times the speed', () => {
+describe('an outage of one hour, at 600 times the speed', () => {
   let running: TestStack;
   beforeAll(async () => {
-    // 60 s reset, growing to 600 s, in 3,600 s: 100 ms, growing to 1 s, in 6 s.
+    // One hour with a reset time of 60 s that grows to 600 s, scaled to 6 s with 100 ms to 1 s.
     const env = {
       CROSSMARK_BREAKER_RESET_MS: '100',
       CROSSMARK_BACKOFF_BASE_MS: '100',
@@ -267,13 +267,13 @@ describe('an hour of outage, at six hundred times the speed', () => {
   });
   afterAll(() => running[Symbol.asyncDispose]());
 
-  test('calls that wait lose no attempt', async () => {
+  test('waiting calls lose no attempt', async () => {
     const { api } = running;
     await api.faults([down]);
     await postReads(api, 6);
     await until(async () => expect((await api.upstream()).breaker.state).toBe('open'));
     const waiting = await postVisits(api, 5);
-    // 60 + 120 + 240 + 480 + 600 × 4: eight trials, so generation 1 + 2 × 8 at the end of the hour.
+    // 60 + 120 + 240 + 480 + 600 × 4: eight probes, so the generation is 1 + 2 × 8 at the end of the hour.
     await until(async () => expect((await api.upstream()).breaker.generation).toBeGreaterThanOrEqual(17));
     for (const { attempts } of await api.calls(waiting)) expect(attempts.made).toBe(0);
     await api.faults([]);
@@ -281,10 +281,10 @@ describe('an hour of outage, at six hundred times the speed', () => {
     for (const { attempts } of await api.calls(waiting)) expect(attempts.made).toBe(1);
   });
 
-  test('a poisonous call ends as failed by itself and does not hold the others', async () => {
+  test('a call that always fails ends as failed and does not block others', async () => {
     const { api } = running;
     await untilState(api, 'closed');
-    // Whatever asks for qualified reps fails, for ever; everything else works.
+    // Every request for qualified reps fails. All others work.
     await api.faults([{ kind: 'status', status: 500, operation: 'list-qualified-reps' }]);
     const [poison] = await postReads(api, 1);
     if (!poison) throw new Error('not posted');

@@ -1,4 +1,4 @@
-/** Writes without an answer, from the fault at the upstream to a person's word, with real processes. */
+/** Writes without an answer, from the fault at the upstream until a person settles them, with real processes. */
 import { type CallView, visitInput } from '@recloser/local-stack/stack/stack-api';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -9,7 +9,7 @@ const adminEnv = { ADMIN_PASSWORD: 'correct horse battery' };
 
 const env = {
   ...adminEnv,
-  // Only the tests of a lost answer's time limit wait for it.
+  // Only the tests of a timeout wait for it.
   CROSSMARK_TIMEOUT_MS: '60000',
   CROSSMARK_BREAKER_FAIL_MAX: '1000',
   CROSSMARK_BREAKER_FAIL_PERCENT: '100',
@@ -46,15 +46,15 @@ async function reissue(): Promise<{ id: string; input: Record<string, string> }>
   return { id: String(body.id), input };
 }
 
-/** Waits until a call has reached its end, or is in doubt. */
+/** Waits until a call has ended or is in doubt. */
 async function endOf(id: string): Promise<CallView> {
   await allEnded(running.api, [id]);
   return await running.api.call(id);
 }
 
 /**
- * One request, and one that Crossmark would carry out. After an `expired` fault one worker still carries the ended
- * session and is refused before it gets that far.
+ * Checks that the call caused one request that Crossmark could carry out. After an `expired` fault, one worker still has
+ * the old session, and its request is refused earlier.
  */
 const once = { times: 1, signedIn: true };
 const aimed = { ...once, operation: 'schedule-event' };
@@ -63,7 +63,7 @@ const visitsOf = async ({ mPlanId = '' }: Record<string, string>) =>
 const reworksOf = async ({ mPlanId = '' }: Record<string, string>) =>
   (await running.api.ledger()).pendingWorkByItem[mPlanId] ?? 0;
 
-/** Done, found by a read, charged once, and not done again. */
+/** Checks that the write was done once, found by a read, and cost one attempt. */
 async function expectFound({ id, input }: Awaited<ReturnType<typeof schedule>>, code: string): Promise<void> {
   const call = await endOf(id);
   expect(call, JSON.stringify(call.history)).toMatchObject({ status: 'succeeded', attempts: { made: 1 } });
@@ -73,7 +73,7 @@ async function expectFound({ id, input }: Awaited<ReturnType<typeof schedule>>, 
   expect(await visitsOf(input)).toBe(1);
 }
 
-/** Looked for three times in vain, then done by a second attempt. */
+/** Checks that three reads found nothing, and that a second attempt did the write. */
 async function expectSentAgain({ id, input }: Awaited<ReturnType<typeof schedule>>): Promise<void> {
   const call = await endOf(id);
   expect(call, JSON.stringify(call.history)).toMatchObject({ status: 'succeeded', attempts: { made: 2 } });
@@ -82,7 +82,7 @@ async function expectSentAgain({ id, input }: Awaited<ReturnType<typeof schedule
   expect(await visitsOf(input)).toBe(1);
 }
 
-describe('a write that was done and then lost its answer: found, not done again', () => {
+describe('a write that was done and whose answer was lost is found and not done again', () => {
   test.each([
     ['connection reset', { kind: 'reset', afterApply: true }, 'connection_lost'],
     ['500', { kind: 'status', status: 500, afterApply: true }, 'upstream_error'],
@@ -105,7 +105,7 @@ describe('a write that was done and then lost its answer: found, not done again'
     await expectFound(await schedule(), code);
   });
 
-  test('seen late: the write shows in reads only after a lag, and is not sent again', async () => {
+  test('a write that reads show only after a lag is not sent again', async () => {
     await running.api.settings({ readBackLagMs: 600 });
     try {
       await running.api.faults([{ ...aimed, kind: 'reset', afterApply: true }]);
@@ -122,7 +122,7 @@ describe('a write that was not done', () => {
     ['500', { kind: 'status', status: 500 }],
     ['a page', { kind: 'html' }],
     ['an empty answer', { kind: 'empty' }],
-  ])('%s: proved absent by every look, then sent again', async (_what, fault) => {
+  ])('%s: every read-back proves it absent, then it is sent again', async (_what, fault) => {
     await running.api.faults([{ ...aimed, ...fault }]);
     await expectSentAgain(await schedule());
   });
@@ -147,16 +147,16 @@ describe('a write that was not done', () => {
   });
 });
 
-describe('a write whose session ends as its answer is lost', () => {
+describe('a write whose session expires and whose answer is lost', () => {
   const lost = { kind: 'reset', afterApply: true, times: 1 };
 
-  /** Every session has ended, and the refusal of the next such write is lost. */
+  /** Expires every session, and drops the refusal of the next such write. */
   async function loseRefusal(operation: string): Promise<void> {
     await running.api.expire('401');
     await running.api.faults([{ ...lost, operation, signedIn: false }]);
   }
 
-  /** Ends every session while the write is done and not yet answered; then its answer is lost. */
+  /** Expires every session after the write is done but before it is answered. Then drops its answer. */
   async function loseAnswerAndSession<T>(operation: string, send: () => Promise<T>): Promise<T> {
     const { api } = running;
     await api.gate(
@@ -188,7 +188,7 @@ describe('a write whose session ends as its answer is lost', () => {
   test.each([
     ['refused', 0],
     ['done', 1],
-  ])('%s, and nothing can prove it: a person decides, it is not sent again', async (what, reworks) => {
+  ])('%s, without proof: it is not sent again, and a person decides', async (what, reworks) => {
     if (what === 'refused') await loseRefusal('reissue-event');
     const { id, input } =
       what === 'refused' ? await reissue() : await loseAnswerAndSession('reissue-event', reissue);
@@ -199,7 +199,7 @@ describe('a write whose session ends as its answer is lost', () => {
   });
 });
 
-/** A reissue that is done and whose answer is lost: nothing can prove it. */
+/** A reissue that is done and whose answer is lost. It cannot be proved. */
 async function reissueInDoubt(): Promise<{ id: string; input: Record<string, string> }> {
   await running.api.faults([{ ...once, operation: 'reissue-event', kind: 'reset', afterApply: true }]);
   const { id, input } = await reissue();
@@ -208,7 +208,7 @@ async function reissueInDoubt(): Promise<{ id: string; input: Record<string, str
   return { id, input };
 }
 
-/** A visit whose answer is lost, where another one stands by the time it is looked for. */
+/** A visit whose answer is lost, and that cannot be told from another visit at the read-back. */
 async function scheduleInDoubt() {
   const input = nextInput();
   expect((await endOf((await schedule(input)).id)).status).toBe('succeeded');
@@ -221,7 +221,7 @@ async function scheduleInDoubt() {
 }
 
 describe('a person settles', () => {
-  test('the work list says what, why and what is needed; nothing personal is in it', async () => {
+  test('the work list shows each call, its reason and the required input, without personal data', async () => {
     const [reissue, visit] = [await reissueInDoubt(), await scheduleInDoubt()];
     const { status, body } = await admin.get('/api/in-doubt');
     expect(status).toBe(200);
@@ -244,7 +244,7 @@ describe('a person settles', () => {
     await until(async () => expect((await running.api.upstream()).queue.inDoubt).toBe(0));
   });
 
-  test('as done: succeeded at once with what was found, also while the queue is held; whoever waits is told', async () => {
+  test('as done: succeeds at once with the found id, also while the queue is held; waiting clients are notified', async () => {
     const { id, input } = await scheduleInDoubt();
     await admin.post('/api/upstreams/crossmark/actions', { action: 'hold', reason: 'test' });
     const waits = running.api.call(id, 20);
@@ -273,7 +273,7 @@ describe('a person settles', () => {
     expect(audit).toContain(id);
   });
 
-  test('a reissue as done needs no id', async () => {
+  test('a reissue as done: needs no id', async () => {
     const { id, input } = await reissueInDoubt();
     const answer = await admin.post(`/api/in-doubt/${id}`, { action: 'done', reason: 'seen' });
     expect(answer.status).toBe(200);
@@ -281,7 +281,7 @@ describe('a person settles', () => {
     expect(await reworksOf(input)).toBe(1);
   });
 
-  test('as to be sent again: the same call, the next attempt, sent exactly once more', async () => {
+  test('as not done: the same call is sent exactly once more', async () => {
     const { id, input } = await reissueInDoubt();
     const answer = await admin.post(`/api/in-doubt/${id}`, { action: 'resend', reason: 'not there' });
     expect(answer).toMatchObject({ status: 200, body: { id, action: 'resend', attempts: { made: 1 } } });
@@ -292,7 +292,7 @@ describe('a person settles', () => {
     expect(await reworksOf(input)).toBe(2);
   });
 
-  test('two people at once: one wins, the other is told 409', async () => {
+  test('two people at once: one wins, the other gets 409', async () => {
     for (let round = 0; round < 5; round += 1) {
       const { id, input } = await reissueInDoubt();
       const before = await reworksOf(input);
@@ -307,7 +307,7 @@ describe('a person settles', () => {
     }
   });
 
-  test('nobody else: applications are told 409, what is not in doubt is left alone', async () => {
+  test('only a person: applications get 409, and calls that are not in doubt do not change', async () => {
     const { id } = await scheduleInDoubt();
     const retried = await fetch(`${running.stack.urls.web}/v1/calls/${id}/retry`, { method: 'POST' });
     expect([retried.status, ((await retried.json()) as { code: string }).code]).toEqual([
@@ -323,7 +323,7 @@ describe('a person settles', () => {
   });
 });
 
-describe('a write without an answer in time', () => {
+describe('a write that times out', () => {
   beforeAll(async () => {
     const { stack } = running;
     await Promise.all(stack.workers.map((worker) => stack.kill(worker, 'SIGTERM')));
@@ -335,12 +335,12 @@ describe('a write without an answer in time', () => {
     await expectFound(await schedule(), 'timeout');
   });
 
-  test('not done: proved absent by every look, then sent again', async () => {
+  test('not done: every read-back proves it absent, then it is sent again', async () => {
     await running.api.faults([{ ...aimed, kind: 'hang' }]);
     await expectSentAgain(await schedule());
   });
 
-  test('done after we gave up: found, not done again', async () => {
+  test('done after the timeout: found, not done again', async () => {
     const { api } = running;
     await api.gate(aimed, { besides: [{ kind: 'gate', operation: 'list-planning' }] });
     const sent = await schedule();
@@ -348,7 +348,7 @@ describe('a write without an answer in time', () => {
       const write = (await api.ledger()).requests.findLast(({ operation }) => operation === aimed.operation);
       expect(write).toMatchObject({ outcome: 'client gone', applied: false });
     });
-    // The write is the oldest; no look has had an answer yet.
+    // The write is the oldest request. No read-back has been answered yet.
     await api.release({ count: 1 });
     await until(async () => expect(await visitsOf(sent.input)).toBe(1));
     await api.faults([]);

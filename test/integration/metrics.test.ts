@@ -1,4 +1,4 @@
-/** The apps' real /metrics through an outage, held against the document, the dashboard and the rules. */
+/** The apps' /metrics through an outage, compared with the documentation, the dashboard and the alert rules. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { upstreamNames } from '@recloser/upstreams/definitions';
@@ -16,7 +16,7 @@ afterAll(async () => {
   await running?.[Symbol.asyncDispose]();
 });
 
-/** The value of one series, as `name{label="value"}` names it; labels in any order. */
+/** Returns the value of one series such as `name{label="value"}`. Labels may be in any order. */
 async function value(
   app: MeasuredApp,
   name: string,
@@ -32,7 +32,7 @@ async function value(
 const breaker = { upstream: 'crossmark' };
 
 describe('metrics', () => {
-  test('an outage can be read from them, from first call to recovery', async () => {
+  test('show an outage from the first call to the recovery', async () => {
     const { api } = running;
     await allEnded(api, await postVisits(api, 2));
     expect(await value('web', 'recloser_breaker_state', { ...breaker, state: 'closed' })).toBe(1);
@@ -60,7 +60,7 @@ describe('metrics', () => {
     await until(async () =>
       expect(await value('web', 'recloser_breaker_state', { ...breaker, state: 'closed' })).toBe(1),
     );
-    // A worker counts a call just after its end can be seen.
+    // A worker counts a call just after its end is visible.
     await until(async () => {
       expect(await value('worker', 'recloser_trials_total', { ...breaker, outcome: 'done' })).toBeGreaterThan(
         0,
@@ -79,7 +79,7 @@ describe('metrics', () => {
     expect(odd.map(([pair]) => pair)).toEqual([]);
   });
 
-  test('every upstream has its series', async () => {
+  test('have series for every upstream', async () => {
     const text = await scrape(running, 'web');
     for (const name of upstreamNames) expect(text).toContain(`recloser_breaker_state{upstream="${name}"`);
   });
@@ -100,7 +100,7 @@ describe('metrics', () => {
     },
   );
 
-  test('without Redis a scrape still answers, and shows no old numbers', async () => {
+  test('are answered without Redis, without outdated values', async () => {
     const { stack } = running;
     await stack.redis?.kill();
     await until(async () => expect(await value('web', 'recloser_redis_up')).toBe(0));

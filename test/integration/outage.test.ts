@@ -1,4 +1,4 @@
-/** Outages from the first failure to the last held call. The reset time is long, and over when a test says so. */
+/** Outages from the first failure to the last held call. The reset time is long: tests end it with `dueNow`. */
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { AdminApi } from '../support/admin-api.ts';
@@ -35,7 +35,7 @@ const untilClosed = (name: string) =>
     }),
   );
 
-/** Lets the reset time be over: a trial may begin. */
+/** Ends the reset time, so that a probe may start. */
 async function endResetTime(name: string): Promise<void> {
   const redis = new Redis(running.stack.redisUrl);
   const [seconds] = await redis.time();
@@ -43,7 +43,7 @@ async function endResetTime(name: string): Promise<void> {
   redis.disconnect();
 }
 
-/** A trial that fails: half-open, and open again. */
+/** Waits for a failed probe: half-open, then open again. */
 async function failOneTrial(name: string): Promise<void> {
   const { generation } = (await running.api.upstream(name)).breaker;
   await endResetTime(name);
@@ -55,7 +55,7 @@ async function failOneTrial(name: string): Promise<void> {
   );
 }
 
-test('two workers, upstream down, 200 calls: nothing hammered, nothing lost, nothing spent on waiting', async () => {
+test('two workers, upstream down, 200 calls: few requests, no lost call, and waiting costs no attempt', async () => {
   const { api } = running;
   const name = 'crossmark';
   await allEnded(api, await postVisits(api, 4));
@@ -92,7 +92,7 @@ test('two workers, upstream down, 200 calls: nothing hammered, nothing lost, not
   expect(await allEnded(api, [...ids, String(late.body.id)])).toEqual({ succeeded: 201 });
   await untilClosed(name);
   const calls = await api.calls(ids);
-  // Only what was in flight at the trip had an exchange that could be charged.
+  // Only calls in flight when the breaker opened made an attempt.
   expect(calls.filter(({ attempts }) => attempts.made > 1).length).toBeLessThanOrEqual(5 + 2 * 10);
   expect(Math.max(...calls.map(({ attempts }) => attempts.made))).toBeLessThanOrEqual(2);
   const { visitsMade, visitsByItem } = await api.ledger();
@@ -100,7 +100,7 @@ test('two workers, upstream down, 200 calls: nothing hammered, nothing lost, not
   expect(Math.max(...Object.values(visitsByItem))).toBe(1);
 });
 
-test('an upstream without a probe: each trial is one real call, which loses nothing by it', async () => {
+test('an upstream without a probe operation: each probe is one real call, and costs it no attempt', async () => {
   const { api, stack } = running;
   const post = async (eventId: number) => {
     const { status, body } = await api.post(`${walmart}/get-report`, { input: { eventId: String(eventId) } });
@@ -129,14 +129,14 @@ test('an upstream without a probe: each trial is one real call, which loses noth
   await api.faults([], { name: walmart });
   await endResetTime(walmart);
   expect(await allEnded(api, ids)).toEqual({ succeeded: 30 });
-  // What was in flight at the trip is charged for that; a failed trial is charged to nobody.
+  // Calls in flight when the breaker opened are charged. A failed probe is not.
   const spent = (await api.calls(ids)).reduce((sum, { attempts }) => sum + attempts.made, 0);
   expect(spent - 30).toBeLessThanOrEqual(atTrip - before);
   await untilClosed(walmart);
   expect((await api.ledger(walmart)).smsSent).toBe(1);
 });
 
-test('a second start finds yesterday’s calls', async () => {
+test('a restart on the same data continues the calls of the earlier run', async () => {
   const { api, stack } = running;
   await api.faults([down]);
   const ids = await postVisits(api, 10, 300);

@@ -1,6 +1,6 @@
 /**
- * A deploy: what the release before left in Redis, half-done things included, is read and finished by this one. While
- * at it, SESSION_KEY is replaced: the texts it left are sealed with the old key.
+ * An upgrade: this release reads and finishes the calls that the previous one left in Redis, in every state. SESSION_KEY
+ * is rotated at the same time: the stored data is encrypted with the old key.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -33,7 +33,7 @@ beforeAll(async () => {
     env: {
       SESSION_KEY: `${newKey.toString('base64')},${oldKey.toString('base64')}`,
       READ_BACK_WAITS_MS: '100,400,1000',
-      // The fixture is older every day.
+      // The fixture's times are in the past.
       KEEP_FAILED_DAYS: '3650',
       KEEP_SUCCEEDED_HOURS: '87600',
     },
@@ -54,7 +54,7 @@ function of(name: string) {
 
 const view = (name: string) => running.api.call(of(name).id);
 
-/** Books straight at the upstream, past Recloser: what a request did whose sender was killed. */
+/** Books a visit directly at the upstream, like a request whose worker was killed. */
 async function bookAtUpstream(input: object): Promise<void> {
   const log = createLogger({ name: 'test', level: 'silent' });
   const env = { CROSSMARK_BASE_URL: `${running.stack.urls.simulator}/crossmark` };
@@ -70,8 +70,8 @@ async function bookAtUpstream(input: object): Promise<void> {
   await client.close();
 }
 
-describe('the calls of the release before', () => {
-  test('are shown by this web as they stand', async () => {
+describe('the calls of the previous release', () => {
+  test('are shown with their status', async () => {
     const statuses = Object.fromEntries(
       await Promise.all(
         Object.keys(fixture.calls).map(async (name) => [name, (await view(name)).status] as const),
@@ -93,9 +93,9 @@ describe('the calls of the release before', () => {
     expect((await view('failed')).error?.code).toEqual(expect.any(String));
   });
 
-  test('are finished by these workers: nothing lost, nothing done twice, every attempt counted right', async () => {
+  test('are finished: none is lost or done twice, and every attempt is counted', async () => {
     const { api, stack } = running;
-    // The killed worker's request had been carried out; the other doubtful one never arrived.
+    // The killed worker's request was carried out. The other ambiguous one never arrived.
     await bookAtUpstream(of('sending').input);
     await Promise.all([stack.addWorker(), stack.addWorker()]);
     const names = [
@@ -122,8 +122,8 @@ describe('the calls of the release before', () => {
     const { visitsByItem, requests } = await api.ledger();
     const booked = ['readBack', 'sending', 'waiting', 'first', 'last', 'scheduled'];
     expect(visitsByItem).toEqual(Object.fromEntries(booked.map((name) => [of(name).input.mPlanId, 1])));
-    // The one from outside among them; the killed worker's own was read back and not sent again.
-    // A request that met the session of then, which is over, was answered 401 and counts for nothing.
+    // Includes the visit that was booked directly, which was found and not booked again.
+    // A request with the old, expired session got a 401 and does not count.
     const taken = requests.filter(
       ({ operation, outcome }) => operation === 'schedule-event' && outcome !== 'answered 401',
     );
@@ -131,7 +131,7 @@ describe('the calls of the release before', () => {
     expect((await api.upstream()).holds).toEqual([]);
   });
 
-  test('an idempotency key given to that release still finds its call', async () => {
+  test('are still found by their idempotency key', async () => {
     const { id, input } = of('waiting');
     const body = { input, options: { metadata: { order: 'A-1' } } };
     const again = await running.api.post('crossmark/schedule-event', body, {
@@ -141,7 +141,7 @@ describe('the calls of the release before', () => {
     expect(again.headers.get('idempotency-replayed')).toBe('true');
   });
 
-  test('a call that failed there can be retried here', async () => {
+  test('can be retried if they failed', async () => {
     const { id } = of('failed');
     const { urls } = running.stack;
     expect((await fetch(`${urls.web}/v1/calls/${id}/retry`, { method: 'POST' })).status).toBe(202);

@@ -1,6 +1,6 @@
 /**
- * Restarts as a deploy makes them: one process after the other, with SIGTERM, while calls are posted and made.
- * Afterwards the ledger of the upstream and every call are held against each other.
+ * A rolling deploy: one process after the other is stopped with SIGTERM while calls are posted and made. Afterwards every
+ * call is compared with the upstream's ledger.
  */
 import { fileURLToPath } from 'node:url';
 import { type ChildHandle, startChild } from '@recloser/local-stack/process/child';
@@ -11,12 +11,12 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { allEnded, postVisits, startTestStack, type TestStack, until } from '../support/stack.ts';
 
 /**
- * Posts visits to book at two webs in turn, as a load balancer would, until told to stop. Each loop waits for its call
- * before it posts the next, so that there is load and no backlog.
+ * Posts visits to two web processes in turn, like a load balancer, until stopped. Each loop waits until its call ends
+ * before it posts the next, so that there is load but no backlog.
  */
 class Poster {
   readonly ids: string[] = [];
-  /** Answers that were no yes, and connections that were refused or cut. */
+  /** Other answers than a 2xx, and failed connections. */
   readonly refusals: string[] = [];
   refusedConnections = 0;
   #stopped = false;
@@ -37,7 +37,7 @@ class Poster {
     for (let n = loop; !this.#stopped; n += loops) this.ids.push(await this.#post(n));
   }
 
-  /** The same key each time, so that a repeat is the same call. */
+  /** Repeats the post with the same key, so that there is one call. */
   async #post(n: number): Promise<string> {
     const headers = { 'idempotency-key': `rolling-${n}`, prefer: 'wait=10' };
     for (let tries = n; ; tries += 1) {
@@ -51,7 +51,7 @@ class Poster {
         if (status === 200 || status === 202) return String(body.id);
         this.refusals.push(`${status} ${body.code} ${answered.get('retry-after')}`);
       } catch (error) {
-        // Only a connection that could not be used while webs come and go: whatever else goes wrong fails the test.
+        // Only a failed connection during a restart. Any other error fails the test.
         if (!(error instanceof TypeError) || this.#stopped) throw error;
         this.refusedConnections += 1;
       }
@@ -64,7 +64,7 @@ const sessionKey = Buffer.alloc(32, 3).toString('base64');
 
 let running: TestStack;
 beforeAll(async () => {
-  // Requests held at the gate must not run into the time limit on a slow machine.
+  // Requests held at the gate must not time out on a slow machine.
   running = await startTestStack({ workers: 0, env: { sessionKey, CROSSMARK_TIMEOUT_MS: '60000' } });
 });
 afterAll(() => running[Symbol.asyncDispose]());
@@ -74,7 +74,7 @@ afterEach(async () => {
   await Promise.all(stack.workers.map((worker) => stack.kill(worker, 'SIGTERM')));
 });
 
-/** Ends it as a deploy does; it must leave cleanly. */
+/** Stops a process like a deploy does. Its exit status must be 0. */
 async function endCleanly(handle: ChildHandle): Promise<void> {
   await running.stack.kill(handle, 'SIGTERM');
   expect([handle.name, await handle.exited]).toEqual([handle.name, { code: 0, signal: null }]);
@@ -86,7 +86,7 @@ const untilStopping = (handle: ChildHandle) =>
 const untilHeld = (least: number) =>
   until(async () => expect((await running.api.ledger()).held).toBeGreaterThanOrEqual(least));
 
-/** The address of a worker's health server, as it logged it. */
+/** Reads the address of a worker's health server from its log. */
 function healthUrl(worker: ChildHandle): string {
   const url = /"url":"(http:[^"]+)"/.exec(worker.lines.join('\n'))?.[1];
   if (!url) throw new Error(`${worker.name} logged no address`);
@@ -96,7 +96,7 @@ function healthUrl(worker: ChildHandle): string {
 const readiness = async (worker: ChildHandle): Promise<number> =>
   (await fetch(`${healthUrl(worker)}/health/ready`, { signal: AbortSignal.timeout(5_000) })).status;
 
-/** A web of its own at this port, over the stack's Redis. */
+/** Starts another web process on this port and the stack's Redis. */
 async function startWeb(port: number): Promise<ChildHandle> {
   const web = startChild({
     name: 'second-web',
@@ -117,7 +117,7 @@ async function startWeb(port: number): Promise<ChildHandle> {
 }
 
 describe('a rolling restart under load', () => {
-  test('loses nothing, doubles nothing, spends no attempt, and refuses nobody', async () => {
+  test('loses no call, makes none twice, costs no attempt, and refuses no request', async () => {
     const { api, stack } = running;
     const old = await Promise.all([1, 2].map(() => stack.addWorker({ WORKER_STOP_MS: '60000' })));
     const port = await freePort();
@@ -125,7 +125,7 @@ describe('a rolling restart under load', () => {
     const poster = new Poster([api, new StackApi({ ...stack.urls, web: `http://127.0.0.1:${port}` })], 12);
     try {
       for (const worker of old) {
-        // Twelve calls are in flight; one worker has no more than ten of them.
+        // Twelve calls are in flight, so each worker has some: one makes at most ten.
         await api.gate({ operation: 'schedule-event' });
         await untilHeld(12);
         const ended = endCleanly(worker);
@@ -164,8 +164,8 @@ describe('a rolling restart under load', () => {
   });
 });
 
-describe('a worker that is told to stop', () => {
-  test('waits for its calls until the deadline, then gives them back unspent; a sent write is read back', async () => {
+describe('a worker that is stopped', () => {
+  test('waits for its calls until the deadline, then returns them without charging an attempt; a sent write is read back', async () => {
     const { api, stack } = running;
     const { visitsMade } = await api.ledger();
     const worker = await stack.addWorker({ WORKER_STOP_MS: '1000' });
@@ -194,7 +194,7 @@ describe('a worker that is told to stop', () => {
     expect((await api.ledger()).visitsMade).toBe(visitsMade + 1);
   });
 
-  test('leaves at once at a second signal; its calls are found and made by another', async () => {
+  test('exits at once on a second signal; another worker finds and makes its calls', async () => {
     const { api, stack } = running;
     const { visitsMade } = await api.ledger();
     const worker = await stack.addWorker({ WORKER_STOP_MS: '60000' });
@@ -203,13 +203,13 @@ describe('a worker that is told to stop', () => {
     await untilHeld(3);
     worker.signal('SIGTERM');
     await untilStopping(worker);
-    // A signal right after the first counts as the same one, so it is sent until it is taken as a second.
+    // A signal right after the first counts as the same one, so it is repeated until it counts as a second.
     await until(() => {
       worker.signal('SIGTERM');
       expect(worker.hasExited).toBe(true);
     });
     expect(await worker.exited).toEqual({ code: 1, signal: null });
-    // What it had sent is done after it has gone.
+    // The upstream does the work after the worker has exited.
     await api.faults([]);
     await until(async () => expect((await api.ledger()).visitsMade).toBe(visitsMade + 3));
     await stack.addWorker();
@@ -221,7 +221,7 @@ describe('a worker that is told to stop', () => {
 });
 
 describe('readiness of a worker', () => {
-  test('goes while Redis is down or frozen for long, and comes back together with the calls', async () => {
+  test('ends while Redis is down or frozen, and returns when calls run again', async () => {
     const { api, stack } = running;
     const worker = await stack.addWorker();
     if (!stack.redis) throw new Error('the stack is not complete');
@@ -236,7 +236,7 @@ describe('readiness of a worker', () => {
       const since = performance.now();
       await until(async () => {
         expect(await readiness(worker)).toBe(503);
-        // Longer than a lock, a heartbeat and a blocking read of a worker last.
+        // Longer than a worker's lock, heartbeat and blocking read.
         expect(performance.now() - since).toBeGreaterThan(7_000);
       });
       await end();

@@ -1,4 +1,4 @@
-/** Signing in with a whole fleet of real processes: never a storm, never a lost call, and a person told what to do. */
+/** Sign-ins of a fleet of real processes: no login storm, no lost call, and clear instructions for a person. */
 import type { CallView, StackApi } from '@recloser/local-stack/stack/stack-api';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
@@ -12,7 +12,7 @@ const logIn = ({ stack }: TestStack) => AdminApi.logIn(stack.urls.admin, 'admin'
 const untouched = (calls: readonly CallView[]) =>
   calls.every(({ status, attempts }) => status === 'deferred' && attempts.made === 0);
 
-/** Waits until a `sign-in` hold stands and everything that was fetched before it has been given back. */
+/** Waits until a `sign-in` hold is active and all calls fetched before it are back in the queue. */
 const untilHeld = (api: StackApi, { name = 'crossmark', reason = '' } = {}) =>
   until(async () => {
     const { holds, queue } = await api.upstream(name);
@@ -32,7 +32,7 @@ describe('a fleet with a wrong password', () => {
   const release = () =>
     admin.post('/api/upstreams/crossmark/actions', { action: 'release', reason: 'try again' });
 
-  test('one login or two, calls kept unspent; restarted: none; mended at Crossmark and released: one, and they run', async () => {
+  test('signs in once or twice and charges no attempt; after a restart not at all; after a fix and a release once, and the calls run', async () => {
     const { api, stack } = running;
     const ids = await postVisits(api, 60);
     await untilHeld(api, { reason: 'CROSSMARK_PASSWORD' });
@@ -42,7 +42,7 @@ describe('a fleet with a wrong password', () => {
     await stack.addWorker();
     await until(() => expect(stack.output().join('\n')).toContain('tried our own credentials'));
     expect((await api.ledger()).logins).toBe(logins);
-    // Released although nothing was mended: one more try, and held again.
+    // Released without a fix: one more sign-in, then held again.
     expect((await release()).status).toBe(200);
     await until(async () => expect((await api.ledger()).logins).toBe(logins + 1));
     await untilHeld(api);
@@ -53,7 +53,7 @@ describe('a fleet with a wrong password', () => {
     expect((await api.calls(ids)).every(({ attempts }) => attempts.made === 1)).toBe(true);
   });
 
-  test('one worker with the right one is enough: those who know only the wrong one use its session', async () => {
+  test('needs only one worker with the right password: the others use its session', async () => {
     const { api, stack } = running;
     await api.settings({ password: 'simulator' });
     await api.expire('401');
@@ -76,7 +76,7 @@ describe('a fleet of three', () => {
   let redis: Redis;
   let queue: Queue;
   beforeAll(async () => {
-    // Requests held at the gate must not run into the time limit on a slow machine.
+    // Requests held at the gate must not time out on a slow machine.
     const patient = { CROSSMARK_TIMEOUT_MS: '60000', WALMART_EDR_TIMEOUT_MS: '60000' };
     running = await startTestStack({ workers: 3, env: { ...adminEnv, ...patient } });
     admin = await logIn(running);
@@ -89,11 +89,11 @@ describe('a fleet of three', () => {
     await running[Symbol.asyncDispose]();
   });
 
-  describe('a pause that Crossmark asks for', () => {
+  describe('a rate limit of Crossmark', () => {
     const act = (action: string) =>
       admin.post('/api/upstreams/crossmark/actions', { action, reason: 'the time has come' });
 
-    /** Makes it end a second from now. A hold that an operator sets and releases makes every worker look at it. */
+    /** Makes the hold end in one second. Setting and releasing an operator's hold makes every worker read it again. */
     async function endSoon(): Promise<number> {
       const holds = 'recloser:{crossmark}:holds';
       const [seconds] = await redis.time();
@@ -115,7 +115,7 @@ describe('a fleet of three', () => {
           const input = { startDate: '2027-01-04', endDate: '2027-01-05' };
           return String((await api.post('crossmark/list-planning', { input })).body.id);
         };
-        // Signed in, so that the pause is about calls.
+        // Signs in first, so that the rate limit meets calls and not the sign-in.
         expect(await allEnded(api, [await read()])).toEqual({ succeeded: 1 });
         const before = (await api.ledger()).requests.length;
         await api.faults([{ kind: 'status', ...fault, operation: 'list-planning', times: 1 }]);
@@ -197,13 +197,13 @@ describe('a fleet of three', () => {
 
     const needed = { name, reason: `/sign-in/${name}` };
 
-    test('from no session to reports by send code and enter code; expired in the middle of work it says what to do', async () => {
+    test('gets reports after a person sends and enters the code; after the session expires, the hold says what to do', async () => {
       const { api } = running;
       const ids = await postReports(10, 0);
       await untilHeld(api, needed);
       expect(untouched(await api.calls(ids))).toBe(true);
       expect((await api.ledger(name)).smsSent).toBe(0);
-      // Releasing is not signing in: for a text message only a completed sign-in counts.
+      // Releasing the hold is not enough: a text message requires a completed sign-in.
       await admin.post(`/api/upstreams/${name}/actions`, { action: 'release', reason: 'impatient' });
       await untilHeld(api, needed);
       await signIn();
@@ -216,7 +216,7 @@ describe('a fleet of three', () => {
       await api.faults([], { name });
       await untilHeld(api, needed);
       expect(untouched(await api.calls(more))).toBe(true);
-      // Text messages are at least 30 s apart. Without these keys that time has passed.
+      // Text messages are at least 30 s apart. Deleting these keys ends that time.
       await redis.del(`recloser:{${name}}:session:code-claim`, `recloser:{${name}}:code-asked`);
       await signIn();
       expect(await allEnded(api, more)).toEqual({ succeeded: 40 });
@@ -225,7 +225,7 @@ describe('a fleet of three', () => {
       const { breaker, holds } = await api.upstream(name);
       expect(breaker).toMatchObject({ state: 'closed', generation: 0 });
       expect(holds).toEqual([]);
-      // Nothing keeps a session alive that nobody needs: without work nothing is sent.
+      // Without calls, no request is sent to keep the session alive.
       const crossmark = await postVisits(api, 20, 2_000);
       expect(await allEnded(api, crossmark)).toEqual({ succeeded: 20 });
       expect((await api.ledger(name)).requests.length).toBe(ledger.requests.length);

@@ -1,4 +1,4 @@
-/** One call's trace from the request to the upstream, through Redis, as a real OTLP receiver sees it. */
+/** The trace of one call from the request through Redis to the upstream, as an OTLP receiver gets it. */
 import { visitInput } from '@recloser/local-stack/stack/stack-api';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import {
@@ -33,7 +33,7 @@ const traceparent = (n: number) => `00-${traceId(n)}-00f067aa0ba902b7-01`;
 
 const reps = { mPlanId: '30000001', locationId: '150001' };
 
-/** Posts a call as part of a trace of the application's own. */
+/** Posts a call as part of the application's trace. */
 async function post(n: number, operation: string, input: object): Promise<string> {
   const headers = { traceparent: traceparent(n), tracestate: 'app=1' };
   const { status, body } = await running.api.post(`crossmark/${operation}`, { input }, headers);
@@ -41,7 +41,7 @@ async function post(n: number, operation: string, input: object): Promise<string
   return String(body.id);
 }
 
-/** All spans that name the call, and the request's; waits until that and the turn that ended it have arrived. */
+/** Returns the request's span and all spans of the call, once the last of them has arrived. */
 async function spansOf(
   id: string,
 ): Promise<{ request: ReceivedSpan; send: ReceivedSpan; turns: ReceivedSpan[] }> {
@@ -61,7 +61,7 @@ const exchangesOf = (turn: ReceivedSpan) =>
 
 const told = () => upstream.seen.map(({ headers }) => headers.traceparent);
 
-test('request, storing, turn and exchange are one tree, and the upstream is told of the exchange', async () => {
+test('request, storing, turn and exchange form one tree, and the upstream gets the trace context of the exchange', async () => {
   const id = await post(1, 'schedule-event', visitInput(1));
   const { request, send, turns } = await spansOf(id);
   const [turn] = turns as [ReceivedSpan];
@@ -95,7 +95,7 @@ test('request, storing, turn and exchange are one tree, and the upstream is told
   });
 });
 
-test('a retry is another turn of the same trace, with a failed exchange before it', async () => {
+test('a retry is another turn in the same trace, after a failed exchange', async () => {
   await running.api.faults([{ kind: 'status', status: 500, times: 1 }]);
   const { turns, send } = await spansOf(await post(2, 'list-qualified-reps', reps));
   await running.api.faults([]);
@@ -106,8 +106,8 @@ test('a retry is another turn of the same trace, with a failed exchange before i
   expect(turns[0]).toMatchObject({ traceId: traceId(2), parentSpanId: send.spanId });
 });
 
-test('a turn after a deferral is a trace of its own, linked to the request', async () => {
-  // Told to come later: given back unspent, whoever has it.
+test('a turn after a deferral is a new trace, linked to the request', async () => {
+  // Deferred: returned to the queue without an attempt.
   const later = { kind: 'status', status: 429, retryAfterSeconds: 1, operation: 'list-qualified-reps' };
   await running.api.faults([{ ...later, times: 2 }]);
   const ids = await Promise.all([10, 11, 12].map((n) => post(n, 'list-qualified-reps', reps)));
@@ -132,7 +132,7 @@ test('a turn after a deferral is a trace of its own, linked to the request', asy
   }
 });
 
-test('no span knows input, addresses or people, and none is lost when the processes stop', async () => {
+test('spans contain no input, URLs or personal data, and none is lost when the processes stop', async () => {
   const id = await post(3, 'schedule-event', visitInput(3));
   await allEnded(running.api, [id]);
   await running.stack.kill(running.stack.web, 'SIGTERM');

@@ -1,6 +1,6 @@
 /**
  * The main paths of the product, once each, through real processes: Redis, simulator, web, two workers and admin.
- * All tests share one stack. They run in order: the last two kill a worker and Redis.
+ * The tests share one stack and run in order: the last two kill a worker and Redis.
  */
 import { visitInput } from '@recloser/local-stack/stack/stack-api';
 import { Redis } from 'ioredis';
@@ -23,7 +23,7 @@ beforeAll(async () => {
       CALLBACK_HOSTS: '127.0.0.1',
       CALLBACK_SECRETS: secrets.join(','),
       READ_BACK_WAITS_MS: '100,400,1000',
-      // A request that the simulator holds must not time out, however slow the machine is.
+      // Requests held at the gate must not time out on a slow machine.
       CROSSMARK_TIMEOUT_MS: '60000',
     },
   });
@@ -36,7 +36,7 @@ afterAll(async () => {
 beforeEach(() => running.api.faults([]));
 
 let visits = 0;
-/** The number of the first of `count` visits that no other test uses. */
+/** Reserves `count` visits for one test, and returns the number of the first. */
 function newVisits(count: number): number {
   const first = visits;
   visits += count;
@@ -47,7 +47,7 @@ const newVisit = () => visitInput(newVisits(1));
 const bookedFor = async ({ mPlanId = '' }: Record<string, string>) =>
   (await running.api.ledger()).visitsByItem[mPlanId] ?? 0;
 
-/** Asks web for `/v1` addresses that {@link TestStack.api} does not know. */
+/** Sends requests to `/v1` paths that {@link TestStack.api} does not have. */
 async function ask(method: string, path: string, body?: unknown) {
   const response = await fetch(`${running.stack.urls.web}/v1${path}`, {
     method,
@@ -65,14 +65,14 @@ async function accepted(operation: string, input: unknown, options: object = {})
   return String(body.id);
 }
 
-/** Waits for a call's end, which must be this one. */
+/** Waits until a call ends. Fails unless it has this status. */
 async function endsAs(status: string, id: string) {
   expect(await allEnded(running.api, [id])).toEqual({ [status]: 1 });
   return await running.api.call(id);
 }
 
 describe('a call', () => {
-  test('is accepted with 202, waited for, and books one visit', async () => {
+  test('is accepted with 202, can be waited for, and books one visit', async () => {
     const input = newVisit();
     const id = await accepted('crossmark/schedule-event', input);
     const call = await running.api.call(id, 30);
@@ -98,7 +98,7 @@ describe('a call', () => {
     expect(await bookedFor(input)).toBe(1);
   });
 
-  test('with bad input gets 422, which names the field, and is not stored', async () => {
+  test('with invalid input gets 422, which names the field, and is not stored', async () => {
     const before = (await ask('GET', '/calls?limit=1')).body.calls;
     const { status, body } = await running.api.post('crossmark/schedule-event', {
       input: { ...newVisit(), repId: 7 },
@@ -135,7 +135,7 @@ describe('a call', () => {
     expect(await bookedFor(input)).toBe(0);
   });
 
-  test('pushes its end to the application, signed', async () => {
+  test('sends a signed callback to the application when it ends', async () => {
     const callback = { url: receiver.url('/ended') };
     const id = await accepted('crossmark/schedule-event', newVisit(), { callback });
     const [delivery] = await until(() => {
@@ -182,7 +182,7 @@ describe('a write', () => {
 });
 
 describe('a call that did not succeed', () => {
-  /** Crossmark refuses it once. */
+  /** Posts a call that Crossmark refuses once. */
   async function failed(): Promise<string> {
     await running.api.faults([{ kind: 'not-ok', operation: 'schedule-event', times: 1 }]);
     const id = await accepted('crossmark/schedule-event', newVisit());
@@ -205,7 +205,7 @@ describe('a call that did not succeed', () => {
     await until(async () => expect((await running.api.call(id)).status).toBe('succeeded'));
   });
 
-  test('can be cancelled while it waits, and is put back by a retry', async () => {
+  test('can be cancelled while it waits, and queued again by a retry', async () => {
     const runAt = new Date(Date.now() + 3_600_000).toISOString();
     const input = newVisit();
     const id = await accepted('crossmark/schedule-event', input, { runAt });
@@ -219,7 +219,7 @@ describe('a call that did not succeed', () => {
   });
 });
 
-test('a batch is accepted as a whole, made, and listed page by page', async () => {
+test('a batch is accepted, made, and listed page by page', async () => {
   const items = Array.from({ length: 50 }, (_, n) => ({
     upstream: 'crossmark',
     operation: 'list-qualified-reps',
@@ -242,7 +242,7 @@ test('a batch is accepted as a whole, made, and listed page by page', async () =
   expect(new Set(listed).size).toBe(listed.length);
 });
 
-test('Walmart: a call waits for the sign-in, one expires meanwhile, and the code a person enters lets it run', async () => {
+test('Walmart: calls wait for the sign-in, one expires meanwhile, and the other runs after a person enters the code', async () => {
   const { api } = running;
   const upstream = 'walmart-edr';
   const id = await accepted(`${upstream}/get-report`, { eventId: '606031' });
@@ -250,7 +250,7 @@ test('Walmart: a call waits for the sign-in, one expires meanwhile, and the code
     const { holds, queue } = await api.upstream(upstream);
     expect([holds.map(({ kind }) => kind), queue.active]).toEqual([['sign-in'], 0]);
   });
-  // A limit that has passed by the time the request is read is refused: then once more.
+  // Repeated, because an `expiresAt` that has passed when the request is read is refused.
   const expiring = await until(() => {
     const expiresAt = new Date(Date.now() + 1_000).toISOString();
     return accepted(`${upstream}/get-report`, { eventId: '606032' }, { expiresAt });
@@ -268,7 +268,7 @@ test('Walmart: a call waits for the sign-in, one expires meanwhile, and the code
   expect((await api.ledger(upstream)).smsSent).toBe(1);
 });
 
-test('an outage: the breaker opens, calls wait unspent, and all succeed afterwards, once each', async () => {
+test('an outage: the breaker opens, calls wait without using attempts, and all succeed afterwards, once each', async () => {
   const { api } = running;
   const before = (await api.ledger()).requests.length;
   await api.faults([{ kind: 'status', status: 503 }]);
@@ -276,7 +276,7 @@ test('an outage: the breaker opens, calls wait unspent, and all succeed afterwar
   const ids = await postVisits(api, 30, first);
   await until(async () => expect((await api.upstream()).breaker.generation).toBeGreaterThan(0));
   const late: string[] = [];
-  // While a trial is on its way the breaker is half-open, so the first post may come at a moment without a hold.
+  // While a probe runs, the breaker is half-open, so the first post may find no hold.
   const answer = await until(async () => {
     const posted = await api.post('crossmark/schedule-event', { input: newVisit() });
     late.push(String(posted.body.id));
@@ -288,10 +288,10 @@ test('an outage: the breaker opens, calls wait unspent, and all succeed afterwar
   });
   expect(answer.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
   const seen = (await api.ledger()).requests.length - before;
-  // Five failures, what was in flight at the trip, and one trial for every second transition.
+  // Five failures, the calls in flight when the breaker opened, and one probe for every second transition.
   const { generation } = (await api.upstream()).breaker;
   expect(seen).toBeLessThanOrEqual(5 + 2 * 10 + Math.ceil(generation / 2));
-  // A trial fails: half-open is 2, open again is 3.
+  // A failed probe: half-open is generation 2, open again is generation 3.
   await until(async () => expect((await api.upstream()).breaker.generation).toBeGreaterThanOrEqual(3));
   for (const { attempts } of await api.calls(late)) expect(attempts.made).toBe(0);
 
@@ -305,7 +305,7 @@ test('an outage: the breaker opens, calls wait unspent, and all succeed afterwar
   for (let n = first; n < visits; n += 1) expect(visitsByItem[visitInput(n).mPlanId ?? '']).toBe(1);
 });
 
-test('no secret and nothing personal is in a log or readable in Redis', async () => {
+test('logs and Redis contain no readable secret or personal data', async () => {
   const { stack } = running;
   const redis = new Redis(stack.redisUrl);
   const stored: string[] = [];
@@ -320,11 +320,11 @@ test('no secret and nothing personal is in a log or readable in Redis', async ()
   expect(everything).toContain('schedule-event');
   const hidden = ['Jo Muster', 'PHPSESSID', 'OfflineHash', adminPassword, ...secrets];
   for (const secret of hidden) expect(everything).not.toContain(secret);
-  // The roster's names are only in the sealed results.
+  // The reps' names are only in the encrypted results.
   expect(stored.join('\n')).not.toMatch(/"(title|lastName|firstName|name)":"[A-Z][a-z]+ [A-Z]/);
 });
 
-test('a worker killed in the middle of a write: another one finds it done and does not send it again', async () => {
+test('a worker killed during a write: another worker finds it done and does not send it again', async () => {
   const { api, stack } = running;
   await api.faults([{ kind: 'hang', afterApply: true, operation: 'schedule-event', times: 1 }]);
   const input = newVisit();
@@ -343,7 +343,7 @@ test('a worker killed in the middle of a write: another one finds it done and do
   expect(await bookedFor(input)).toBe(1);
 });
 
-test('Redis killed and started again: what was accepted is made, once each', async () => {
+test('Redis killed and restarted: every accepted call is made once', async () => {
   const { api, stack } = running;
   const act = (action: string) =>
     admin.post('/api/upstreams/crossmark/actions', { action, reason: 'the Redis of this test is killed' });

@@ -23,7 +23,7 @@ function afterRestore(redisUrl: string) {
   });
 }
 
-test('a lost server is restored: everything in the backup is there, and no write is doubled', async () => {
+test('a lost server is restored from a backup, and no write is done twice', async () => {
   const lost = await startRedisServer();
   const url = `redis://127.0.0.1:${lost.port}`;
   await using running = await startTestStack({

@@ -91,7 +91,7 @@ async function expectOneShard(redis: RedisCluster): Promise<void> {
   expect(ours.filter((key) => !key.startsWith('recloser:{crossmark}:'))).toEqual([]);
 }
 
-test('everything works on a cluster, and a master killed under traffic takes no accepted call along', async () => {
+test('everything works on a cluster, and no accepted call is lost when a master is killed under traffic', async () => {
   const redis = await startRedisCluster();
   await using running = await startTestStack({ workers: 3, env: { REDIS_URL: redis.url, ...env } });
   const { api, stack } = running;

@@ -85,7 +85,7 @@ test.each<RedisRole>(['fast', 'worker', 'subscriber'])(
   },
 );
 
-test('a connection that is with the new master already stays, however late the sentinels say so', async () => {
+test('a connection to the new master stays open when the sentinels announce that master late', async () => {
   const set = await startSentinelSet({ replicas: 2, sentinels: 1, failoverTimeoutMs: 300_000 });
   const [sentinel] = set.sentinels as [RedisServer];
   const redis = connect(set.url, 'fast');
@@ -106,7 +106,7 @@ test('a connection that is with the new master already stays, however late the s
   expect(closed).not.toHaveBeenCalled();
 });
 
-test("another master's failover is nothing to us", async () => {
+test('the failover of another master is ignored', async () => {
   const set = await startSentinelSet({ sentinels: 1 });
   const [sentinel] = set.sentinels as [RedisServer];
   const redis = connect(set.url, 'fast');

@@ -110,7 +110,7 @@ async function scheduleVisits(api: StackApi, count: number, inMs = 0): Promise<s
   });
 }
 
-test('asynchronous replication as Redis promises it: what no replica has heard of is lost with the master', async () => {
+test('with asynchronous replication, calls that reached no replica are lost with the master', async () => {
   const redis = await startSentinelSet({ replicas: 2 });
   await using running = await startOn(redis.url);
   const { api } = running;
@@ -125,7 +125,7 @@ test('asynchronous replication as Redis promises it: what no replica has heard o
   expect(lost).toEqual(ids);
 });
 
-test('REDIS_WAIT_REPLICAS=1: what no replica has heard of is not accepted, and no write is sent whose mark could be lost', async () => {
+test('REDIS_WAIT_REPLICAS=1: a call that reached no replica is not accepted, and no write is sent whose mark could be lost', async () => {
   const redis = await startSentinelSet({ replicas: 2 });
   await using running = await startOn(redis.url, { env: { REDIS_WAIT_REPLICAS: '1' } });
   const { api } = running;
@@ -155,7 +155,7 @@ test('REDIS_WAIT_REPLICAS=1: what no replica has heard of is not accepted, and n
   await allEnded(api, after.ids);
 });
 
-test('min-replicas-to-write: a master without replicas refuses, workers wait, and both go on when a replica is back', async () => {
+test('min-replicas-to-write: a master without replicas refuses writes, workers wait, and both continue when a replica is back', async () => {
   const redis = await startSentinelSet({ args: ['--min-replicas-to-write', '1'] });
   await using running = await startOn(redis.url);
   const { api } = running;

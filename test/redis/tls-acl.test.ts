@@ -17,7 +17,7 @@ async function documentedUser(): Promise<string> {
   return line.replace('>PASSWORD', '>only-calls');
 }
 
-test('the whole system over TLS as a user with few rights; nobody gets in without certificate or password', async () => {
+test('the whole system works over TLS as a restricted user; connections without certificate or password are refused', async () => {
   const authority = await createAuthority();
   const tls = await writeCertificates(await testFolder(), authority, await authority.server(['127.0.0.1']));
   const operatorPassword = 'of-the-operator';

@@ -1,4 +1,4 @@
-/** Holds the image and the compose files to the code. Whether containers run is tried by hand: docs/docker.md. */
+/** Compares the image and the compose files with the code. Running them is a manual test: docs/docker.md. */
 import { createHash } from 'node:crypto';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,17 +10,17 @@ const dockerfile = read('Dockerfile');
 const development = read('docker-compose.yml');
 const production = read('docker-compose.production.yml');
 
-/** Fixed inside a container, or of no use there. */
+/** Variables that are fixed inside a container, or have no use there. */
 const notForCompose = new Set(['DATA_DIR', 'LOG_PRETTY', 'WORKER_HEALTH_PORT']);
 
-/** Tools that an operator runs in a container: they look, print and end. */
+/** Commands that an operator runs in a container. */
 const commands = ['tools/doctor', 'tools/after-restore'];
 
 function read(path: string): string {
   return readFileSync(join(root, path), 'utf8');
 }
 
-/** One service of a compose file, or one of its shared parts, as text. */
+/** Returns a service or a shared part of a compose file, as text. */
 function section(text: string, name: string): string {
   const found = new RegExp(`^( {0,2})${name}:.*\\n(?:(?:\\1 +.*)?\\n)*`, 'm').exec(text)?.[0];
   if (!found) throw new Error(`there is no ${name}`);
@@ -28,7 +28,7 @@ function section(text: string, name: string): string {
 }
 
 describe('Dockerfile', () => {
-  test('brings the Node that the code is pinned to', () => {
+  test('has the pinned Node version', () => {
     const { optionalDependencies } = JSON.parse(read('package.json')) as {
       optionalDependencies: Record<string, string>;
     };
@@ -38,26 +38,26 @@ describe('Dockerfile', () => {
     expect(new Set(bases)).toEqual(new Set(pinned));
   });
 
-  test('installs what each app needs, and runs without rights', () => {
+  test('installs what each app needs, and does not run as root', () => {
     for (const app of [...globSync('apps/*', { cwd: root }), ...commands])
       expect(dockerfile).toContain(`--workspace ${app}`);
     expect(dockerfile).toMatch(/^USER node$/m);
     expect(dockerfile).toContain('NODE_ENV=production');
   });
 
-  test('carries no tests, no test kits, and no tool that only starts others', () => {
+  test('contains no tests, no test kits, and no development tools', () => {
     const ignored = read('.dockerignore').split('\n');
     expect(ignored).toEqual(expect.arrayContaining(['**/*.test.ts', '**/test-kit', 'tools/local-stack/src']));
   });
 
-  test('takes no secret or local data along', () => {
+  test('contains no secrets or local data', () => {
     const ignored = read('.dockerignore').split('\n');
     expect(ignored).toEqual(expect.arrayContaining(['*', '**/.env*', '**/node_modules']));
   });
 });
 
 describe('compose files', () => {
-  test('every app that keeps running has a service with a health check', () => {
+  test('have a service with a health check for every app', () => {
     const services = globSync('*', { cwd: join(root, 'apps') });
     expect(services.length).toBeGreaterThan(0);
     for (const app of services) {
@@ -66,26 +66,26 @@ describe('compose files', () => {
     }
   });
 
-  test('every variable of .env.example can be set in one of them', () => {
+  test('set every variable of .env.example', () => {
     const names = Object.keys(parseEnv(read('.env.example'))).filter((name) => !notForCompose.has(name));
     expect(names.filter((name) => !new RegExp(`\\b${name}\\b`).test(development + production))).toEqual([]);
   });
 
-  test('ports are open on this machine only', () => {
+  test('publish ports on loopback only', () => {
     const ports = [...development.matchAll(/ports: \["(.*)"\]/g)].map(([, port]) => port);
     expect(ports).toHaveLength(3);
     for (const port of ports) expect(port).toMatch(/^127\.0\.0\.1:/);
     expect(production).not.toContain('ports:');
   });
 
-  test('Redis keeps what it has acknowledged', () => {
+  test('run Redis with an append-only file and without eviction', () => {
     const redis = section(development, 'redis');
     for (const flag of ['--appendonly yes', '--appendfsync always', '--maxmemory-policy noeviction']) {
       expect(redis).toContain(flag);
     }
   });
 
-  test('the key of development is the documented one, and production has none of its own', () => {
+  test('have the documented API key in development, and none in production', () => {
     const digest = createHash('sha256').update('recloser-development').digest('hex');
     expect(section(development, 'web')).toContain(`development:${digest}`);
     expect(read('docs/docker.md')).toContain('Bearer recloser-development');
@@ -94,7 +94,7 @@ describe('compose files', () => {
     expect(production).toContain('${SESSION_KEY:?');
   });
 
-  test('only workers get the credentials of upstreams', () => {
+  test('give the credentials of upstreams only to workers', () => {
     const secret = /\b(?!ADMIN_|REDIS_)[A-Z_]+_(USERNAME|PASSWORD|MFA_CREDENTIAL_ID)\b/;
     for (const service of ['web', 'admin', 'simulator']) {
       const theirs = section(development, service) + section(production, service);

@@ -1,4 +1,4 @@
-/** Holds the documents to the repository: what they point at is there. */
+/** Checks that the links and npm scripts in the documents exist. */
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -14,12 +14,12 @@ function read(path: string): string {
   return readFileSync(join(root, path), 'utf8');
 }
 
-/** The text without its code blocks. */
+/** Removes code blocks. */
 function prose(path: string): string {
   return read(path).replace(/^```[\s\S]*?^```/gm, '');
 }
 
-/** Headings as GitHub makes anchors of them. */
+/** Returns the headings as GitHub's anchors. */
 function anchors(path: string): string[] {
   return [...prose(path).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
     heading
@@ -30,7 +30,7 @@ function anchors(path: string): string[] {
   );
 }
 
-/** Why a link leads nowhere, or undefined. */
+/** Returns why a link is broken, or undefined. */
 function broken(from: string, link: string): string | undefined {
   const [path = '', anchor] = link.split('#');
   const target = path === '' ? from : join(dirname(from), decodeURIComponent(path));
@@ -48,11 +48,11 @@ describe('documents', () => {
     'docs/architecture.md',
     'docs/docker.md',
     'docs/errors.md',
-  ])('%s is there', (path) => {
+  ])('%s exists', (path) => {
     expect(documents).toContain(path);
   });
 
-  test.each(documents)('the links of %s lead somewhere', (path) => {
+  test.each(documents)('the links in %s work', (path) => {
     const links = [...prose(path).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = '']) => link);
     const local = links.filter((link) => !/^[a-z]+:/i.test(link));
     expect(local.map((link) => broken(path, link)).filter(Boolean)).toEqual([]);
@@ -64,13 +64,13 @@ describe('documents', () => {
     expect(named.filter((name) => !(name in scripts))).toEqual([]);
   });
 
-  test('the changelog has a place for what is not released', () => {
+  test('the changelog has an Unreleased section', () => {
     expect(read('CHANGELOG.md')).toMatch(/^## \[Unreleased\]$/m);
   });
 });
 
 describe('decisions', () => {
-  test('are numbered without a gap', () => {
+  test('are numbered without gaps', () => {
     const numbers = decisions.map((path) => /\/(\d{4})-[a-z0-9-]+\.md$/.exec(path)?.[1]);
     expect(numbers).toEqual(decisions.map((_, index) => String(index + 1).padStart(4, '0')));
   });

@@ -1,4 +1,4 @@
-/** Holds .env.example against the code: it names every variable the code reads, no other, and tells true defaults. */
+/** Checks that .env.example has exactly the variables that the code reads. */
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEnv as parseDotEnv } from 'node:util';
@@ -13,10 +13,10 @@ const example = parseDotEnv(readFileSync(join(root, '.env.example'), 'utf8'));
 const configFiles = globSync('apps/*/src/config.ts', { cwd: root }).map((path) => join(root, path));
 const upstreams: readonly UpstreamDefinition[] = Object.values(definitions);
 
-/** What belongs to the operating system, not to our configuration. */
+/** Variables of the operating system and other programs. */
 const foreign = new Set(['PATH', 'HOME', 'CI']);
 
-/** The names an upstream's settings ask for, watched while they are parsed. */
+/** Records the names that an upstream's settings read. */
 function upstreamVariables(): string[] {
   const asked = new Set<string>();
   const watched = new Proxy<Record<string, string>>(
@@ -32,7 +32,7 @@ function upstreamVariables(): string[] {
   return [...asked];
 }
 
-/** Fields of the apps' schemas, and every `env.NAME` anywhere in the product. */
+/** Finds the fields of the apps' schemas, and every `env.NAME` in the product. */
 function namesInSource(): string[] {
   const fields = configFiles.flatMap((path) => matches(path, /\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+):\s/g));
   const sources = globSync('{apps,packages,tools}/*/src/**/*.ts', { cwd: root }).filter(
@@ -47,7 +47,7 @@ function matches(path: string, pattern: RegExp): string[] {
 }
 
 describe('.env.example', () => {
-  test('names exactly the variables the code reads', () => {
+  test('has exactly the variables that the code reads', () => {
     const read = new Set(
       [...Object.keys(envFields), ...namesInSource(), ...upstreamVariables()].filter(
         (name) => !foreign.has(name),
@@ -56,7 +56,7 @@ describe('.env.example', () => {
     expect(Object.keys(example).toSorted()).toEqual([...read].toSorted());
   });
 
-  test('finds what it looks for: the scan sees fields, reads and upstream settings', () => {
+  test('the scan finds schema fields, direct reads and upstream settings', () => {
     expect(configFiles.length).toBeGreaterThanOrEqual(4);
     expect(namesInSource()).toEqual(
       expect.arrayContaining(['WEB_PORT', 'API_KEYS', 'WORKER_CONCURRENCY', 'SIMULATOR_PORT']),
@@ -77,7 +77,7 @@ describe('.env.example', () => {
     expect(upstreamSettings(definition, example)).toEqual(upstreamSettings(definition, {}));
   });
 
-  test('holds no secret', () => {
+  test('contains no secret', () => {
     const secrets = Object.entries(example).filter(([name]) =>
       /PASSWORD|SESSION_KEY|API_KEYS|USERS|USERNAME|CREDENTIAL/.test(name),
     );

@@ -1,10 +1,10 @@
-/** `npm run test:full`: what it needs, and that it leaves no project out. */
+/** `npm run test:full`: the check of its prerequisites, and its projects. */
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { runCommand } from '@recloser/local-stack/process/run-command';
 import { describe, expect, onTestFinished, test } from 'vitest';
-// @boundaries-ignore It is the whole repository's.
+// @boundaries-ignore The configuration belongs to the whole repository.
 import config from '../../vitest.config.ts';
 import { advice, missingNeeds } from '../full/needs.ts';
 
@@ -13,7 +13,7 @@ const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   scripts: Record<string, string>;
 };
 
-/** Programs as short as they can be: each is a shell script. */
+/** Fake programs, each a shell script. */
 const everything: Record<string, string> = {
   'redis-server': 'echo "Redis server v=7.0.0"',
   'redis-cli': '',
@@ -23,7 +23,7 @@ const everything: Record<string, string> = {
   python3: '',
 };
 
-/** A folder for the PATH with these programs in it, and nothing else. */
+/** Creates a folder for the PATH that contains only these programs. */
 function folderWith(programs: Record<string, string>): string {
   const folder = mkdtempSync(join(tmpdir(), 'recloser-programs-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
@@ -42,11 +42,11 @@ const preflight = (...folders: string[]) =>
   });
 
 describe('what the full suite needs', () => {
-  test('says nothing where everything is there', async () => {
+  test('prints nothing if nothing is missing', async () => {
     expect(await preflight(folderWith(everything))).toEqual({ status: 0, output: '' });
   });
 
-  test('lists all that is missing, and the one command that installs it', async () => {
+  test('lists everything that is missing, and the one command that installs it', async () => {
     const PATH = folderWith({ 'redis-server': 'exit 1' });
     const missing = await missingNeeds({ PATH }, folderWith({}));
     for (const name of ['redis-cli', 'Chromium', 'promtool', 'Flask'])
@@ -56,14 +56,14 @@ describe('what the full suite needs', () => {
     expect(advice(missing, false).split('\n').at(-1)).toBe(`  sudo ${command}`);
   });
 
-  test('names only what is missing: a python3 without Flask is no help', async () => {
+  test('lists only what is missing; a python3 without Flask is not enough', async () => {
     const { status, output } = await preflight(folderWith({ ...everything, python3: 'exit 1' }));
     expect(status).toBe(1);
     expect(output).toMatch(/^ {2}(sudo )?apt-get install -y python3-flask$/m);
     expect(output).not.toContain('Chromium');
   });
 
-  test('takes a later python3 on the PATH that has Flask', async () => {
+  test('finds a later python3 on the PATH that has Flask', async () => {
     const first = folderWith({ python3: 'exit 1' });
     expect(await preflight(first, folderWith(everything))).toEqual({ status: 0, output: '' });
   });
@@ -72,11 +72,11 @@ describe('what the full suite needs', () => {
 describe('npm run test:full', () => {
   const script = scripts['test:full'] ?? '';
 
-  test('looks at the machine first; vitest comes last, where npm puts further arguments', () => {
+  test('checks the machine first, and runs vitest last, so that npm appends arguments to it', () => {
     expect(script).toMatch(/^node test\/full\/main\.ts && vitest run( --project [a-z-]+)+$/);
   });
 
-  test('runs every project that npm test is not for', () => {
+  test('runs every project that npm test does not', () => {
     const quick = ['unit', 'component', 'contract', 'main-paths'];
     const projects = config.test?.projects as { test: { name: string } }[];
     const names = projects.map(({ test: { name } }) => name).filter((name) => !quick.includes(name));

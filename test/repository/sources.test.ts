@@ -1,4 +1,4 @@
-/** Holds the sources to the house rules that the linter has no rule for. */
+/** Checks house rules that the linter cannot check. */
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -28,11 +28,6 @@ describe('sources', () => {
     expect(long.filter(({ lines }) => lines > maxLines)).toEqual([]);
   });
 
-  test('say at the top what they are for', () => {
-    const silent = product.filter((path) => !/^(#!.*\n)?(\/\*\*|--)/.test(read(path)));
-    expect(silent).toEqual([]);
-  });
-
   test('leave nothing for later', () => {
     const mark = new RegExp(
       `\\b(${['TO', 'FIX'].map((word) => `${word}${word === 'TO' ? 'DO' : 'ME'}`).join('|')})\\b`,
@@ -43,12 +38,12 @@ describe('sources', () => {
 
 describe('tests', () => {
   const words = 'skip|skipIf|runIf|only|todo|fails';
-  /** On a test or a suite, by the test's context, or as an option. */
+  /** Matches a skip on a test or a suite, by the test's context, or as an option. */
   const leftOut = new RegExp(
     `\\b(test|it|describe|suite)(\\.\\w+)*\\.(${words})\\b|\\b(context|ctx|task)\\.skip\\(|\\bskip\\(|\\b(${words}): true\\b`,
   );
 
-  test('are never left out, alone or put off', () => {
+  test('are never skipped, exclusive or postponed', () => {
     expect(tests.filter((path) => leftOut.test(read(path)))).toEqual([]);
   });
 
@@ -58,7 +53,7 @@ describe('tests', () => {
 });
 
 describe('biome.jsonc', () => {
-  test('gives a reason beside every rule that is switched off', () => {
+  test('gives a reason for every disabled rule', () => {
     const lines = read('biome.jsonc').split('\n');
     const off = lines.flatMap((line, index) => (/:\s*"off"/.test(line) ? [index] : []));
     expect(off.length).toBeGreaterThan(0);

@@ -1,4 +1,4 @@
-/** Holds the folders to the rules of docs/architecture.md: few files each, and imports that go one way only. */
+/** Checks the rules of docs/architecture.md: small folders, and imports without cycles. */
 import { globSync, readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -10,10 +10,10 @@ const sources = globSync('{apps,packages,tools}/*/src/**/*.{ts,js,lua,css}', { c
 );
 const code = sources.filter((path) => /\.(ts|js)$/.test(path));
 
-/** Which nodes each node points at. */
+/** The targets of each node. */
 type Graph = ReadonlyMap<string, ReadonlySet<string>>;
 
-/** What a file imports of ours, types included, as paths from the root. */
+/** Returns our own files that a file imports, types included, as paths from the root. */
 function importsOf(path: string): string[] {
   const text = readFileSync(join(root, path), 'utf8');
   const found = text.matchAll(/(?:\bfrom|\bimport|\bimport\()\s*'((?:\.{1,2}|@recloser)\/[^']+)'/g);
@@ -39,7 +39,7 @@ function foldersOf(graph: Graph): Graph {
   return folders;
 }
 
-/** Each circle once, as the way around it. */
+/** Returns each cycle once, as its path. */
 function circles(graph: Graph): string[] {
   const found: string[] = [];
   const done = new Set<string>();
@@ -64,15 +64,15 @@ describe('imports', () => {
     expect(targets.filter((target) => !sources.includes(target))).toEqual([]);
   });
 
-  test('of files make no circle', () => {
+  test('of files have no cycle', () => {
     expect(circles(files)).toEqual([]);
   });
 
-  test('of folders make no circle', () => {
+  test('of folders have no cycle', () => {
     expect(circles(foldersOf(files))).toEqual([]);
   });
 
-  test('a circle would be found', () => {
+  test('a cycle would be found', () => {
     const ring = { a: ['b'], b: ['c'], c: ['b'] };
     const graph = new Map(Object.entries(ring).map(([node, targets]) => [node, new Set(targets)]));
     expect(circles(graph)).toEqual(['b -> c -> b']);
@@ -86,7 +86,7 @@ describe('folders', () => {
     expect(full.map(([folder, paths]) => `${folder}: ${paths.length}`)).toEqual([]);
   });
 
-  test('keep what only tests use out of the sources', () => {
+  test('contain no test kits', () => {
     const kits = code.filter((path) =>
       /from '(vitest|fast-check|@recloser\/test\/.*)'/.test(readFileSync(join(root, path), 'utf8')),
     );

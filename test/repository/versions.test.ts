@@ -1,4 +1,4 @@
-/** Holds the manifests and the lock file to one exact version of everything. */
+/** Checks that the manifests and the lock file have one exact version of each package. */
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -29,7 +29,7 @@ function wanted({ dependencies, devDependencies, optionalDependencies }: Manifes
   return Object.entries({ ...dependencies, ...devDependencies, ...optionalDependencies });
 }
 
-/** All versions of a package in the lock file, nested ones included. */
+/** Returns all versions of a package in the lock file, including nested ones. */
 function lockedVersions(name: string): string[] {
   const entries = Object.entries(lock.packages).filter(([path]) => path.endsWith(`node_modules/${name}`));
   return [...new Set(entries.map(([, { version }]) => version ?? 'none'))];
@@ -40,14 +40,14 @@ describe('versions', () => {
     expect(manifests.length).toBeGreaterThanOrEqual(10);
   });
 
-  test.each(manifests)('%s pins exact versions, and takes our own workspaces as they are', (path) => {
+  test.each(manifests)('%s pins exact versions, and does not pin our own workspaces', (path) => {
     const loose = wanted(readJson<Manifest>(path)).filter(([name, version]) =>
       name.startsWith('@recloser/') ? version !== '*' : !/^\d+\.\d+\.\d+$/.test(version),
     );
     expect(loose).toEqual([]);
   });
 
-  test('no dependency is wanted in two versions', () => {
+  test('no dependency is required in two versions', () => {
     const versions = new Map<string, Set<string>>();
     for (const path of manifests) {
       for (const [name, version] of wanted(readJson<Manifest>(path))) {
@@ -58,7 +58,7 @@ describe('versions', () => {
     expect(several).toEqual([]);
   });
 
-  test.each(['bullmq', 'ioredis', 'zod', 'express'])('there is one %s in the whole lock file', (name) => {
+  test.each(['bullmq', 'ioredis', 'zod', 'express'])('the lock file has one version of %s', (name) => {
     expect(lockedVersions(name)).toHaveLength(1);
   });
 
@@ -68,7 +68,7 @@ describe('versions', () => {
     expect(new Set(Object.values(optionalDependencies)).size).toBe(1);
   });
 
-  test('the lock file names no registry: each machine uses its own', () => {
+  test('the lock file names no registry', () => {
     const named = Object.entries(lock.packages).filter(([, { resolved }]) => resolved?.startsWith('http'));
     expect(named.map(([path]) => path)).toEqual([]);
   });

@@ -1,4 +1,4 @@
-/** Holds alert rules, their tests and their runbook pages together; promtool judges the rules themselves. */
+/** Alert rules, their tests and their runbook pages. promtool checks the rules. */
 import { globSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -15,14 +15,14 @@ describe('alerts', () => {
     expect(alerts.length).toBeGreaterThan(10);
   });
 
-  test('promtool takes the rules', async () => {
+  test('have rules that promtool accepts', async () => {
     const { code, output } = await promtool(['check', 'rules', 'ops/prometheus/recloser.rules.yml'], {
       cwd: root,
     });
     expect([code, output]).toEqual([0, expect.stringContaining(`${alerts.length} rules found`)]);
   });
 
-  test('fire when they should and keep quiet when they should', async () => {
+  test('fire and stay silent as their tests require', async () => {
     const path = 'ops/prometheus/recloser.rules.test.yml';
     expect(await promtool(['test', 'rules', path], { cwd: root })).toMatchObject({ code: 0 });
     const cases = read(path).split('- interval:').slice(1);
@@ -33,7 +33,7 @@ describe('alerts', () => {
     }
   });
 
-  test('have each a page that begins with its name, and every page has its alert', () => {
+  test('each have a runbook page with their name, and every page has its alert', () => {
     expect(pages.length).toBe(alerts.length);
     expect(pages.map((page) => /^# (\w+)$/m.exec(read(page))?.[1])).toEqual(alerts);
     const there = globSync('docs/runbooks/*.md', { cwd: root }).map((page) => basename(page));

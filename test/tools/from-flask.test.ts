@@ -1,4 +1,4 @@
-/** The guide for Flask apps, run: real Python processes against a whole running system, in and out of an outage. */
+/** The code of the guide for Flask apps: Python processes against a whole system, with and without an outage. */
 import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -21,7 +21,7 @@ beforeAll(async () => {
       CALLBACK_HOSTS: '127.0.0.1',
       CALLBACK_SECRETS: secret,
       CALLBACK_RETRY_SECONDS: '1,1,1,1,1,1',
-      // However long an outage of the test lasts, its end is soon noticed.
+      // Probes often, so that the end of an outage is soon noticed.
       CROSSMARK_BREAKER_RESET_MS: '500',
     },
   });
@@ -30,7 +30,7 @@ afterAll(() => running[Symbol.asyncDispose]());
 
 type Answer = { readonly status: number; readonly body: Record<string, unknown> };
 
-/** Seeds what the app's own tables would hold; sqlite3 is in Python. */
+/** Fills the app's own tables, with Python's sqlite3. */
 const seed = `
 import sqlite3, sys
 sys.path.insert(0, '.')
@@ -45,7 +45,7 @@ db.commit()
 
 let apps = 0;
 
-/** One app with a database of its own; it can be killed and started again. */
+/** One app with its own database. It can be killed and restarted. */
 class App {
   readonly #directory = mkdtempSync(join(tmpdir(), 'recloser-flask-'));
   readonly #file: string;
@@ -104,7 +104,7 @@ class App {
         body: typeof body === 'string' ? body : JSON.stringify(body),
       }),
     });
-    // Flask's own refusals are pages.
+    // Flask's own errors are HTML pages.
     const isJson = response.headers.get('content-type')?.includes('json');
     return { status: response.status, body: isJson ? ((await response.json()) as Answer['body']) : {} };
   }
@@ -140,7 +140,7 @@ async function visitsOf(item: number): Promise<readonly Record<string, unknown>[
 }
 
 describe.each(['plain_app.py', 'flask_app.py'])('%s', (file) => {
-  test('books at once, hears of it, removes it again', async () => {
+  test('books a visit, receives the callback, and unschedules the visit', async () => {
     const app = await startApp(file);
     const booked = await app.book(1);
     expect(booked.status, JSON.stringify(booked.body)).toBe(202);
@@ -155,7 +155,7 @@ describe.each(['plain_app.py', 'flask_app.py'])('%s', (file) => {
     expect((await app.send('DELETE', `/api/unschedule/${row.id}`)).status).toBe(409);
   });
 
-  test('lists who is available', async () => {
+  test('lists the available reps', async () => {
     const app = await startApp(file);
     const days = 'start=2027-01-04T00:00:00-05:00&end=2027-01-11T00:00:00-05:00';
     const { status, body } = await app.send('GET', `/api/get_available_reps?${days}`);
@@ -166,7 +166,7 @@ describe.each(['plain_app.py', 'flask_app.py'])('%s', (file) => {
     });
   });
 
-  test('refuses what makes no sense, and callbacks that are not signed', async () => {
+  test('refuses invalid requests, and callbacks that are not signed', async () => {
     const app = await startApp(file);
     expect((await app.send('POST', '/api/schedule-event', { event_id: 1 })).status).toBe(400);
     expect((await app.send('POST', '/api/schedule-event', '{')).status).toBe(400);
@@ -181,12 +181,12 @@ describe.each(['plain_app.py', 'flask_app.py'])('%s', (file) => {
     await app.state(body.id, 'failed');
   });
 
-  test('an outage: booking waits with its reason, a cancelled one is never made, the rest is made once', async () => {
+  test('an outage: a booking shows why it waits, a cancelled one is never made, the others are made once', async () => {
     const app = await startApp(file);
     const days = 'start=2027-02-01T00:00:00-05:00&end=2027-02-08T00:00:00-05:00';
     expect((await app.send('GET', `/api/get_available_reps?${days}`)).status).toBe(200);
     await running.api.faults([{ kind: 'status', status: 503 }]);
-    // Reads find the outage: none of the visits has been sent, so none has to be looked up for a minute first.
+    // Reads open the breaker: no visit has been sent, so none needs a read-back, which takes a minute.
     for (let n = 0; n < 10; n += 1) {
       const input = { mPlanId: String(30_000_000 + n), locationId: '150001' };
       await running.api.post('crossmark/list-qualified-reps', { input });
@@ -215,7 +215,7 @@ describe.each(['plain_app.py', 'flask_app.py'])('%s', (file) => {
     expect(await visitsOf(app.items + 11)).toEqual([]);
   }, 120_000);
 
-  test('Recloser is away, and the app is killed meanwhile: what was asked for is told later, once', async () => {
+  test('Recloser is down and the app is killed: the request is submitted later, once', async () => {
     const app = await startApp(file, { start: false });
     await app.start(`http://127.0.0.1:${await freePort()}`);
     const { status, body } = await app.book(12);
@@ -238,7 +238,7 @@ describe('the guide', () => {
   const sources = files.map((file) => lines(readFileSync(join(examples, file), 'utf8')));
   const blocks = [...guide.matchAll(/^```python\n([\s\S]*?)^```/gm)].map(([, block = '']) => block);
 
-  test('shows the code that runs here, word for word', () => {
+  test('contains exactly the code that runs here', () => {
     expect(blocks.length).toBeGreaterThanOrEqual(7);
     const strange = blocks.filter((block) => !sources.some((source) => source.includes(lines(block).trim())));
     expect(strange).toEqual([]);

@@ -1,6 +1,6 @@
 /**
- * The dashboard's queries in a real Prometheus, through an outage. With UPDATE_SCREENSHOTS=1 it takes a picture of
- * Prometheus' own graph page into docs/images.
+ * The dashboard's queries in a real Prometheus, through an outage. With UPDATE_SCREENSHOTS=1 it saves a screenshot of
+ * Prometheus' graph page in docs/images.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,10 +16,10 @@ const { panels } = JSON.parse(readFileSync(join(root, 'ops/grafana/recloser.json
   panels: Panel[];
 };
 
-/** As Grafana fills the variables in. */
+/** Replaces the variables like Grafana. */
 const filled = (expr: string) => expr.replaceAll('$upstream', '.*').replaceAll('$__rate_interval', '10s');
 
-/** What an outage need not show: there are no callbacks here, and no maxmemory. */
+/** Queries that may be empty: this test has no callbacks and no maxmemory. */
 const mayBeEmpty = /callback|http_problems|memory_used_ratio|call_stalls/;
 
 function workerUrl({ stack }: TestStack): string {
@@ -44,7 +44,7 @@ async function picture(address: string): Promise<void> {
   }
 }
 
-test('an outage is seen in every panel, and no query is refused', async () => {
+test('every panel shows the outage, and Prometheus accepts every query', async () => {
   const startedMs = Date.now();
   const sinceStart = () => Math.ceil((Date.now() - startedMs) / 1000);
   await using running = await startTestStack({ workers: 1 });
@@ -57,7 +57,7 @@ test('an outage is seen in every panel, and no query is refused', async () => {
   const open = 'max by (upstream) (recloser_breaker_state{state="open",upstream="crossmark"})';
   await until(async () => {
     const [series] = await prometheus.range(open, sinceStart());
-    // Long enough to be seen, and tried again in vain.
+    // Long enough to be visible, and for a failed probe.
     expect(series?.values.filter((value) => value === 1).length).toBeGreaterThanOrEqual(6);
   });
   await api.faults([]);

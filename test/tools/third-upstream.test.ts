@@ -1,6 +1,6 @@
 /**
- * A third upstream is one folder and a line in each of three registries: nothing else of the code knows upstreams by
- * name. Proven in a copy of the sources, with the types, the contract suite and the running system.
+ * Proves that a new upstream needs one folder and one line in each of three registries. Runs the type check, the contract
+ * suite and the system in a copy of the sources.
  */
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => copy[Symbol.asyncDispose]());
 
-/** Runs a tool of ours in the copy. Resolves to what it says if it fails, else to nothing. */
+/** Runs a development tool in the copy. Returns its output if it fails. */
 async function complaintsOf(file: string, ...args: string[]): Promise<string> {
   const env = { ...process.env, REDIS_URL: inject('redisUrl'), NO_COLOR: '1', FORCE_COLOR: undefined };
   const done = run(process.execPath, [join('node_modules', file), ...args], { cwd: copy.path, env });
@@ -33,7 +33,7 @@ async function complaintsOf(file: string, ...args: string[]): Promise<string> {
   );
 }
 
-/** A tsconfig in the copy without the tests that no upstream has a part in. */
+/** Writes a tsconfig in the copy without the tests that do not depend on upstreams. */
 async function productAndContract(): Promise<string> {
   const include = ['apps/*/src', 'packages/*/src', 'test/contract', 'test/support/global-setup.ts'];
   const exclude = ['apps/*/src/**/*.test.ts', 'packages/*/src/**/*.test.ts'];
@@ -43,13 +43,13 @@ async function productAndContract(): Promise<string> {
 }
 
 describe('a third upstream', () => {
-  test('has types that fit', async () => {
+  test('passes the type check', async () => {
     const project = await productAndContract();
     expect(await complaintsOf('typescript/bin/tsc', '--project', project)).toBe('');
   });
 
-  test('fulfils the contract of every upstream', async () => {
-    // One worker for all files: loading the suite takes longer than running it on one upstream.
+  test('passes the contract suite', async () => {
+    // One process for all files: loading the suite takes longer than running it for one upstream.
     const only = ['-t', '^parcels', '--exclude', '**/bullmq-conformance.test.ts'];
     const options = ['--project', 'contract', ...only, '--no-isolate', '--maxWorkers=1'];
     const file = join(copy.path, 'report.json');
@@ -59,7 +59,7 @@ describe('a third upstream', () => {
     expect(report.numPassedTests).toBeGreaterThan(190);
   });
 
-  test('is served by web, worker, simulator and admin, with a breaker of its own', async () => {
+  test('works in web, worker, simulator and admin, with its own breaker', async () => {
     const { startStack } = (await import(
       pathToFileURL(join(copy.path, 'tools/local-stack/src/stack/stack.ts')).href
     )) as typeof import('@recloser/local-stack/stack/stack');

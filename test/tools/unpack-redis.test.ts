@@ -1,7 +1,6 @@
 /**
- * The distribution's package of Redis, really fetched and unpacked.
- *
- * Needs Debian or Ubuntu with apt-get, dpkg-deb and ldd, and its package mirror within reach.
+ * Downloads and unpacks the distribution's Redis package. Needs Debian or Ubuntu with apt-get, dpkg-deb and ldd, and
+ * access to the package mirror.
  */
 import { existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,7 +17,7 @@ function folder(): string {
   return path;
 }
 
-/** A PATH with every program of this machine but a Redis and Docker. */
+/** Creates a PATH with every program of this machine except Redis and Docker. */
 function pathWithoutRedis(): string {
   const bin = folder();
   for (const source of ['/usr/bin', '/bin', '/usr/sbin', '/sbin']) {
@@ -30,7 +29,7 @@ function pathWithoutRedis(): string {
   return bin;
 }
 
-test('with Redis hidden from the PATH the package is unpacked, runs, and is found again', async () => {
+test('without Redis on the PATH, the package is unpacked, runs, and is found again', async () => {
   const [cacheDir, env] = [folder(), { ...process.env, REDIS_URL: '', PATH: pathWithoutRedis() }];
   const said: string[] = [];
   const source = await findRedis({ env, cacheDir, say: (line) => said.push(line) });
@@ -45,7 +44,7 @@ test('with Redis hidden from the PATH the package is unpacked, runs, and is foun
   expect(said).toEqual([]);
 });
 
-test('missing libraries come along and are used', async () => {
+test('missing libraries are downloaded and used', async () => {
   const cacheDir = folder();
   const options = { cacheDir, env: process.env, say: () => {}, checkServer, allLibraries: true };
   const unpacked = await unpackRedis(options);
