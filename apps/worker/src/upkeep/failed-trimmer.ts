@@ -2,13 +2,13 @@
  * Trims failed calls to their retention and removes the claims of calls that are no longer kept. One worker of the fleet
  * does this per interval and upstream. A failure is logged and retried in the next interval.
  */
-import type { RedisClient } from '@recloser/calls/call/keys';
 import { sweepClaims } from '@recloser/calls/write/claims';
 import { trimFailed } from '@recloser/calls/write/retention';
 import type { Log } from '@recloser/runtime/observe/log';
+import type { Redis } from '@recloser/runtime/redis/connection';
 
 export type FailedTrimmerOptions = {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly upstreams: readonly { readonly root: string; readonly queue: FailedTrimmerQueue }[];
   readonly retention: { readonly maxAgeMs: number; readonly maxCount: number };
   readonly intervalMs: number;

@@ -3,10 +3,10 @@
  * results for `ifOpen: "stale"` beyond their jobs, for operations whose stale results were requested. An idle round costs
  * one short Redis command per second and upstream. A failure is logged and retried in the next round.
  */
-import type { RedisClient } from '@recloser/calls/call/keys';
 import { keepLastGood, wantedLastGood } from '@recloser/calls/write/last-good';
 import { expireWaiting } from '@recloser/calls/write/settle-waiting';
 import type { Log } from '@recloser/runtime/observe/log';
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
 import type { WorkerMetrics } from '../call/worker-metrics.ts';
 import { jittered } from '../queue/timings.ts';
@@ -26,7 +26,7 @@ export type EndedCall = {
 };
 
 export type UpkeepOptions = {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   /** How long a result is kept for `ifOpen: "stale"`. */
   readonly staleTtlSeconds: number;
   readonly intervalMs?: number;
