@@ -11,7 +11,7 @@ const production = {
 };
 
 describe('the configuration', () => {
-  test('works out of the box in development, for all upstreams', () => {
+  test('needs no variables in development', () => {
     const config = parseConfig({});
     expect(config.upstreams.map(({ name }) => name)).toEqual(['crossmark', 'walmart-edr']);
     expect(config).toMatchObject({
@@ -23,12 +23,12 @@ describe('the configuration', () => {
     expect(Object.isFrozen(config)).toBe(true);
   });
 
-  test('WORKER_UPSTREAMS picks some, and only those need credentials', () => {
+  test('WORKER_UPSTREAMS selects upstreams, and only those need credentials', () => {
     const config = parseConfig({ ...production, WORKER_UPSTREAMS: ' crossmark, ' });
     expect(config.upstreams.map(({ name }) => name)).toEqual(['crossmark']);
   });
 
-  test('in production a missing credential is named, and no value is printed', () => {
+  test('in production, names a missing credential and prints no values', () => {
     const { CROSSMARK_USERNAME: _, ...env } = production;
     expect(() => parseConfig({ ...env, WORKER_UPSTREAMS: 'crossmark' })).toThrow(
       expect.objectContaining({
@@ -41,14 +41,14 @@ describe('the configuration', () => {
     expect(() => parseConfig(env)).not.toThrow(/hunter2/);
   });
 
-  test('an unknown upstream is refused with the names there are', () => {
+  test('refuses an unknown upstream and lists the valid names', () => {
     expect(() => parseConfig({ WORKER_UPSTREAMS: 'crossmrk' })).toThrow(
       /WORKER_UPSTREAMS.*crossmark, walmart-edr/,
     );
     expect(() => parseConfig({ WORKER_UPSTREAMS: ',' })).toThrow(/WORKER_UPSTREAMS/);
   });
 
-  test('bad numbers are refused', () => {
+  test('refuses numbers out of range', () => {
     expect(() => parseConfig({ WORKER_CONCURRENCY: '0' })).toThrow(/WORKER_CONCURRENCY/);
     expect(() => parseConfig({ WORKER_HEALTH_PORT: '70000' })).toThrow(/WORKER_HEALTH_PORT/);
   });

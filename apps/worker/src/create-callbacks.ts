@@ -1,4 +1,3 @@
-/** Makes this process's callback worker from its configuration, or none where `CALLBACK_HOSTS` is unset. */
 import type { Logger } from '@recloser/runtime/observe/logger';
 import type { Metrics } from '@recloser/runtime/observe/metrics';
 import { upstreamNames } from '@recloser/upstreams/definitions';
@@ -13,7 +12,10 @@ type Options = Pick<CallbackWorkerOptions, 'connections' | 'workerId' | 'sealer'
   readonly log: Logger;
 };
 
-/** Does not start it. Throws `ConfigError` when the secrets are missing or malformed. */
+/**
+ * Creates the callback worker, or none if `CALLBACK_HOSTS` is unset. Does not start it. Throws `ConfigError` if the
+ * secrets are missing or malformed.
+ */
 export function createCallbacks({ config, metrics, log, ...shared }: Options): CallbackWorker | undefined {
   if (config.callbackHosts === null) return undefined;
   return new CallbackWorker({

@@ -1,19 +1,17 @@
 /**
- * The workers of this process, one per upstream, and how they stop together.
- *
- * Always true: stopping has two phases. Quiet: nothing new is taken, what runs may finish until the deadline.
- * Then what is left is cut short and given back unspent; an unsafe call that was already sent keeps its mark
- * and will be read back by whoever takes it next.
+ * Creates the workers of this process, one per upstream, and stops them in two phases. Quiet: nothing new is fetched, and
+ * running calls may finish until the deadline. Abort: the remaining calls are given back without charging an attempt. A
+ * write that may have been sent keeps its mark, and the next worker reads it back.
  */
-import { setTimeout as pause } from 'node:timers/promises';
 import { upstreamRoot } from '@recloser/calls/call/keys';
+import type { Log } from '@recloser/runtime/observe/log';
 import type { Logger } from '@recloser/runtime/observe/logger';
 import type { Metrics } from '@recloser/runtime/observe/metrics';
 import type { Tracing } from '@recloser/runtime/observe/tracing';
+import type { Sealer } from '@recloser/runtime/secrets/seal';
 import { createClient } from '@recloser/upstreams/clients';
 import { definitions } from '@recloser/upstreams/definitions';
 import { SessionStore } from '@recloser/upstreams/session/store';
-import type { Sealer } from './call/work-context.ts';
 import { createWorkerMetrics } from './call/worker-metrics.ts';
 import type { CallbackWorker } from './callback/worker.ts';
 import type { WorkerConfig } from './config.ts';
@@ -36,7 +34,7 @@ export type WorkersOptions = {
   readonly upkeep?: Pick<Upkeep, 'watch' | 'ended'>;
 };
 
-/** Makes, but does not start, one worker per configured upstream. */
+/** Creates one worker per configured upstream. Does not start them. */
 export function createWorkers(options: WorkersOptions): readonly UpstreamWorker[] {
   const { config, connections, worker, sealer } = options;
   const metricsOf = createWorkerMetrics(options.metrics);
@@ -77,23 +75,20 @@ export function createWorkers(options: WorkersOptions): readonly UpstreamWorker[
   });
 }
 
-/** Stops all workers within about `deadlineMs` plus what giving back takes. Rejects if a worker cannot close. */
+/** Stops all workers within `deadlineMs` plus the time to give calls back. Rejects if a worker cannot close. */
 export async function stopWorkers(
   workers: readonly Pick<UpstreamWorker, 'quiet' | 'close'>[],
-  { stop, deadlineMs, log }: { stop: StopSwitch; deadlineMs: number; log: Pick<Logger, 'warn'> },
+  { stop, deadlineMs, log }: { stop: StopSwitch; deadlineMs: number; log: Log<'warn'> },
 ): Promise<void> {
   stop.beQuiet();
   await Promise.all(workers.map((worker) => worker.quiet()));
-  const closed = Promise.all(workers.map((worker) => worker.close())).then(() => true);
-  const deadline = new AbortController();
-  const inTime = await Promise.race([
-    closed,
-    pause(deadlineMs, false, { signal: deadline.signal }).catch(() => false),
-  ]);
-  if (!inTime) {
-    log.warn({ deadlineMs }, 'calls are still running: cutting them short and giving them back');
+  const deadline = setTimeout(() => {
+    log.warn({ deadlineMs }, 'calls are still running at the deadline: aborting them and giving them back');
     stop.abortAll();
+  }, deadlineMs);
+  try {
+    await Promise.all(workers.map((worker) => worker.close()));
+  } finally {
+    clearTimeout(deadline);
   }
-  deadline.abort();
-  await closed;
 }

@@ -1,9 +1,8 @@
-/** What the worker's health endpoints say about Redis and breakers. */
 import type { HealthCheck } from '@recloser/runtime/process/health';
 import type { Redis } from '@recloser/runtime/redis/connection';
 import type { RedisSafety } from '@recloser/runtime/redis/safety';
 
-/** `fail` when Redis does not answer now; `warn` when it answers and is not set up to keep calls. */
+/** `fail` if Redis does not answer; `warn` if its configuration may lose calls. */
 export async function redisCheck(redis: Pick<Redis, 'ping'>, safety: RedisSafety): Promise<HealthCheck> {
   const name = 'redis:connection';
   try {
@@ -11,13 +10,15 @@ export async function redisCheck(redis: Pick<Redis, 'ping'>, safety: RedisSafety
   } catch {
     return { name, status: 'fail', output: 'Redis does not answer.' };
   }
-  const said = [...(safety.reachable ? safety.problems : []), ...safety.warnings];
-  return said.length > 0 ? { name, status: 'warn', output: said.join('; ') } : { name, status: 'pass' };
+  const problems = [...(safety.reachable ? safety.problems : []), ...safety.warnings];
+  return problems.length > 0
+    ? { name, status: 'warn', output: problems.join('; ') }
+    : { name, status: 'pass' };
 }
 
 type BreakerView = { readonly breaker: { readonly state: string; readonly reason: string | null } };
 
-/** `warn` while a breaker is not closed: this process works as it should all the same. */
+/** `warn`, never `fail`, while a breaker is not closed: this process still works. */
 export function breakerCheck(upstream: string, view: BreakerView | undefined): HealthCheck {
   const state = view?.breaker.state ?? 'unknown';
   const name = `${upstream}:breaker`;

@@ -21,7 +21,7 @@ function serve(parts: Partial<HealthApp>) {
 }
 
 describe('the endpoints', () => {
-  test('ready follows the worst check, live asks nobody', async () => {
+  test('ready reports the worst check, live does not depend on it', async () => {
     await using server = await serve({
       readiness: async () => [{ name: 'x', status: 'fail', output: 'gone' }],
     });
@@ -32,7 +32,7 @@ describe('the endpoints', () => {
     expect((await fetch(`${server.url}/health/live`)).status).toBe(200);
   });
 
-  test('an open breaker is a warning, and ready says nothing of it', async () => {
+  test('an open breaker is a warning, which ready does not report', async () => {
     const view = { breaker: { state: 'open', reason: '5 failures' } };
     await using server = await serve({ details: () => [breakerCheck('crossmark', view)] });
     const health = await fetch(`${server.url}/health`);
@@ -44,7 +44,7 @@ describe('the endpoints', () => {
     expect(await (await fetch(`${server.url}/health/ready`)).json()).toMatchObject({ status: 'pass' });
   });
 
-  test('not ready while stopping; metrics in the text form', async () => {
+  test('not ready while stopping; metrics in the text format', async () => {
     await using server = await serve({ stop: { quiet: true } });
     expect((await fetch(`${server.url}/health/ready`)).status).toBe(503);
     expect(await (await fetch(`${server.url}/metrics`)).text()).toContain(
@@ -54,31 +54,31 @@ describe('the endpoints', () => {
 });
 
 describe('readiness', () => {
-  test('tells a dead fetch loop from one that rests', () => {
+  test('distinguishes a dead fetch loop from one that rests', () => {
     const loop = { running: true, paused: false, active: 0, capacity: 2, silentMs: 100 };
     expect(fetchLoopProblem(loop, 1_000)).toBeNull();
-    expect(fetchLoopProblem({ ...loop, silentMs: 1_001 }, 1_000)).toMatch(/not turned/);
-    expect(fetchLoopProblem({ ...loop, running: false }, 1_000)).toMatch(/does not run/);
+    expect(fetchLoopProblem({ ...loop, silentMs: 1_001 }, 1_000)).toMatch(/no fetch for 1 s/);
+    expect(fetchLoopProblem({ ...loop, running: false }, 1_000)).toMatch(/not running/);
     expect(fetchLoopProblem({ ...loop, silentMs: 9_999, active: 2 }, 1_000)).toBeNull();
     expect(fetchLoopProblem({ ...loop, silentMs: 9_999, paused: true, running: false }, 1_000)).toBeNull();
   });
 
-  test('the loop of a real worker goes on turning while the queue is empty and paused', async () => {
+  test('the loop of a real worker keeps fetching while the queue is empty and paused', async () => {
     await using kit = await createKit();
     await kit.holds.set({ kind: 'operator', owner: 'ada', reason: 'maintenance' });
     const timings = { ...defaultTimings, blockMs: 10 };
     const options = { connection: kit.connect('worker'), prefix: kit.root, timings };
     const worker = new CallWorker<object, null>('testing', async () => null, options);
     const running = worker.run();
-    for (let turn = 0; turn < 5; turn += 1) {
+    for (let fetches = 0; fetches < 5; fetches += 1) {
       let before = worker.fetchLoop.silentMs;
-      const turned = () => {
+      const hasFetched = () => {
         const now = worker.fetchLoop.silentMs;
         const less = now < before;
         before = now;
         return less;
       };
-      await expect.poll(turned, { interval: 1 }).toBe(true);
+      await expect.poll(hasFetched, { interval: 1 }).toBe(true);
     }
     expect(fetchLoopProblem(worker.fetchLoop, 60_000)).toBeNull();
     await worker.close();

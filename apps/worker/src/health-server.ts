@@ -1,10 +1,8 @@
 /**
- * The worker's small HTTP face for probes and Prometheus.
- *
- * Always true: `/health/live` asks nobody, so it fails only when the event loop hangs; `/health/ready` is 200
- * only while Redis answers, every fetch loop turns (or rests for a reason) and the worker is not stopping.
+ * The worker's HTTP endpoints for probes and Prometheus. `/health/live` has no dependencies and fails only if the event
+ * loop hangs. `/health/ready` is 200 only while Redis answers, every fetch loop runs or is paused, and the worker is not
+ * stopping.
  */
-
 import type { Metrics } from '@recloser/runtime/observe/metrics';
 import {
   type HealthCheck,
@@ -16,14 +14,13 @@ import express, { type Express } from 'express';
 
 export type HealthApp = {
   readonly metrics: Pick<Metrics, 'contentType' | 'text'>;
-  /** Redis and fetch loops; must settle within a second or two. */
+  /** Redis and fetch loops. Must settle within 2 s. */
   readonly readiness: () => Promise<readonly HealthCheck[]>;
-  /** What is worth knowing besides, such as breakers; an open breaker is `warn`. */
+  /** Checks that only `/health` shows, such as breakers. */
   readonly details: () => readonly HealthCheck[];
   readonly stop: { readonly quiet: boolean };
 };
 
-/** The routes; `main.ts` listens. */
 export function createHealthApp({ metrics, readiness, details, stop }: HealthApp): Express {
   const app = express();
   app.disable('x-powered-by');

@@ -1,4 +1,4 @@
-/** The whole worker process against the real simulator process: started, used, stopped as an operator would. */
+/** The worker process against the simulator process. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { queueOptions } from '@recloser/calls/call/keys';
@@ -15,7 +15,7 @@ import { until as untilTrue } from '../test-kit/kit.ts';
 
 const repository = new URL('../../../', import.meta.url).pathname;
 const sessionKey = Buffer.alloc(32, 9);
-/** Each test starts processes, which takes a slow machine long. */
+/** Each test starts processes, which takes long on a slow machine. */
 const limitMs = 180_000;
 const until = <T>(look: () => T | Promise<T>) => untilTrue(look, limitMs);
 
@@ -52,7 +52,7 @@ async function end({ child, exited }: Process): Promise<void> {
   await exited;
 }
 
-/** The address a process logged that it listens on. */
+/** The address that a process logs once it listens. */
 function addressOf({ output }: Process): Promise<string> {
   return until(() => {
     const url = /"url":"(http:[^"]+)"/.exec(output())?.[1];
@@ -82,7 +82,7 @@ async function setup() {
       WORKER_UPSTREAMS: 'crossmark',
       CROSSMARK_BASE_URL: `${upstream}/crossmark`,
       CROSSMARK_BACKOFF_BASE_MS: '20',
-      // No attempt runs out of time, however slow the machine.
+      // No attempt times out on a slow machine.
       CROSSMARK_TIMEOUT_MS: '60000',
       READ_BACK_WAITS_MS: '20,40,60',
     });
@@ -132,7 +132,7 @@ async function setup() {
     (await (await fetch(`${upstream}/control/crossmark/ledger`)).json()) as {
       visits: { mPlanId: string; writes: number }[];
     };
-  /** As if the time of a dead worker's lock was over, and the last look for stalled calls had noted that. */
+  /** As if the lock of a dead worker had expired and the last check for stalled calls had noted it. */
   const loseLock = async (id: string) => {
     await redis.del(`${queue.toKey(id)}:lock`, queue.toKey('stalled-check'));
     await redis.sadd(queue.toKey('stalled'), id);
@@ -141,7 +141,7 @@ async function setup() {
 }
 
 describe('the worker process', { timeout: limitMs }, () => {
-  test('books visits, finds one that was answered 503 by reading back, is ready, stops cleanly on SIGTERM', async () => {
+  test('schedules visits, reads back one that was answered 503, is ready, stops on SIGTERM', async () => {
     const { startWorker, schedule, succeeded, faults, ledger } = await setup();
     await faults([{ kind: 'status', status: 503, operation: 'schedule-event', times: 1, afterApply: true }]);
     const worker = startWorker();
@@ -169,7 +169,7 @@ describe('the worker process', { timeout: limitMs }, () => {
     expect(worker.output()).not.toContain('123456"');
   });
 
-  test('killed in the middle of a write: another worker reads back and never books twice', async () => {
+  test('killed during a write: another worker reads back and does not write again', async () => {
     const { startWorker, schedule, succeeded, faults, ledger, loseLock } = await setup();
     await faults([{ kind: 'hang', operation: 'schedule-event', times: 1, afterApply: true }]);
     const first = startWorker();
@@ -184,7 +184,7 @@ describe('the worker process', { timeout: limitMs }, () => {
     expect((await ledger()).visits).toMatchObject([{ writes: 1 }]);
   });
 
-  test('says which variable is missing and exits with 1', async () => {
+  test('names a missing variable and exits with status 1', async () => {
     const worker = run('worker', { NODE_ENV: 'production', SESSION_KEY: sessionKey.toString('base64') });
     expect(await worker.exited).toBe(1);
     expect(worker.output()).toContain('CROSSMARK_PASSWORD');

@@ -1,4 +1,4 @@
-/** Starts and stops a worker: the only file with side effects here. */
+/** Starts and stops a worker. The only file here with side effects on import. */
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { ConfigError } from '@recloser/runtime/env/env';
@@ -25,7 +25,7 @@ import { FailedTrimmer } from './upkeep/failed-trimmer.ts';
 import { Upkeep } from './upkeep/upkeep.ts';
 
 const trimIntervalMs = 3_600_000;
-/** On top of the calls' own deadline: giving back, closing, leaving the fleet. */
+/** Added to `WORKER_STOP_MS`: time to give calls back and to close connections. */
 const stopMarginMs = 10_000;
 
 async function start(config: WorkerConfig): Promise<void> {
@@ -33,7 +33,7 @@ async function start(config: WorkerConfig): Promise<void> {
   const sealer = createSealer(...loadSessionKeys({ ...config, dataDir: config.DATA_DIR }));
   const worker = identity();
   const { connections, replicas } = connect(config, log);
-  // Says so when Redis may lose calls, and when this machine's clock is off: delays use it.
+  // Warns if Redis may lose calls, and if this machine's clock is off, because delays depend on it.
   const safety = watchRedisSafety({ redis: connections.fast, log });
   const stop = new StopSwitch();
   const metrics = createMetrics('worker');
@@ -63,7 +63,7 @@ async function start(config: WorkerConfig): Promise<void> {
   });
   runUntilSignal({
     stop: async () => {
-      // Deliveries end with the calls; what the calls ended meanwhile is still announced.
+      // Deliveries stop together with the calls. Calls that finish meanwhile are still announced.
       const deliveries = callbacks ? [callbacks.deliveries] : [];
       await stopWorkers([...workers, ...deliveries], { stop, deadlineMs, log });
       await callbacks?.close();
@@ -78,7 +78,7 @@ async function start(config: WorkerConfig): Promise<void> {
     log,
   });
   log.info({ url: server.url, worker: worker.id }, 'worker health listens');
-  // Waits for Redis, however long: until then the process lives and is not ready.
+  // Waits for Redis without a timeout. Until then the process is live but not ready.
   await connections.worker.ping();
   await Promise.all(workers.map((one) => one.start()));
   callbacks?.start();

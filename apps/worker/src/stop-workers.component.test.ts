@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { createKit, done, outcome, ScriptedClient } from '../test-kit/kit.ts';
 import { stopWorkers } from './create-workers.ts';
 
-/** Runs until the attempt's signal says stop, as a real client does. */
+/** Runs until the attempt is aborted, as a real client does. */
 const untilAborted =
   (after: Outcome, send: boolean): ScriptedClient['onRun'] =>
   async (_operation, _input, context) => {
@@ -13,7 +13,7 @@ const untilAborted =
   };
 
 describe('a graceful stop', () => {
-  test('lets running calls finish and takes nothing new', async () => {
+  test('lets running calls finish and fetches nothing new', async () => {
     await using kit = await createKit({ concurrency: 1 });
     const client = new ScriptedClient();
     const release = Promise.withResolvers<void>();
@@ -34,7 +34,7 @@ describe('a graceful stop', () => {
     expect(client.asked).toHaveLength(1);
   });
 
-  test('gives back unspent what does not finish in time; another worker makes it', async () => {
+  test('gives back a call that does not finish in time, uncharged; another worker makes it', async () => {
     await using kit = await createKit();
     const client = new ScriptedClient();
     client.onRun = untilAborted(outcome('retry', { health: 'unknown' }), false);
@@ -64,7 +64,7 @@ describe('a graceful stop', () => {
     expect(next.asked).toEqual(['verify write']);
   });
 
-  test('a write that certainly did not leave loses its mark and is simply made again', async () => {
+  test('a write that was certainly not sent loses its mark and is made again', async () => {
     await using kit = await createKit();
     const client = new ScriptedClient();
     client.onRun = untilAborted(outcome('retry', { health: 'unknown' }), true);
@@ -78,7 +78,7 @@ describe('a graceful stop', () => {
     expect(next.asked).toEqual(['notify']);
   });
 
-  test('an answer that came while stopping counts', async () => {
+  test('an answer that arrives while stopping counts', async () => {
     await using kit = await createKit();
     const client = new ScriptedClient();
     client.onRun = untilAborted(done, true);
@@ -90,7 +90,7 @@ describe('a graceful stop', () => {
   });
 });
 
-test('an attempt that is stopped just before its mark is stored leaves no mark and is not made', async () => {
+test('an attempt that is aborted before its mark is stored leaves no mark and is not sent', async () => {
   await using kit = await createKit();
   const client = new ScriptedClient();
   const begun = Promise.withResolvers<void>();
@@ -120,10 +120,10 @@ test('an attempt that is stopped just before its mark is stored leaves no mark a
 });
 
 describe('a lost worker', () => {
-  test('its call is counted as stalled and made by another, never failed for it', async () => {
+  test('its call counts a stall and is made by another worker', async () => {
     await using kit = await createKit();
     const id = await kit.post('read');
-    // What a killed worker leaves behind: the call in `active` with no lock, twice over.
+    // As after a killed worker: the call is in `active`, twice, without a lock.
     const job = await kit.queue.getJob(id);
     await job?.updateData(job.data);
     for (let crash = 1; crash <= 3; crash += 1) {
@@ -143,7 +143,7 @@ describe('a lost worker', () => {
   test.each([
     ['unsent', undefined, 'failed'],
     ['sent', { at: '2027-01-01T00:00:00.000Z', worker: 'dead' }, 'in_doubt'],
-  ] as const)('a call that kills every worker is ended by itself: %s', async (_what, sending, status) => {
+  ] as const)('a call that crashes every worker ends automatically: %s', async (_what, sending, status) => {
     await using kit = await createKit();
     const id = await kit.post('write');
     const job = await kit.queue.getJob(id);
@@ -190,7 +190,7 @@ describe('a lost worker', () => {
     expect(company).toEqual([1]);
   });
 
-  test('a verdict written just before the crash stands', async () => {
+  test('a verdict stored right before the crash stands', async () => {
     await using kit = await createKit();
     const id = await kit.post('read');
     const job = await kit.queue.getJob(id);

@@ -1,10 +1,7 @@
-/**
- * Everything one process does for one upstream: its calls, its sign-in requests, its part in the breaker. Calls are
- * fetched only after the breaker has started and the holds were applied.
- */
+/** Everything that one process does for one upstream: calls, sign-in requests, its part of the fleet breaker. */
 import { UpstreamBreaker } from '@recloser/breaker/upstream-breaker';
-import { type Advert, advertisedAddress } from '@recloser/calls/call/advert';
-import { type CallReturnValue, type Envelope, envelopeVersions } from '@recloser/calls/call/envelope';
+import type { Advert } from '@recloser/calls/call/advert';
+import type { CallReturnValue, Envelope } from '@recloser/calls/call/envelope';
 import { inDoubtKey, queueOptions, upstreamRoot } from '@recloser/calls/call/keys';
 import { storeUnderLock } from '@recloser/calls/queue/store-under-lock';
 import type { SignInJob, SignInJobResult } from '@recloser/calls/sign-in/queue';
@@ -15,6 +12,7 @@ import { noTracing, type Tracing } from '@recloser/runtime/observe/tracing';
 import type { HealthCheck } from '@recloser/runtime/process/health';
 import type { Redis } from '@recloser/runtime/redis/connection';
 import type { ConfirmWritten } from '@recloser/runtime/redis/replicas';
+import type { Sealer } from '@recloser/runtime/secrets/seal';
 import type { UpstreamSettings } from '@recloser/upstreams/contract/settings';
 import type { UpstreamClient, UpstreamDefinition } from '@recloser/upstreams/contract/upstream';
 import { Queue } from 'bullmq';
@@ -23,9 +21,10 @@ import { keepLateAnswer } from './call/keep-late-answer.ts';
 import { LeftCalls } from './call/left-calls.ts';
 import { processCall } from './call/process-call.ts';
 import { SuspectGate } from './call/suspect-gate.ts';
-import type { Sealer, WorkContext } from './call/work-context.ts';
+import type { WorkContext } from './call/work-context.ts';
 import type { WorkerMetrics } from './call/worker-metrics.ts';
 import type { EndedJob } from './callback/worker.ts';
+import { createAdvert } from './create-advert.ts';
 import { CallWorker } from './queue/call-worker.ts';
 import type { StopSwitch } from './queue/stop-switch.ts';
 import { defaultTimings, type Timings } from './queue/timings.ts';
@@ -42,13 +41,13 @@ export type UpstreamWorkerOptions = {
   /** `REDIS_PREFIX`. */
   readonly prefix: string;
   readonly connections: {
-    /** BullMQ's: its commands wait until Redis is back. */
+    /** For BullMQ. Its commands wait until Redis is back. */
     readonly worker: Redis;
-    /** The breaker's: its commands fail soon when Redis is gone. */
+    /** For the breaker. Its commands fail fast while Redis is away. */
     readonly fast: Redis;
     readonly subscriber: Redis;
   };
-  /** Asks the replicas before a write is sent; absent: the master's word is enough. */
+  /** Waits for replicas before a write is sent. Default: the master's acknowledgement is enough. */
   readonly confirmWritten?: ConfirmWritten | undefined;
   readonly worker: { readonly id: string; readonly host: string; readonly pid: number };
   readonly concurrency: number;
@@ -58,16 +57,14 @@ export type UpstreamWorkerOptions = {
   readonly log: Logger;
   readonly stop: StopSwitch;
   readonly timings?: Partial<Timings>;
-  /** Told of each call that may have ended here, for its callback. */
+  /** Called for each call that may have finished in this process. */
   readonly onEnded?: (job: EndedJob | undefined) => void;
 };
 
-type Permit = Parameters<UpstreamBreaker['run']>[0];
-
-/** A stall never fails a call, design section 4; BullMQ wants a number all the same. */
+/** A stall never fails a call, but BullMQ requires a limit. */
 const stallsAllowed = 1_000_000;
 
-/** For a job whose operation this release does not know; it is given back before it ever fails. */
+/** For a job whose operation this release does not know. It is given back before it fails. */
 const fallbackRetry = { maxAttempts: 8, baseMs: 1_000, factor: 2, capMs: 300_000 };
 
 export class UpstreamWorker {
@@ -93,8 +90,8 @@ export class UpstreamWorker {
     this.root = upstreamRoot(prefix, definition.name);
     const { name, ...where } = queueOptions(prefix, definition.name);
     this.queue = new Queue(name, { ...where, connection: connections.worker });
-    this.queue.on('error', errorLog(options.log, 'trouble with the queue'));
-    this.#advert = advertOf(options);
+    this.queue.on('error', errorLog(options.log, 'queue error'));
+    this.#advert = createAdvert(options);
     this.breaker = this.#createBreaker();
     const about = { redis: connections.fast, root: this.root, advert: this.#advert, log: options.log };
     this.#leftCalls = new LeftCalls({ ...about, recentMs: this.#timings.leftRecentlyMs });
@@ -111,7 +108,7 @@ export class UpstreamWorker {
     }
   }
 
-  /** Breaker and holds first, then fetching. Resolves when calls are being taken. */
+  /** Starts the breaker and applies the holds, then starts to fetch calls. */
   async start(): Promise<void> {
     await this.breaker.start();
     this.#addresses.start();
@@ -121,33 +118,33 @@ export class UpstreamWorker {
   }
 
   /**
-   * To be told of a sign-in with a password by this process: a hold that another worker set with other credentials, a
-   * moment before, would stay although the session stands. Whoever sets one later sees the session.
+   * Releases the sign-in hold after this process signed in with a password. Another worker with other credentials may
+   * have set the hold just before. A worker that sets one later sees the new session.
    */
   signedIn(): void {
     const { definition, log, worker } = this.#options;
     if (definition.signIn !== 'password') return;
-    const by = { owner: worker.id, reason: 'this worker has signed in' };
+    const by = { owner: worker.id, reason: 'this worker signed in' };
     this.breaker.holds.release('sign-in', by).catch((err: unknown) => {
       log.warn(
         { err },
-        'signed in, but the sign-in hold could not be released: release it by hand if it stays',
+        'signed in, but the sign-in hold could not be released; release it manually if it stays',
       );
     });
   }
 
-  /** First phase of stopping: takes nothing new. What runs goes on. */
+  /** First phase of stopping: fetches nothing new. Running calls continue. */
   async quiet(): Promise<void> {
     await Promise.all([this.#calls.pause(true), this.#signIns?.pause(true)]);
   }
 
-  /** Second phase: resolves when nothing runs any more; then leaves the fleet. Safe to call twice. */
+  /** Second phase: waits for running calls, then leaves the fleet. Safe to call twice. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
   }
 
-  /** Whether calls are fetched; part of readiness. */
+  /** Whether calls are fetched. Part of readiness. */
   checks(): readonly HealthCheck[] {
     const calls = this.#calls.check(`${this.name}:calls`);
     const signIns = this.#signIns ? [this.#signIns.check(`${this.name}:sign-ins`)] : [];
@@ -202,14 +199,17 @@ export class UpstreamWorker {
   }
 
   #setAside(aside: boolean): void {
-    this.#options.log.warn({ aside }, aside ? 'set aside: taking no calls' : 'back: taking calls again');
+    const message = aside
+      ? 'set aside; this worker fetches no calls'
+      : 'no longer set aside; fetching calls again';
+    this.#options.log.warn({ aside }, message);
     if (this.#options.stop.quiet) return;
     (aside ? this.#calls.pause(true) : this.#calls.resume()).catch((err: unknown) => {
-      this.#options.log.error({ err }, 'could not be set aside or brought back');
+      this.#options.log.error({ err }, 'fetching could not be paused or resumed');
     });
   }
 
-  #createContext(): WorkContext<Permit> {
+  #createContext(): WorkContext {
     const { client, confirmWritten, connections, log, metrics, sealer, settings, stop, tracing, worker } =
       this.#options;
     const inDoubt = inDoubtKey(this.root);
@@ -253,7 +253,7 @@ export class UpstreamWorker {
     };
   }
 
-  #createCallWorker(context: WorkContext<Permit>): CallWorker<Envelope, CallReturnValue> {
+  #createCallWorker(context: WorkContext): CallWorker<Envelope, CallReturnValue> {
     const { concurrency, connections, log, metrics, prefix, settings } = this.#options;
     const { name, ...where } = queueOptions(prefix, this.name);
     const worker = new CallWorker<Envelope, CallReturnValue>(
@@ -284,17 +284,4 @@ export class UpstreamWorker {
       keepLateAnswer(context, { callId: id, operation, entry: attempt, result });
     return worker;
   }
-}
-
-function advertOf({ sealer, settings }: UpstreamWorkerOptions): Advert {
-  const { baseUrl: BASE_URL, loginBaseUrl: LOGIN_BASE_URL, operations } = settings;
-  const addresses = Object.entries({ BASE_URL, LOGIN_BASE_URL }).flatMap(([variable, url]) =>
-    url === undefined ? [] : [[variable, advertisedAddress(url)] as const],
-  );
-  return {
-    operations: Object.keys(operations),
-    envelopes: [...envelopeVersions],
-    keys: [...(sealer.keys ?? [])],
-    addresses: Object.fromEntries(addresses),
-  };
 }

@@ -1,7 +1,4 @@
-/**
- * For this app's tests: one upstream with a scripted client, real Redis, the real breaker and real workers.
- * Every kit has its own key prefix and ends with `await using`.
- */
+/** For this app's tests: one upstream with a scripted client, real Redis, the real breaker and real workers. */
 import { randomUUID } from 'node:crypto';
 import { type CallView, callView, readCall } from '@recloser/calls/read/view';
 import { enqueueCall } from '@recloser/calls/write/enqueue';
@@ -49,10 +46,7 @@ export const testUpstream: UpstreamDefinition = {
   operations,
 };
 
-/**
- * Short waits, so that tests are quick. The lock is long: a slow machine loses no call. A test that needs a lost one
- * takes the lock away.
- */
+/** Short waits, but a long lock, so that a slow machine loses no call. A test that needs a lost lock deletes it. */
 export const testTimings: Partial<Timings> = {
   readBackWaitsMs: [20, 40, 60],
   stepAsideMs: 20,
@@ -69,7 +63,7 @@ export const testTimings: Partial<Timings> = {
 type Run = (operation: string, input: unknown, context: AttemptContext) => Promise<Outcome>;
 type Verify = (operation: string, input: unknown, context: AttemptContext) => Promise<Verification>;
 
-/** A client that does what the test says and remembers what it was asked. */
+/** A client that runs the test's handlers and records its calls. */
 export class ScriptedClient implements UpstreamClient {
   onRun: Run = async () => done;
   onVerify: Verify = async () => ({ kind: 'absent', health: 'up' });
@@ -104,7 +98,6 @@ export class ScriptedClient implements UpstreamClient {
 
 export const done: Outcome = { kind: 'done', health: 'up', result: { ok: true }, status: 200 };
 
-/** An outcome that is not `done`. */
 export function outcome<Kind extends 'retry' | 'reject' | 'in_doubt'>(
   kind: Kind,
   extra: { health?: 'up' | 'unknown'; status?: number; code?: string } = {},
@@ -112,7 +105,7 @@ export function outcome<Kind extends 'retry' | 'reject' | 'in_doubt'>(
   return { kind, health: 'up' as const, code: `${kind}_code`, message: `It said ${kind}.`, ...extra };
 }
 
-/** Waits until `look` does not throw, and gives back what it found; `timeout` is about the test's own time limit. */
+/** Waits until `look` does not throw, and returns its result. */
 export function until<T>(look: () => T | Promise<T>, timeout = 55_000): Promise<T> {
   return vi.waitFor(look, { timeout, interval: 10 });
 }
@@ -123,7 +116,7 @@ type KitOptions = {
   readonly concurrency?: number;
 };
 
-/** What sets a worker apart from the others of its kit. */
+/** How a worker differs from the others of its kit. */
 type OtherWorker = Partial<Pick<UpstreamWorkerOptions, 'sealer'>> & {
   readonly baseUrl?: string;
   readonly operations?: Readonly<Record<string, OperationDefinition>>;
@@ -131,7 +124,7 @@ type OtherWorker = Partial<Pick<UpstreamWorkerOptions, 'sealer'>> & {
 
 type Connections = { readonly worker: Redis; readonly fast: Redis; readonly subscriber: Redis };
 
-/** One Redis prefix with a sealer and queues; workers are added with `worker()`. */
+/** One Redis prefix with a sealer and queues. Dispose it with `await using`. */
 export class Kit {
   readonly prefix = `test-${randomUUID()}`;
   readonly lines: string[] = [];
@@ -145,7 +138,7 @@ export class Kit {
   readonly redis = this.connect('worker');
   readonly #options: KitOptions;
   readonly #running: { worker: UpstreamWorker; stop: StopSwitch }[] = [];
-  /** Never started: its queue and holds are the test's own hands. */
+  /** Never started. Tests use its queue and holds. */
   readonly #idle: UpstreamWorker;
 
   constructor(options: KitOptions) {
@@ -165,21 +158,21 @@ export class Kit {
     return this.#idle.breaker.holds;
   }
 
-  /** A connection that ends with the kit. */
+  /** A connection that the kit closes. */
   connect(role: keyof Connections): Redis {
     const redis = connectRedis(inject('redisUrl'), { role, name: 'test', log: this.log });
     this.#connections.push(redis);
     return redis;
   }
 
-  /** Makes a worker and, unless told otherwise, starts it. The first one is called `w1`. */
+  /** Creates a worker and starts it, unless `start` is false. The first one is `w1`. */
   async worker(client: UpstreamClient, { start = true, ...other }: { start?: boolean } & OtherWorker = {}) {
     const made = this.#make(client, other);
     if (start) await made.worker.start();
     return { ...made, breaker: made.worker.breaker };
   }
 
-  /** Enqueues a call as web does and returns its id. */
+  /** Enqueues a call as the web app does and returns its id. */
   async post(
     operation: keyof typeof operations,
     options: Partial<CallOptions> = {},
@@ -232,7 +225,7 @@ export class Kit {
     const stop = new StopSwitch();
     const connections: Connections = {
       worker: this.connect('worker'),
-      // Patient, as the other: on a slow machine a command takes longer than the fast ones may.
+      // Without the timeout of a fast connection, which a slow machine may exceed.
       fast: this.connect('worker'),
       subscriber: this.connect('subscriber'),
     };
@@ -255,7 +248,7 @@ export class Kit {
   }
 }
 
-/** A kit whose connections stand. */
+/** Creates a kit and waits for its connections. */
 export async function createKit(options: KitOptions = {}): Promise<Kit> {
   const kit = new Kit(options);
   await Promise.all([kit.queue.waitUntilReady(), kit.redis.ping()]);

@@ -1,15 +1,15 @@
 /**
- * Makes one attempt for a call, under the breaker: the call itself or a read-back.
+ * Makes one attempt for a call, or one read-back, under the breaker. `judgeAttempt` and `readBack` judge the answer.
  *
- * Always true: an unsafe operation's *sending* mark is stored, under this worker's lock, before the first byte
- * leaves; an attempt that the worker itself cut short says nothing about the upstream's health; nothing here
- * judges the answer.
+ * The *sending* mark of an unsafe operation is stored, under this worker's lock, before the first byte is sent.
+ * An attempt that the worker aborted says nothing about the upstream's health.
  */
+import type { Permit } from '@recloser/breaker/upstream-breaker';
 import type { Envelope } from '@recloser/calls/call/envelope';
 import type { TraceHeaders } from '@recloser/runtime/observe/tracing';
+import type { Health } from '@recloser/runtime/values/health';
 import type {
   AttemptContext,
-  Health,
   OperationDefinition,
   Outcome,
   Verification,
@@ -18,9 +18,8 @@ import { unmarked } from './envelope-changes.ts';
 import { ReplicasBehind } from './redis-trouble.ts';
 import { save } from './settle-call.ts';
 import { endAttempt, traceAttempt } from './trace-call.ts';
-import type { Call, Permit, WorkContext } from './work-context.ts';
+import type { Call, WorkContext } from './work-context.ts';
 
-/** What an attempt came to. */
 export type AttemptResult<Answer> =
   /** `envelope` carries the sending mark if one was stored. */
   | {
@@ -30,9 +29,9 @@ export type AttemptResult<Answer> =
       readonly at: string;
       readonly durationMs: number;
     }
-  /** Cut short because the worker stops or lost the lock. */
+  /** Aborted because the worker is stopping or lost the lock. */
   | { readonly kind: 'cut'; readonly envelope: Envelope }
-  /** Our own code failed. `begun`: the client had started, something may have been sent. */
+  /** Our own code failed. `begun`: the client had started, so the request may have been sent. */
   | {
       readonly kind: 'broken';
       readonly error: unknown;
@@ -44,11 +43,11 @@ export type AttemptResult<Answer> =
 
 type Run<Answer> = (context: AttemptContext) => Promise<Answer>;
 
-/** One attempt. Never throws; what went wrong is in the value. */
-export function attemptCall<P extends Permit>(
-  context: WorkContext<P>,
+/** Makes one attempt. Never throws. */
+export function attemptCall(
+  context: WorkContext,
   call: Call,
-  permit: P,
+  permit: Permit,
 ): Promise<AttemptResult<Outcome>> {
   const run: Run<Outcome> = (attempt) => context.client.run(call.operation.name, call.input, attempt);
   return makeAttempt(context, call, permit, {
@@ -61,11 +60,11 @@ export function attemptCall<P extends Permit>(
   });
 }
 
-/** One read-back of an ambiguous write. Never throws. */
-export function verifyCall<P extends Permit>(
-  context: WorkContext<P>,
+/** Makes one read-back of an ambiguous write. Never throws. */
+export function verifyCall(
+  context: WorkContext,
   call: Call,
-  permit: P,
+  permit: Permit,
 ): Promise<AttemptResult<Verification>> {
   const run: Run<Verification> = (attempt) => context.client.verify(call.operation.name, call.input, attempt);
   return makeAttempt(context, call, permit, {
@@ -78,7 +77,7 @@ export function verifyCall<P extends Permit>(
   });
 }
 
-/** Time limit of a read-back, in ms: it may have to sign in and to read several pages. */
+/** Timeout of a read-back, in ms. A read-back may sign in and read several pages. */
 export function verifyTimeoutMs({ timeoutMs }: Pick<OperationDefinition, 'timeoutMs'>): number {
   return 3 * timeoutMs;
 }
@@ -86,11 +85,11 @@ export function verifyTimeoutMs({ timeoutMs }: Pick<OperationDefinition, 'timeou
 type AttemptKind<Answer> = {
   readonly run: Run<Answer>;
   readonly timeoutMs: number;
-  /** Whether this answer counts although the attempt was being cut short. */
+  /** Whether this answer counts although the attempt was aborted. */
   readonly standsWhenCut: (answer: Answer) => boolean;
-  /** Whether it is certain that the upstream did nothing: the mark may go. */
+  /** Whether the upstream certainly did nothing, so that the mark can be removed. */
   readonly provesNothingDone: (answer: Answer) => boolean;
-  /** What the answer shows the breaker. */
+  /** What is reported to the breaker. */
   readonly shows: (answer: Answer) => {
     readonly health: Health;
     readonly code?: string;
@@ -98,14 +97,14 @@ type AttemptKind<Answer> = {
     /** Null: a fault of this machine. */
     readonly hold?: unknown;
   };
-  /** Put before the outcome in the metrics. */
+  /** Prefix of the outcome in metrics and logs. */
   readonly label: string;
 };
 
-async function makeAttempt<P extends Permit, Answer extends { readonly kind: string }>(
-  context: WorkContext<P>,
+async function makeAttempt<Answer extends { readonly kind: string }>(
+  context: WorkContext,
   call: Call,
-  permit: P,
+  permit: Permit,
   kind: AttemptKind<Answer>,
 ): Promise<AttemptResult<Answer>> {
   const startedMs = Date.now();
@@ -114,7 +113,7 @@ async function makeAttempt<P extends Permit, Answer extends { readonly kind: str
   const span = traceAttempt(context, call, { permit, label: kind.label });
   const mark = new SendingMark(context, call, ends, kind.timeoutMs, span.headers);
   let begun = false;
-  // Without what telling the breaker takes.
+  // Excludes the report to the breaker.
   let durationMs = 0;
   try {
     const { answer, cut } = await context.breaker.run(permit, async () => {
@@ -143,7 +142,7 @@ async function makeAttempt<P extends Permit, Answer extends { readonly kind: str
     if (ends.aborted) return { kind: 'cut', envelope: mark.envelope };
     context.log.warn(
       { ...about(call, permit), ...span.ids, begun, err: error },
-      'an attempt broke on our side',
+      'an attempt failed with an internal error',
     );
     return { kind: 'broken', error, begun, envelope: mark.envelope, at, durationMs: Date.now() - startedMs };
   }
@@ -153,7 +152,7 @@ function about(call: Call, { generation, trial }: Permit) {
   return { callId: call.id, operation: call.operation.name, generation, trial };
 }
 
-/** What the client is given, and the envelope as it stands once the client has used it. */
+/** The client's view of an attempt, and the envelope with the mark that the client may have stored. */
 class SendingMark {
   readonly attempt: AttemptContext;
   #envelope: Envelope;
@@ -169,28 +168,28 @@ class SendingMark {
     const { envelope, operation } = call;
     this.#envelope = envelope;
     const signal = AbortSignal.any([ends, AbortSignal.timeout(timeoutMs)]);
-    // Repeating an idempotent operation needs no proof; where there is one to be had, it is better than a repeat.
+    // An idempotent operation can be repeated without proof. If a read-back can prove it, that is better.
     const needed = operation.effect === 'unsafe' || context.client.canVerify(operation.name);
     this.attempt = {
       signal,
       headers: { ...trace, 'x-request-id': envelope.requestId },
       onSending: async () => {
-        // Too late to begin: the mark would outlive an attempt that never was.
+        // Already aborted: a mark stored now would belong to an attempt that was never sent.
         ends.throwIfAborted();
         if (!needed) return;
         const sending = { at: new Date().toISOString(), worker: context.workerId };
         const marked = { ...this.#envelope, sending };
         const askedAt = performance.now();
         await save(context, call, marked);
-        // A master that dies would take the mark along, and the write would be made twice.
+        // If the master died without a replica having the mark, the write would be sent twice.
         if (!(await context.confirmWritten(call.id, JSON.stringify(sending)))) throw new ReplicasBehind();
         this.#sendBy = askedAt + context.timings.lockMs;
-        // Redis took so long that the attempt is over: nothing is sent, and what is stored next has no mark.
+        // Redis took longer than the timeout: nothing is sent, and the next envelope is stored without the mark.
         signal.throwIfAborted();
         this.#envelope = marked;
       },
       claim: (id) => context.claims.claim(id, call.id),
-      // A worker that is frozen after the mark wakes up in the middle of sending, when the call may be another's.
+      // A worker that freezes after storing the mark resumes while sending, when another worker may have the call.
       sendBy: () => this.#sendBy,
     };
   }

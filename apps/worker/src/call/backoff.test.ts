@@ -10,7 +10,7 @@ const policies = fc.record({
 });
 const chances = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
 
-test('every wait is a whole number from 1 ms up to the cap and to the exponential ceiling', () => {
+test('every wait is a whole number from 1 ms up to the cap and the exponential ceiling', () => {
   fc.assert(
     fc.property(policies, fc.integer({ min: 0, max: 10_000 }), chances, (policy, attempts, chance) => {
       const wait = backoffMs(policy, attempts, () => chance);
@@ -24,7 +24,7 @@ test('every wait is a whole number from 1 ms up to the cap and to the exponentia
   );
 });
 
-test('the ceiling never falls as attempts go up', () => {
+test('the ceiling never falls as attempts increase', () => {
   fc.assert(
     fc.property(policies, fc.integer({ min: 1, max: 200 }), chances, (policy, attempts, chance) => {
       const now = backoffMs(policy, attempts, () => chance);
@@ -34,7 +34,7 @@ test('the ceiling never falls as attempts go up', () => {
   );
 });
 
-test('the jitter is full: waits reach down to 1 ms and up to the ceiling', () => {
+test('the jitter is full: waits range from 1 ms to the ceiling', () => {
   const policy = { maxAttempts: 8, baseMs: 1_000, factor: 2, capMs: 300_000 };
   expect(backoffMs(policy, 3, () => 0)).toBe(1);
   expect(backoffMs(policy, 3, () => 0.999_999)).toBeGreaterThan(3_990);

@@ -1,16 +1,16 @@
 /**
- * What a first-hand attempt means for its call: the rules of design section 4 and 5, without any I/O.
+ * Decides what an attempt means for its call. Pure: no I/O. See docs/in-doubt.md.
  *
- * Always true: only a definite outcome clears the sending mark; what was ambiguous is read back or handed to a
- * person, never repeated.
+ * Only a definite outcome clears the sending mark. An ambiguous write is read back or left to a person, never repeated.
  */
+import type { Permit } from '@recloser/breaker/upstream-breaker';
 import type { Envelope } from '@recloser/calls/call/envelope';
 import type { Outcome } from '@recloser/upstreams/contract/upstream';
 import { jittered, type Timings } from '../queue/timings.ts';
 import type { AttemptResult } from './attempt-call.ts';
 import { historyEntry, remember, unmarked } from './envelope-changes.ts';
 import { isRedisTrouble } from './redis-trouble.ts';
-import type { Call, Judgement, Permit, Reason, WorkContext } from './work-context.ts';
+import type { Call, Judgement, Reason, WorkContext } from './work-context.ts';
 
 type JudgeContext = Pick<WorkContext, 'workerId' | 'client' | 'timings'>;
 
@@ -18,7 +18,7 @@ type JudgeContext = Pick<WorkContext, 'workerId' | 'client' | 'timings'>;
 export function judgeAttempt(
   context: JudgeContext,
   call: Call,
-  permit: Permit,
+  permit: Pick<Permit, 'trial' | 'proven'>,
   attemptResult: AttemptResult<Outcome>,
 ): Judgement {
   const { envelope } = attemptResult;
@@ -43,7 +43,7 @@ export function judgeAttempt(
   }
 }
 
-/** Our own code failed: a doubt if something may have left, otherwise as if the attempt had gone wrong. */
+/** Our own code failed: in doubt if the request may have been sent, otherwise a failed attempt. */
 function judgeBroken(
   context: JudgeContext,
   call: Call,
@@ -51,7 +51,7 @@ function judgeBroken(
 ): Judgement {
   const { envelope } = attemptResult;
   const reason = { code: 'worker_error', message: 'The worker failed while making the attempt.' };
-  // Refused before the client began, by the breaker's limit on parallel attempts.
+  // The breaker's limit on parallel attempts refused it before the client started.
   if (!attemptResult.begun) return { kind: 'give-back', envelope, when: 'held', why: 'not_run' };
   // Redis failed, not the upstream and not the call.
   if (!envelope.sending && isRedisTrouble(attemptResult.error)) {
@@ -66,19 +66,19 @@ function judgeBroken(
 
 function judgeRetry(
   { timings }: JudgeContext,
-  permit: Permit,
+  permit: Pick<Permit, 'trial' | 'proven'>,
   answer: Extract<Outcome, { kind: 'retry' }>,
   envelope: Envelope,
 ): Judgement {
   const free = permit.trial && !permit.proven && answer.health === 'down';
   if (!free || envelope.trials >= timings.freeTrials) return { kind: 'charge', envelope, reason: answer };
-  // A trial was the breaker's wish, not the call's. Behind the others, so that it cannot block every trial.
+  // A failed trial does not count against the call. The growing delay lets other calls be the next trial.
   const trials = envelope.trials + 1;
   const behind = jittered(timings.stepAsideMs * 2 ** trials);
   return { kind: 'give-back', envelope: { ...envelope, trials }, when: behind, why: 'trial' };
 }
 
-/** The pause an answer asked for, and the call back unspent. Null: a fault of this machine, which holds nobody else. */
+/** Sets the requested hold and gives the call back uncharged. Null: a fault of this machine, so no hold is set. */
 export function snooze(
   { timings }: { readonly timings: Timings },
   envelope: Envelope,
@@ -95,9 +95,9 @@ export function snooze(
   return { kind: 'give-back', envelope, when: 'held', why: 'hold', hold };
 }
 
-/** Clamped, then lengthened a little at random, so that a fleet's upstreams do not all wake at once. */
+/** Clamped, then lengthened at random, so that the holds of several upstreams do not end together. */
 function rateLimitMs(timings: Timings, askedMs: number): number {
-  // Not a number: an upstream's header is not to be trusted.
+  // The upstream's header is untrusted and may not be a number.
   const asked = Number.isFinite(askedMs) ? askedMs : timings.rateLimitMinMs;
   const clamped = Math.min(timings.rateLimitMaxMs, Math.max(timings.rateLimitMinMs, asked));
   return Math.round(clamped * (1 + Math.random() * timings.rateLimitJitter));
@@ -122,11 +122,11 @@ function doubt(
 ): Judgement {
   const provable = context.client.canVerify(call.operation.name);
   if (!provable && call.operation.effect !== 'unsafe') {
-    // Nothing can be done twice: repeating it is the proof.
+    // Safe to repeat.
     return { kind: 'charge', envelope: unmarked(known), reason: why };
   }
   const now = new Date().toISOString();
-  // An idempotent operation carries no mark of its own; from here on it needs one.
+  // An idempotent operation has no mark yet; the read-back needs one.
   const sending = known.sending ?? { at: now, worker: context.workerId };
   const envelope = { ...known, sending };
   if (!provable) return inDoubt(envelope, why);
@@ -136,7 +136,7 @@ function doubt(
   return { kind: 'give-back', envelope: { ...envelope, readBack }, when: firstWait, why: 'read_back' };
 }
 
-/** Nobody but a person can tell whether it was done. */
+/** The call is left to a person. */
 export function inDoubt(envelope: Envelope, why: Reason): Judgement {
   const { code, message, status: httpStatus } = why;
   const settled = {

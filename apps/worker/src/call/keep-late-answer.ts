@@ -1,30 +1,27 @@
-/**
- * What an attempt showed of a call that is another worker's by now, or nobody's: kept as evidence for whoever goes on
- * with it, never as a second truth.
- */
+/** A late answer: the result of an attempt whose call this worker no longer holds. It does not change the call. */
 import type { HistoryEntry } from '@recloser/calls/call/envelope';
 import type { WorkContext } from './work-context.ts';
 
-type Shown = {
+type LateAttempt = {
   readonly callId: string;
   readonly operation: string;
   readonly entry: HistoryEntry | undefined;
-  /** Of a call that succeeded, as it is stored: sealed where it has to be. */
+  /** The stored result of a call that succeeded, encrypted if the operation requires it. */
   readonly result?: unknown;
 };
 
-/** Keeps it. Never rejects. Reads are simply made again: nothing is kept of them. */
-export async function keepLateAnswer(context: WorkContext, shown: Shown): Promise<void> {
-  const { callId, entry } = shown;
-  const operation = context.operations[shown.operation];
-  context.log.warn({ callId, outcome: entry?.outcome ?? null }, 'the call was lost meanwhile');
+/** Stores the late answer for a person to see. Never rejects. Reads are repeated, so theirs are not stored. */
+export async function keepLateAnswer(context: WorkContext, late: LateAttempt): Promise<void> {
+  const { callId, entry } = late;
+  const operation = context.operations[late.operation];
+  context.log.warn({ callId, outcome: entry?.outcome ?? null }, 'the lock was lost during the attempt');
   if (entry === undefined || operation === undefined || operation.effect === 'read') return;
   const { outcome, code, status, worker } = entry;
   const at = new Date().toISOString();
-  const result = 'result' in shown && !operation.sealedResult ? { result: shown.result } : {};
+  const result = 'result' in late && !operation.sealedResult ? { result: late.result } : {};
   try {
     await context.noteLateAnswer({ callId, at, worker, outcome, code, status, ...result });
   } catch (err) {
-    context.log.warn({ err, callId }, 'a late answer could not be kept');
+    context.log.warn({ err, callId }, 'a late answer could not be stored');
   }
 }

@@ -6,7 +6,7 @@ import { createKit, type Kit, ScriptedClient, testUpstream, until } from '../../
 
 const otherKey = createSealer(Buffer.alloc(32, 9));
 
-/** What one release does not know yet: every operation but these. */
+/** The operations of an older release. */
 function without(...names: readonly string[]): Record<string, OperationDefinition> {
   return Object.fromEntries(
     Object.entries(testUpstream.operations).filter(([name]) => !names.includes(name)),
@@ -24,7 +24,7 @@ function linesWith(kit: Kit, text: string): string[] {
 
 const unmet = ({ redis, root }: Kit) => readUnmet({ redis, root });
 
-/** Waits until a worker has left the call `times` times or more. */
+/** Waits until workers have left the call at least `times` times. */
 function untilLeft(kit: Kit, id: string, times: number): Promise<void> {
   return until(async () => {
     const job = await kit.queue.getJob(id);
@@ -32,8 +32,8 @@ function untilLeft(kit: Kit, id: string, times: number): Promise<void> {
   });
 }
 
-describe('a call that a worker cannot understand waits for one that can', () => {
-  test('of another session key: unspent, priority kept, made by the right worker', async () => {
+describe('a call that a worker cannot make waits for one that can', () => {
+  test('another session key: not charged, priority kept, made by the right worker', async () => {
     await using kit = await createKit();
     const [wrong, right] = [new ScriptedClient(), new ScriptedClient()];
     const { worker } = await kit.worker(wrong, { sealer: otherKey });
@@ -56,7 +56,7 @@ describe('a call that a worker cannot understand waits for one that can', () => 
     expect(able.worker.checks().map(({ status }) => status)).toEqual(['pass', 'pass']);
   });
 
-  test('of an unknown operation', async () => {
+  test('an unknown operation', async () => {
     await using kit = await createKit();
     const [older, newer] = [new ScriptedClient(), new ScriptedClient()];
     const { worker } = await kit.worker(older, { operations: without('notify') });
@@ -68,7 +68,7 @@ describe('a call that a worker cannot understand waits for one that can', () => 
     expect(older.asked).toEqual([]);
   });
 
-  test('of a newer envelope: nothing that is stored of it changes', async () => {
+  test('a newer envelope: the stored data does not change', async () => {
     await using kit = await createKit();
     const client = new ScriptedClient();
     const id = await kit.post('read');
@@ -83,7 +83,7 @@ describe('a call that a worker cannot understand waits for one that can', () => 
     await kit.until(id, 'succeeded');
   });
 
-  test('the doubt of a write that may have been sent stays', async () => {
+  test('the sending mark of a write stays', async () => {
     await using kit = await createKit();
     const [older, newer] = [new ScriptedClient(), new ScriptedClient()];
     const id = await kit.post('write');
@@ -97,7 +97,7 @@ describe('a call that a worker cannot understand waits for one that can', () => 
     expect(newer.asked[0]).toBe('verify write');
   });
 
-  test('a worker that met such calls is ready again when none came for a while', async () => {
+  test('a worker that fetched such calls is ready again after a while without them', async () => {
     await using kit = await createKit({ timings: { leftRecentlyMs: 50 } });
     const { worker } = await kit.worker(new ScriptedClient(), { operations: without('notify') });
     const id = await kit.post('notify');
@@ -109,7 +109,7 @@ describe('a call that a worker cannot understand waits for one that can', () => 
 });
 
 describe('a need that no live worker meets', () => {
-  test('is told once, however often its calls are given back, and stands where admin and metrics read it', async () => {
+  test('is logged once, however often its calls are given back, and is stored for admin and metrics', async () => {
     await using kit = await createKit();
     await kit.worker(new ScriptedClient(), { sealer: otherKey });
     await kit.worker(new ScriptedClient(), { sealer: otherKey });
@@ -120,7 +120,7 @@ describe('a need that no live worker meets', () => {
     expect(linesWith(kit, 'no live worker can make')).toHaveLength(1);
   });
 
-  test('of a call that does not name its key: no worker has a key that has not been tried', async () => {
+  test('of a call that does not name its key: no worker has another key', async () => {
     await using kit = await createKit();
     const id = await kit.post('secret', {}, { note: 'x' });
     await change(kit, id, { sealedWith: undefined });
@@ -128,7 +128,7 @@ describe('a need that no live worker meets', () => {
     await until(async () => expect(await unmet(kit)).toEqual([{ kind: 'session-key', fingerprint: null }]));
   });
 
-  test('is not told while another worker meets it', async () => {
+  test('is not logged while another worker meets it', async () => {
     await using kit = await createKit();
     await kit.worker(new ScriptedClient(), { operations: without('notify') });
     const able = new ScriptedClient();
@@ -143,7 +143,7 @@ describe('a need that no live worker meets', () => {
 describe('the addresses of a worker', () => {
   const usual = 'https://api.example/v1';
 
-  test('that differ from those of the fleet: warned of, and calls are made all the same', async () => {
+  test('that differ from those of the fleet: a warning, and calls are made', async () => {
     await using kit = await createKit();
     await kit.worker(new ScriptedClient(), { baseUrl: usual });
     await kit.worker(new ScriptedClient(), { baseUrl: 'http://127.0.0.1:3002/testing' });
@@ -154,7 +154,7 @@ describe('the addresses of a worker', () => {
     await kit.until(await kit.post('read'), 'succeeded');
   });
 
-  test('that are the same: nothing is said', async () => {
+  test('that are the same: no warning', async () => {
     await using kit = await createKit({ timings: { addressLookMs: 5 } });
     await kit.worker(new ScriptedClient(), { baseUrl: usual });
     const { breaker } = await kit.worker(new ScriptedClient(), { baseUrl: usual });

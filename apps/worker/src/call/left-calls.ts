@@ -1,6 +1,6 @@
 /**
- * Calls that this worker met and cannot make: an unknown operation, a newer envelope, another session key. It leaves
- * them to others and is not ready while it meets them; a need that nobody meets is told to people, once.
+ * Calls that this worker fetched and cannot make: unknown operation, newer envelope, another session key. The worker is
+ * not ready while it fetches such calls. If no live worker can make them, it logs one error per need.
  */
 import { readAdverts } from '@recloser/breaker/adverts';
 import { type Advert, parseAdvert } from '@recloser/calls/call/advert';
@@ -12,7 +12,7 @@ import {
   needText,
   noteUnmet,
 } from '@recloser/calls/call/need';
-import type { Logger } from '@recloser/runtime/observe/logger';
+import type { Log } from '@recloser/runtime/observe/log';
 import type { HealthCheck } from '@recloser/runtime/process/health';
 import type { Redis } from '@recloser/runtime/redis/connection';
 
@@ -22,14 +22,14 @@ type LeftCallsOptions = {
   readonly redis: Redis;
   readonly root: string;
   readonly advert: Pick<Advert, 'keys'>;
-  readonly log: Logger;
-  /** How long this worker is not ready after it met such a call last. */
+  readonly log: Log<'warn' | 'error'>;
+  /** How long this worker stays unready after it last fetched such a call. */
   readonly recentMs: number;
 };
 
-/** Calls with the same need come every few seconds; whether somebody meets it is asked this often. */
+/** How often the fleet's adverts are checked for the same need. */
 const askEveryMs = needStandsMs / 6;
-/** Names of operations come out of Redis: no more of them are remembered at once. */
+/** Operation names are read from Redis, so the number of remembered needs is bounded. */
 const mostNeeds = 20;
 
 export class LeftCalls {
@@ -40,7 +40,7 @@ export class LeftCalls {
     this.#options = options;
   }
 
-  /** To be told of each call that is left to others. */
+  /** Records a call that this worker cannot make. */
   note(need: Need, callId: string): void {
     const nowMs = performance.now();
     this.#forget(nowMs);
@@ -50,11 +50,11 @@ export class LeftCalls {
     if (nowMs - met.askedAtMs < askEveryMs) return;
     met.askedAtMs = nowMs;
     this.#ask(need).catch((err: unknown) => {
-      this.#options.log.warn({ err }, 'whether another worker can make a call is not known');
+      this.#options.log.warn({ err }, 'could not check whether another worker can make a call');
     });
   }
 
-  /** Part of readiness; nothing while no such call was met. */
+  /** Part of readiness. Empty unless such a call was fetched recently. */
   checks(name: string): readonly HealthCheck[] {
     this.#forget(performance.now());
     if (this.#met.size === 0) return [];
@@ -66,7 +66,7 @@ export class LeftCalls {
     if (this.#met.size >= mostNeeds) return undefined;
     this.#options.log.warn(
       { callId, need: needText(need) },
-      `left to other workers: this one cannot make ${needInWords(need)}`,
+      `this worker cannot make ${needInWords(need)}; it leaves them to other workers`,
     );
     const met = { need, atMs: 0, askedAtMs: Number.NEGATIVE_INFINITY };
     this.#met.set(needText(need), met);
@@ -84,7 +84,7 @@ export class LeftCalls {
     const workers = await readAdverts({ redis, root });
     if (workers.some((worker) => mayMeet(parseAdvert(worker.advert), need, advert.keys))) return;
     if (await noteUnmet({ redis, root }, need)) {
-      log.error({ need: needText(need) }, `no live worker can make ${needInWords(need)}: they wait`);
+      log.error({ need: needText(need) }, `no live worker can make ${needInWords(need)}; these calls wait`);
     }
   }
 }

@@ -17,7 +17,7 @@ describe('what each outcome does to a call', () => {
     expect(client.inputs).toEqual([{ a: '1' }]);
   });
 
-  test('a personal input and result are sealed in Redis and open for the client and the reader', async () => {
+  test('personal input and results are encrypted in Redis and decrypted for the client and the reader', async () => {
     await using kit = await createKit();
     const client = new ScriptedClient();
     client.onRun = async () => ({ kind: 'done', health: 'up', result: { name: 'Ada Private' } });
@@ -31,7 +31,7 @@ describe('what each outcome does to a call', () => {
     expect(kit.lines.join('')).not.toContain('Ada');
   });
 
-  test('retry: charged, made again after the backoff, the history says both', async () => {
+  test('retry: charged, made again after the backoff, both in the history', async () => {
     await using kit = await createKit();
     const client = new ScriptedClient();
     client.onRun = async () => (client.asked.length < 2 ? outcome('retry', { status: 500 }) : done);
@@ -63,7 +63,7 @@ describe('what each outcome does to a call', () => {
     expect(call.error).toMatchObject({ code: 'reject_code', status: 400 });
   });
 
-  test('snooze for a rate limit: hold set, nothing charged, goes on when it ends', async () => {
+  test('snooze for a rate limit: hold set, nothing charged, made after the hold', async () => {
     await using kit = await createKit();
     const client = new ScriptedClient();
     client.onRun = async () =>
@@ -87,7 +87,7 @@ describe('what each outcome does to a call', () => {
     expect(call.history.map((entry) => entry.outcome)).toEqual(['snooze', 'done']);
   });
 
-  test('a fault of this machine costs nothing, holds nobody, and sets the worker aside if it goes on', async () => {
+  test('a fault of this machine: not charged, no hold, and the worker is set aside if it persists', async () => {
     await using kit = await createKit({ breaker: { failMax: 3, resetMs: 60_000 } });
     const sick = new ScriptedClient();
     sick.onRun = async () => ({
@@ -101,7 +101,7 @@ describe('what each outcome does to a call', () => {
     const ids = await Promise.all(Array.from({ length: 12 }, () => kit.post('read')));
     await expect.poll(() => sick.asked.length, { timeout: 20_000 }).toBeGreaterThan(12);
     expect((await breaker.fleet.snapshot()).aside).toEqual([]);
-    // Beside another worker, busy with calls of its own, it leaves them to that one.
+    // With a second worker in the fleet, the faulty one is set aside.
     const setAside = Promise.withResolvers<void>();
     const healthy = new ScriptedClient();
     healthy.onRun = async () => {
@@ -130,7 +130,7 @@ describe('what each outcome does to a call', () => {
     expect(forMs).toBeLessThanOrEqual(most);
   });
 
-  test('snooze for a sign-in that has taken place meanwhile: not held, made again', async () => {
+  test('snooze for a sign-in that has happened since: no hold, made again', async () => {
     await using kit = await createKit();
     const client = new ScriptedClient();
     client.currentSession = async () => 'new';
@@ -209,7 +209,7 @@ describe('a call that is not made', () => {
     expect(call.error?.code).toBe('expired');
   });
 
-  test('a job that is no call at all: failed with a code', async () => {
+  test('a job that is not a call: failed with a code', async () => {
     await using kit = await createKit();
     const client = new ScriptedClient();
     const broken = await kit.queue.add('read', { nonsense: true }, { jobId: 'testing-broken' });
@@ -223,7 +223,7 @@ describe('a call that is not made', () => {
     expect(client.asked).toEqual([]);
   });
 
-  test('an exception of the client that is no answer: charged as a fault of ours', async () => {
+  test('an exception of the client: charged as worker_error', async () => {
     await using kit = await createKit();
     const client = new ScriptedClient();
     client.onRun = async () => {
@@ -236,7 +236,7 @@ describe('a call that is not made', () => {
     expect(JSON.stringify(call)).not.toContain('secret detail');
   });
 
-  test('Redis failing under the client costs no attempt', async () => {
+  test('a Redis failure in the client: not charged', async () => {
     await using kit = await createKit();
     const client = new ScriptedClient();
     client.onRun = async () => {
@@ -249,7 +249,7 @@ describe('a call that is not made', () => {
   });
 });
 
-describe('a retry that a person asks for', () => {
+describe('a retry by a person', () => {
   test('runs a failed call again', async () => {
     await using kit = await createKit();
     const client = new ScriptedClient();
@@ -263,7 +263,7 @@ describe('a retry that a person asks for', () => {
     expect(call.error).toBeNull();
   });
 
-  test('does not send again what is in doubt', async () => {
+  test('does not send a call in doubt again', async () => {
     await using kit = await createKit();
     const client = new ScriptedClient();
     client.onRun = async (_operation, _input, context) => {

@@ -1,9 +1,8 @@
 /**
- * The straight line of a call: read it, see whether it still wants to be made, ask the breaker, make one
- * attempt, settle. Every turn of a BullMQ job goes through here once.
+ * One turn of a call's BullMQ job: parse it, check its expiry, ask the breaker for a permit, make one attempt, settle.
  *
- * Always true: a call that carries the sending mark is never simply made again; nothing is attempted without
- * the breaker's leave; a call that was in doubt once is looked for right before it is sent again.
+ * A call with a sending mark is read back, never simply made again. A call that was in doubt is read once more right
+ * before it is sent again.
  */
 import type { CallReturnValue } from '@recloser/calls/call/envelope';
 import { attemptCall } from './attempt-call.ts';
@@ -15,11 +14,11 @@ import { type ReadCall, readCall } from './read-call.ts';
 import { isVerdict, LockLost, save, settleCall } from './settle-call.ts';
 import { suspectAfterStalls } from './suspect-gate.ts';
 import { traceTurn } from './trace-call.ts';
-import type { Call, CallJob, Judgement, Permit, WorkContext } from './work-context.ts';
+import type { Call, CallJob, Judgement, WorkContext } from './work-context.ts';
 
-/** Takes a call one step further. Returns its result, or throws what tells BullMQ what happens to it next. */
-export async function processCall<P extends Permit>(
-  context: WorkContext<P>,
+/** Takes one turn of a call. Returns its result, or throws the error that tells BullMQ what to do with the job. */
+export async function processCall(
+  context: WorkContext,
   job: CallJob,
   token: string,
   signal: AbortSignal,
@@ -32,7 +31,7 @@ export async function processCall<P extends Permit>(
   }
 }
 
-async function takeTurn<P extends Permit>(context: WorkContext<P>, read: ReadCall): Promise<CallReturnValue> {
+async function takeTurn(context: WorkContext, read: ReadCall): Promise<CallReturnValue> {
   if (read.kind === 'not-understood') {
     context.leftCalls.note(read.need, read.call.id);
     return settleCall(context, read.call, { kind: 'leave', envelope: read.envelope });
@@ -50,7 +49,7 @@ async function takeTurn<P extends Permit>(context: WorkContext<P>, read: ReadCal
   }
 }
 
-/** Settles. Should the call be another worker's by now, what was learned is kept as evidence; see also `CallWorker`. */
+/** Settles the call. If the lock is lost, keeps the attempt as a late answer. `CallWorker` does so for a success. */
 async function settle(context: WorkContext, call: Call, judgement: Judgement): Promise<CallReturnValue> {
   call.turn.set({ 'recloser.judgement': judgement.kind });
   if (judgement.kind === 'give-back') call.turn.set({ 'recloser.given_back': judgement.why });
@@ -67,7 +66,7 @@ async function settle(context: WorkContext, call: Call, judgement: Judgement): P
   }
 }
 
-async function judgeCall<P extends Permit>(context: WorkContext<P>, call: Call): Promise<Judgement> {
+async function judgeCall(context: WorkContext, call: Call): Promise<Judgement> {
   const { envelope, lostWorkers } = call;
   if (lostWorkers >= context.timings.crashLoopStalls) return judgeCrashLoop(call);
   const entered = await context.suspectGate.enter(lostWorkers >= suspectAfterStalls);
@@ -79,9 +78,9 @@ async function judgeCall<P extends Permit>(context: WorkContext<P>, call: Call):
   }
 }
 
-async function judgeInside<P extends Permit>(context: WorkContext<P>, call: Call): Promise<Judgement> {
+async function judgeInside(context: WorkContext, call: Call): Promise<Judgement> {
   const { envelope } = call;
-  // Fetched in the moment the worker began to stop.
+  // Fetched just before the worker started to stop.
   if (context.stop.quiet) return { kind: 'give-back', envelope, when: 'now', why: 'shutdown' };
   if (envelope.sending) return readBack(context, call);
   if (envelope.doubted === undefined) return judgeFresh(context, call);
@@ -89,7 +88,7 @@ async function judgeInside<P extends Permit>(context: WorkContext<P>, call: Call
   return found.kind === 'absent' ? judgeFresh(context, { ...call, envelope: found.envelope }) : found;
 }
 
-async function judgeFresh<P extends Permit>(context: WorkContext<P>, call: Call): Promise<Judgement> {
+async function judgeFresh(context: WorkContext, call: Call): Promise<Judgement> {
   const { envelope, operation } = call;
   if (isExpired(envelope)) {
     const message = `It was not made before ${envelope.options.expiresAt}.`;
@@ -107,7 +106,7 @@ async function judgeFresh<P extends Permit>(context: WorkContext<P>, call: Call)
   return judgement;
 }
 
-/** Remembers whose work the answer named. The answer stands also if that fails. */
+/** Credits the call with the id that its write created. A failure does not change the result. */
 async function credit(context: WorkContext, { id, operation }: Call, result: unknown): Promise<void> {
   if (operation.makes === undefined) return;
   const made = (result as Readonly<Record<string, unknown>>)[operation.makes];
@@ -115,25 +114,25 @@ async function credit(context: WorkContext, { id, operation }: Call, result: unk
   try {
     await context.claims.credit(made, id);
   } catch (err) {
-    context.log.warn({ err, callId: id }, 'could not remember what a call was credited with');
+    context.log.warn({ err, callId: id }, 'the id that a call created could not be credited to it');
   }
 }
 
-/** It may be what kills them: nobody's worker shall go on with it by itself. */
+/** The call may be what crashes the workers, so no worker continues with it automatically. */
 function judgeCrashLoop({ envelope, lostWorkers }: Call): Judgement {
-  const message = `${lostWorkers} workers in a row were lost while they had it.`;
+  const message = `${lostWorkers} workers in a row crashed or froze while they held the call.`;
   const reason = { code: 'workers_lost', message };
   if (envelope.sending) return inDoubt(envelope, reason);
   return { kind: 'final', envelope, settled: { status: 'failed', charged: false, ...reason } };
 }
 
-/** The old verdict goes first: a crash from here on must not bring it back. */
+/** Removes the old verdict first, so that a crash does not restore it. */
 async function revive(context: WorkContext, call: Call): Promise<void> {
   await save(context, call, call.envelope);
   await context.inDoubt.remove(call.id);
 }
 
-/** Something of ours broke. What was stored last decides: a call that may have been sent is only read back. */
+/** Our own code failed. The data stored last decides: a call that may have been sent is only read back. */
 function judgeFault({ timings }: WorkContext, { job, envelope }: Call): Judgement {
   const { sending } = job.data;
   if (!sending) {

@@ -3,7 +3,7 @@ import type { AttemptContext, Outcome } from '@recloser/upstreams/contract/upstr
 import { describe, expect, test } from 'vitest';
 import { createKit, done, type Kit, outcome, ScriptedClient } from '../../test-kit/kit.ts';
 
-/** Sends, and nobody knows what became of it. */
+/** Sends the request and gets no answer. */
 const sendsIntoDoubt = async (
   _operation: string,
   _input: unknown,
@@ -35,7 +35,7 @@ describe('an ambiguous write', () => {
     ]);
   });
 
-  test('shown late: the second read finds it', async () => {
+  test('shown late by the upstream: the second read finds it', async () => {
     await using kit = await createKit();
     const client = await doubtful(kit);
     client.onVerify = async () =>
@@ -47,7 +47,7 @@ describe('an ambiguous write', () => {
     expect(call.attempts.made).toBe(1);
   });
 
-  test('whose request the upstream had ended: two reads prove it absent', async () => {
+  test('whose request the upstream had finished: two reads prove it absent', async () => {
     await using kit = await createKit({ timings: { readBackWaitsMs: [10, 20, 600_000] } });
     const client = new ScriptedClient();
     client.onRun = async (...args) => ({ ...(await sendsIntoDoubt(...args)), ended: true }) as Outcome;
@@ -60,10 +60,10 @@ describe('an ambiguous write', () => {
     expect(client.asked).toEqual(['write', 'verify write', 'verify write', 'verify write', 'write']);
   });
 
-  test('is not proved by what another call was credited with, however that learned of it', async () => {
+  test('is not proved by an id that another call was credited with', async () => {
     await using kit = await createKit();
     const client = new ScriptedClient();
-    // The list shows one visit, which the first call has made.
+    // The list shows one visit, which the first call created.
     client.onVerify = async (_operation, _input, { claim }) =>
       (await claim?.('44'))
         ? { kind: 'applied', health: 'up', result: { madeId: '44' } }
@@ -82,14 +82,14 @@ describe('an ambiguous write', () => {
       expect((await kit.until(id, 'in_doubt')).error?.code).toBe('visit_of_another_call');
   });
 
-  test('of several calls, one read-back gets what was made, and a redelivery of that call keeps it', async () => {
+  test('of several calls, one read-back claims the id, and a redelivery of that call keeps the claim', async () => {
     await using kit = await createKit();
     const client = await doubtful(kit);
     const claimed: boolean[] = [];
     client.onVerify = async (_operation, _input, { claim }) => {
       const mine = (await claim?.('44')) === true;
       claimed.push(mine);
-      // The worker learns it and then fails once before it has settled the call.
+      // The worker claims the id and then fails once before it settles the call.
       if (mine && claimed.filter(Boolean).length === 1) throw new Error('an error of our own');
       return mine
         ? { kind: 'applied', health: 'up', result: { madeId: '44' } }
@@ -113,7 +113,7 @@ describe('an ambiguous write', () => {
     expect(claimed.filter(Boolean)).toHaveLength(2);
   });
 
-  test('proved absent at the last read: charged once and made again', async () => {
+  test('proved absent by the last read: charged once and made again', async () => {
     await using kit = await createKit();
     const client = await doubtful(kit);
     client.onVerify = async () => {
@@ -132,7 +132,7 @@ describe('an ambiguous write', () => {
     expect(call.attempts.made).toBe(2);
   });
 
-  test('that lands after the last read is found right before it would be sent again', async () => {
+  test('applied after the last read: found right before it would be sent again', async () => {
     await using kit = await createKit();
     const client = await doubtful(kit);
     const reads = () => client.asked.filter((what) => what === 'verify write').length;
@@ -145,7 +145,7 @@ describe('an ambiguous write', () => {
     expect(client.asked.filter((what) => what === 'write')).toHaveLength(1);
   });
 
-  test('is not sent again while the last look does not work, nor if it cannot be proved', async () => {
+  test('is not sent again while the last read fails, nor if nothing can be proved', async () => {
     await using kit = await createKit();
     const client = await doubtful(kit);
     const reads = () => client.asked.filter((what) => what === 'verify write').length;
@@ -164,7 +164,7 @@ describe('an ambiguous write', () => {
     expect(client.asked.filter((what) => what === 'write')).toHaveLength(1);
   });
 
-  test('absent every time: failed when the attempts are used up, and not in doubt', async () => {
+  test('absent every time: failed after the last attempt, not in doubt', async () => {
     await using kit = await createKit();
     const client = await doubtful(kit);
     const call = await kit.until(await kit.post('write', { maxAttempts: 2 }), 'failed');
@@ -174,7 +174,7 @@ describe('an ambiguous write', () => {
     expect(await kit.redis.zcard(`${kit.root}:in-doubt`)).toBe(0);
   });
 
-  test('unprovable: in doubt, on the work list, one attempt', async () => {
+  test('unprovable: in doubt, on the list for a person, one attempt', async () => {
     await using kit = await createKit();
     const client = await doubtful(kit);
     client.onVerify = async () => ({
@@ -190,7 +190,7 @@ describe('an ambiguous write', () => {
     expect(await kit.redis.zscore(`${kit.root}:in-doubt`, id)).not.toBeNull();
   });
 
-  test('of an operation nothing can prove: in doubt at once', async () => {
+  test('of an operation without read-back: in doubt at once', async () => {
     await using kit = await createKit();
     const client = await doubtful(kit);
     const call = await kit.until(await kit.post('notify'), 'in_doubt');
@@ -199,7 +199,7 @@ describe('an ambiguous write', () => {
     expect(call.error?.code).toBe('no_answer');
   });
 
-  test('of an idempotent operation that nothing can prove: repeating is harmless, so it is made again', async () => {
+  test('of an idempotent operation without read-back: made again', async () => {
     await using kit = await createKit();
     const client = await doubtful(kit);
     client.onRun = async (...attempt) => (client.asked.length > 1 ? done : sendsIntoDoubt(...attempt));
@@ -208,7 +208,7 @@ describe('an ambiguous write', () => {
     expect(call.attempts.made).toBe(2);
   });
 
-  test('unreadable for a while: read again, nothing charged', async () => {
+  test('unreadable for a while: read again, not charged', async () => {
     await using kit = await createKit();
     const client = await doubtful(kit);
     client.onVerify = async () =>
@@ -220,7 +220,7 @@ describe('an ambiguous write', () => {
     expect(client.asked.filter((what) => what === 'write')).toHaveLength(1);
   });
 
-  test('unreadable for good: a person decides', async () => {
+  test('unreadable every time: a person decides', async () => {
     await using kit = await createKit({ timings: { unreadableLimit: 3 } });
     const client = await doubtful(kit);
     client.onVerify = async () => ({ kind: 'unreadable', outcome: outcome('retry') });
@@ -249,7 +249,7 @@ describe('an ambiguous write', () => {
     expect((await kit.view(id)).attempts.made).toBe(0);
   });
 
-  test('past expiresAt it is still read back, never settled as expired unseen', async () => {
+  test('past expiresAt: still read back, not settled as expired', async () => {
     await using kit = await createKit();
     const id = await kit.post('write', { expiresAt: new Date(Date.now() - 1_000).toISOString() });
     const job = await kit.queue.getJob(id);
@@ -262,7 +262,7 @@ describe('an ambiguous write', () => {
 });
 
 describe('the sending mark', () => {
-  test('stands in Redis before anything is sent', async () => {
+  test('is in Redis before anything is sent', async () => {
     await using kit = await createKit();
     const client = new ScriptedClient();
     let marked: unknown;
@@ -277,7 +277,7 @@ describe('the sending mark', () => {
     expect(marked).toMatchObject({ worker: 'w1' });
   });
 
-  test('is gone after a definite outcome', async () => {
+  test('is removed after a definite outcome', async () => {
     await using kit = await createKit();
     const client = new ScriptedClient();
     client.onRun = async (_operation, _input, context) => {
@@ -302,7 +302,7 @@ describe('the sending mark', () => {
     expect(client.asked).toEqual(['verify write']);
   });
 
-  test('cannot be set without the lock: nothing is sent by a worker that lost the call', async () => {
+  test('cannot be stored without the lock: a worker that lost the call sends nothing', async () => {
     await using kit = await createKit();
     const client = new ScriptedClient();
     let sent = 0;
@@ -324,7 +324,7 @@ describe('the sending mark', () => {
     expect(sent).toBe(1);
   });
 
-  test('is good for as long as the lock: a worker that was frozen after it is told not to send', async () => {
+  test('is valid as long as the lock: a worker that freezes after storing it must not send', async () => {
     await using kit = await createKit({ timings: { lockMs: 5_000 } });
     const client = new ScriptedClient();
     const seen: number[] = [];
@@ -344,8 +344,8 @@ describe('the sending mark', () => {
   });
 });
 
-describe('an answer that comes when the call is lost', () => {
-  test.each(['done', 'reject'] as const)('%s: is evidence, not a second truth', async (kind) => {
+describe('a late answer', () => {
+  test.each(['done', 'reject'] as const)('%s: is stored and does not change the call', async (kind) => {
     await using kit = await createKit();
     const client = new ScriptedClient();
     const released = Promise.withResolvers<void>();

@@ -1,10 +1,8 @@
 /**
- * The way of a call that was sent without proof: it is not made again, it is asked after. Reads follow in
- * growing waits, because an upstream may show a write late or apply it after we gave up.
+ * Reads back a write that was sent without a definite answer. See docs/in-doubt.md, "Read-back".
  *
- * Always true: a read-back is charged to nobody; the sending mark stays until the upstream proved the write
- * absent; a write that was in doubt is sent again only right after one more read that did not show it; whatever
- * cannot be proved goes to a person.
+ * Reads follow at growing intervals, because an upstream may show a write late or apply it after our timeout. A read is
+ * never charged. The sending mark stays until the write is proved absent. If nothing can be proved, a person decides.
  */
 import type { Envelope } from '@recloser/calls/call/envelope';
 import type { Verification } from '@recloser/upstreams/contract/upstream';
@@ -14,11 +12,11 @@ import { backoffMs } from './backoff.ts';
 import { historyEntry, isExpired, remember, unmarked } from './envelope-changes.ts';
 import { inDoubt, snooze } from './judge-attempt.ts';
 import { isRedisTrouble } from './redis-trouble.ts';
-import type { Call, Judgement, Permit, WorkContext } from './work-context.ts';
+import type { Call, Judgement, WorkContext } from './work-context.ts';
 
 /**
- * Where a read-back stands. `failures`: reads in a row that did not work. `ended`: the upstream was done with the
- * request when it answered, so two reads are enough. `code`, `message`: why it began.
+ * Progress of a read-back. `failures`: failed reads in a row. `ended`: the upstream had finished the request when it
+ * answered, so two reads are enough. `code`, `message`: why the call is in doubt.
  */
 type Progress = {
   readonly reads: number;
@@ -29,11 +27,11 @@ type Progress = {
   readonly message: string;
 };
 
-/** Where the envelope keeps it: `readBack` while the mark stands, `doubted` once it was proved absent. */
+/** `field` of the envelope: `readBack` while the mark stands, `doubted` once the write was proved absent. */
 type Reading = Progress & { readonly field?: 'readBack' | 'doubted' };
 
-/** Takes the next step of a call that carries the sending mark. */
-export async function readBack<P extends Permit>(context: WorkContext<P>, call: Call): Promise<Judgement> {
+/** Takes one turn of a call that carries the sending mark. */
+export async function readBack(context: WorkContext, call: Call): Promise<Judgement> {
   const progress = progressOf(call.envelope);
   if (!context.client.canVerify(call.operation.name)) return inDoubt(call.envelope, progress);
   const envelope = { ...call.envelope, readBack: progress };
@@ -47,11 +45,11 @@ export async function readBack<P extends Permit>(context: WorkContext<P>, call: 
 }
 
 /**
- * The last look at a call that was in doubt and proved absent, right before it is sent again: since then it may have
- * waited for its backoff or behind a hold, and a late write may have landed. `absent`: it may be sent now.
+ * The last read before a call that was proved absent is sent again. While the call waited for its backoff or a hold, the
+ * upstream may have applied the first request. `absent`: the call may be sent now.
  */
-export async function readBeforeResend<P extends Permit>(
-  context: WorkContext<P>,
+export async function readBeforeResend(
+  context: WorkContext,
   call: Call,
 ): Promise<Judgement | { readonly kind: 'absent'; readonly envelope: Envelope }> {
   const { envelope } = call;
@@ -66,7 +64,7 @@ export async function readBeforeResend<P extends Permit>(
   return judgeReadBack(context, call, { ...progress, field: 'doubted' }, attemptResult);
 }
 
-/** A mark without progress was left by a worker that died: the waits begin now, when it was found. */
+/** A mark without progress was left by a worker that died. Its waits start now. */
 function progressOf(envelope: Envelope): Progress {
   return progressFrom(envelope.readBack);
 }
@@ -80,7 +78,10 @@ function progressFrom(stored: unknown): Progress {
     failures: typeof failures === 'number' ? failures : 0,
     ended: ended === true,
     code: typeof code === 'string' ? code : 'worker_lost',
-    message: typeof message === 'string' ? message : 'The worker was lost after the request had been sent.',
+    message:
+      typeof message === 'string'
+        ? message
+        : 'The worker crashed or froze after it may have sent the request.',
   };
 }
 
@@ -97,7 +98,7 @@ function judgeReadBack(
     if (isRedisTrouble(attemptResult.error)) {
       return { kind: 'give-back', envelope, when: jittered(context.timings.stepAsideMs), why: 'fault' };
     }
-    return readAgain(context, call, progress, envelope, 'The worker failed while reading back.');
+    return readAgain(context, call, progress, envelope, 'The worker failed during the read-back.');
   }
   const { answer } = attemptResult;
   switch (answer.kind) {
@@ -105,7 +106,7 @@ function judgeReadBack(
       const proof = {
         outcome: 'done',
         code: 'read_back_applied',
-        message: 'Reading back showed it was done.',
+        message: 'The read-back found the write.',
       };
       const entry = historyEntry(context, attemptResult, proof);
       return { kind: 'succeeded', result: answer.result, entry };
@@ -134,15 +135,18 @@ function judgeAbsent(
   const entry = historyEntry(context, attemptResult, {
     outcome: 'in_doubt',
     code: 'read_back_absent',
-    message: `Reading back (${reads} of ${needed}) did not show it.`,
+    message: `Read-back ${reads} of ${needed} did not find the write.`,
   });
   const known = remember(attemptResult.envelope, entry);
   if (reads >= needed) {
-    // Proved absent: the attempt that began this is charged now, once, and may be made again.
+    // Proved absent: the original attempt is charged now, and the call may be made again.
     return {
       kind: 'charge',
       envelope: { ...unmarked(known), doubted: { ...progress, reads, failures: 0 } },
-      reason: { code: progress.code, message: `${progress.message} Reading back proved it absent.` },
+      reason: {
+        code: progress.code,
+        message: `${progress.message} Read-backs proved that the write was not done.`,
+      },
     };
   }
   const dueMs = Date.parse(progress.firstAt) + (readBackWaitsMs[reads] ?? 0);
@@ -165,7 +169,7 @@ function judgeUnreadable(
     case 'snooze':
       return snooze(context, envelope, outcome.hold);
     case 'reject':
-      // The upstream will never answer this read.
+      // The read will never succeed.
       return inDoubt(envelope, outcome);
     case 'retry':
     case 'in_doubt':
@@ -185,7 +189,7 @@ function readAgain(
   const failures = progress.failures + 1;
   if (failures >= timings.unreadableLimit || isExpired(envelope)) {
     const code = 'read_back_failed';
-    return inDoubt(envelope, { code, message: `It could not be read back: ${message}` });
+    return inDoubt(envelope, { code, message: `The read-back failed: ${message}` });
   }
   return {
     kind: 'give-back',

@@ -1,10 +1,8 @@
 /**
- * Turns a BullMQ job into a call that can be worked on, or says why this worker or nobody can.
+ * Parses a BullMQ job into a call, or explains why this worker or no worker can make it. Job data is untrusted.
  *
- * Always true: job data is parsed, never trusted; a call that was settled before is not made again unless a
- * person asked for it; sealed input is opened in memory only.
+ * A call that was settled before is made again only if a person retried it. Input is decrypted in memory only.
  */
-
 import { type Envelope, parseEnvelope } from '@recloser/calls/call/envelope';
 import type { Need } from '@recloser/calls/call/need';
 import { openInput } from '@recloser/calls/call/seal-input';
@@ -13,11 +11,11 @@ import type { Settleable } from './settle-call.ts';
 import type { Call, CallJob, Judgement, Settled, WorkContext } from './work-context.ts';
 
 export type ReadCall =
-  /** `revived`: it was failed, and a person retries it. */
+  /** `revived`: the call had failed and a person retried it. */
   | { readonly kind: 'call'; readonly call: Call; readonly revived: boolean }
-  /** To be settled as `judgement` says, without an attempt. */
+  /** Settled by `judgement`, without an attempt. */
   | { readonly kind: 'unusable'; readonly call: Settleable; readonly judgement: Judgement }
-  /** Another worker may have what it needs. `envelope` null: of a version that this release must not change. */
+  /** Another worker may be able to make it. `envelope` null: a newer version, which this release must not change. */
   | {
       readonly kind: 'not-understood';
       readonly call: Settleable;
@@ -40,11 +38,8 @@ export function readCall(
     return { kind: 'not-understood', call: { job, id, token }, need, envelope: null };
   }
   if (!parsed.ok) {
-    context.log.error({ callId: id }, 'the data of a call cannot be read');
-    const settled = unusable(
-      'envelope_invalid',
-      'What is stored of this call cannot be read by this release.',
-    );
+    context.log.error({ callId: id }, 'the stored data of a call is invalid');
+    const settled = unusable('envelope_invalid', 'The stored data of this call is invalid.');
     return {
       kind: 'unusable',
       call: { job, id, token },
@@ -71,7 +66,7 @@ export function readCall(
   const input = open(context, envelope);
   if (input === undefined) {
     const { sealedWith } = envelope;
-    const isOther = sealedWith !== undefined && !context.sealer.keys?.includes(sealedWith);
+    const isOther = sealedWith !== undefined && !context.sealer.keys.includes(sealedWith);
     return leave({ kind: 'session-key', fingerprint: isOther ? sealedWith : null });
   }
   return {
@@ -92,16 +87,16 @@ export function readCall(
 }
 
 /**
- * A verdict found on a running job has two causes. The worker died between writing it and failing the job:
- * then the job has stalled once more since, and the verdict stands. Or the job was failed and a person retries
- * it (Bull Board's button): then it is made again; a sending mark, if there is one, still leads to a read-back.
+ * A running job has a verdict for one of two reasons. If the worker died between storing it and failing the job, the job
+ * has stalled since and the verdict stands. Otherwise a person retried the failed job (Bull Board's button), and the call
+ * is made again, or read back if it has a sending mark.
  */
 function stillStands(verdict: Settled, job: CallJob): boolean {
   if (typeof verdict.stalls !== 'number') return true;
   return job.stalledCounter > verdict.stalls;
 }
 
-/** BullMQ counts all workers a job ever lost; those before the last thing that was stored do not matter. */
+/** BullMQ counts every stall of a job. Those before the last stored progress do not count. */
 function lostWorkers(job: CallJob, { seenStalls }: Envelope): number {
   return job.stalledCounter - (typeof seenStalls === 'number' ? seenStalls : 0);
 }
@@ -114,7 +109,7 @@ function open({ sealer }: Pick<WorkContext, 'sealer'>, envelope: Envelope): unkn
   }
 }
 
-/** Ended without an attempt, so BullMQ's count of attempts is one too high. */
+/** No attempt was made, so BullMQ's `attemptsMade` is one too high. */
 function unusable(code: string, message: string): Settled {
   return { status: 'failed', code, message, charged: false };
 }

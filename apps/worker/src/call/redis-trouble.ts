@@ -1,11 +1,11 @@
-/** Tells trouble with Redis from a bug of ours: the first is waited out, and costs no call an attempt. */
+/** Distinguishes Redis failures from bugs of ours. A Redis failure does not charge an attempt. */
 
-/** The sending mark is not on enough replicas: the write was not sent. */
+/** The sending mark is not on enough replicas, so the write was not sent. */
 export class ReplicasBehind extends Error {
   override readonly name = 'ReplicasBehind';
 
   constructor() {
-    super('Too few replicas of Redis have the mark of this write, so it was not sent.');
+    super('Too few Redis replicas have the sending mark of this write, so it was not sent.');
   }
 }
 
@@ -19,8 +19,8 @@ const redisMessages =
   /^Command timed out|Connection is closed|enableOfflineQueue|ECONNREFUSED|ECONNRESET|EPIPE/;
 
 /**
- * True for what ioredis throws when Redis does not answer or refuses, and for an attempt whose time ran out
- * while its mark was being stored.
+ * True for the errors of ioredis when Redis does not answer or refuses a command, and for an attempt that timed out while
+ * its mark was being stored.
  */
 export function isRedisTrouble(error: unknown): boolean {
   if (!(error instanceof Error)) return false;

@@ -1,9 +1,8 @@
 /**
- * Carries a judgement out in BullMQ: returns, throws, delays. The only file that knows its control errors.
+ * Carries out a judgement in BullMQ. The only file that uses BullMQ's control errors.
  *
- * Always true: what a call learned is stored before the call moves, and only while this worker holds its lock;
- * a call that is given back is never charged; a call is settled before it is failed, so that a crash in
- * between finds the verdict and repeats nothing.
+ * The envelope is stored before the job moves, and only while this worker holds the lock. A verdict is stored before the
+ * job fails, so that a crash in between does not repeat the call.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { CallReturnValue, Envelope } from '@recloser/calls/call/envelope';
@@ -12,20 +11,20 @@ import { DelayedError, UnrecoverableError, WaitingError } from 'bullmq';
 import { jittered } from '../queue/timings.ts';
 import type { Call, CallJob, Judgement, Settled, WorkContext } from './work-context.ts';
 
-/** What settling needs of a call: it also settles calls that could not be understood. */
+/** The part of a call that settling needs. A call that could not be parsed has no `operation`. */
 export type Settleable = Pick<Call, 'job' | 'id' | 'token'> & { readonly operation?: Call['operation'] };
 
-/** The call's lock is gone: another worker has it, and whatever this one learned must not be written. */
+/** This worker no longer holds the call's lock, so it must not write to the call. */
 export class LockLost extends Error {
   readonly code = 'lock_lost';
 
   constructor() {
-    super('the lock of the call is lost, another worker goes on with it');
+    super("this worker lost the call's lock; another worker continues with the call");
     this.name = 'LockLost';
   }
 }
 
-/** The reason of a charged attempt, as BullMQ and Bull Board show it. */
+/** The reason of a charged attempt. Bull Board shows it. */
 class AttemptFailed extends Error {
   constructor(message: string) {
     super(message);
@@ -33,7 +32,7 @@ class AttemptFailed extends Error {
   }
 }
 
-/** True for what `settleCall` throws: the call's fate is decided, nothing else went wrong. */
+/** True for the errors that `settleCall` throws on purpose: the call is settled. */
 export function isVerdict(error: unknown): boolean {
   return [DelayedError, WaitingError, UnrecoverableError, AttemptFailed, LockLost].some(
     (verdict) => error instanceof verdict,
@@ -41,8 +40,8 @@ export function isVerdict(error: unknown): boolean {
 }
 
 /**
- * Does to the job what was judged. Returns the job's return value on success and throws what BullMQ needs to
- * see otherwise. Throws `LockLost` when the call is no longer ours.
+ * Carries out a judgement. Returns the job's return value on success; otherwise throws the control error for BullMQ.
+ * Throws `LockLost` if this worker no longer holds the call.
  */
 export async function settleCall(
   context: WorkContext,
@@ -70,7 +69,7 @@ function succeed(
   call: Settleable,
   { result, entry }: Extract<Judgement, { kind: 'succeeded' }>,
 ): CallReturnValue {
-  // Mark, history and lock stay as they are: the return value is the proof, and BullMQ refuses it if the call is lost.
+  // Mark, history and lock stay: the return value is the proof, and BullMQ refuses it if the lock is lost.
   return {
     result: call.operation?.sealedResult ? sealValue(result, context.sealer) : result,
     attempt: entry,
@@ -89,7 +88,7 @@ async function charge(
     return finish(context, call, envelope, settled);
   }
   await save(context, call, envelope);
-  // BullMQ counts the attempt and delays the job by the worker's backoff strategy.
+  // BullMQ counts the attempt and delays the job with the worker's backoff strategy.
   throw new AttemptFailed(`${reason.code}: ${reason.message}`);
 }
 
@@ -110,13 +109,13 @@ async function giveBack(
     await job.moveToWait(token);
     throw new WaitingError();
   }
-  // With nothing that pauses the queue the call would come straight back: keep it off for a moment.
+  // If the queue is not paused, the call would be fetched again at once, so delay it briefly.
   const delayMs = when === 'held' ? jittered(context.timings.stepAsideMs) : when;
   await job.moveToDelayed(Date.now() + Math.max(1, Math.round(delayMs)), token);
   throw new DelayedError();
 }
 
-/** Only that it was given back is stored: the count of workers lost in a row is for those who can make it. */
+/** `seenStalls` stays unchanged: lost workers still count for the worker that can make the call. */
 async function leave(
   context: WorkContext,
   { job, token }: Settleable,
@@ -132,12 +131,12 @@ async function leave(
   const { leaveMinMs, leaveMaxMs, leaveRestMs } = timings;
   const delayMs = Math.round(leaveMinMs + Math.random() * (leaveMaxMs - leaveMinMs));
   await job.moveToDelayed(Date.now() + delayMs, token);
-  // Its place rests: a worker that only gives back would be the fastest and go through a long line again and again.
+  // Block this slot briefly. A worker that gives back every call would otherwise fetch faster than all others.
   await pause(leaveRestMs);
   throw new DelayedError();
 }
 
-/** A hold that could not be set is asked for again by the next answer; the call is given back all the same. */
+/** If the hold cannot be set, the next answer requests it again. The call is given back either way. */
 async function setHold(
   context: WorkContext,
   { session, ...hold }: NonNullable<Extract<Judgement, { kind: 'give-back' }>['hold']>,
@@ -151,8 +150,8 @@ async function setHold(
 }
 
 /**
- * Somebody may have signed in while this attempt found itself signed out, and have released the hold before it was
- * set: then nobody would ever release it. After setting, because a sign-in stores its session before it releases.
+ * A sign-in that finished during this attempt may have released the hold before it was set here; then nothing would
+ * release it. Checking after the hold is set is safe, because a sign-in stores its session before it releases.
  */
 async function releaseIfSignedIn(
   { breaker, client, workerId }: WorkContext,
@@ -160,7 +159,7 @@ async function releaseIfSignedIn(
 ): Promise<void> {
   const current = await client.currentSession?.();
   if (!current || current === session) return;
-  await breaker.holds.release('sign-in', { owner: workerId, reason: 'somebody has signed in meanwhile' });
+  await breaker.holds.release('sign-in', { owner: workerId, reason: 'a newer session exists' });
 }
 
 async function finish(
@@ -169,20 +168,20 @@ async function finish(
   envelope: Envelope,
   settled: Settled,
 ): Promise<never> {
-  // The stall count tells a crash right after this line from a retry that a person asked for: see `read-call`.
+  // The stall count distinguishes a crash right after this line from a retry by a person. See `stillStands`.
   await save(context, call, { ...envelope, settled: { ...settled, stalls: call.job.stalledCounter } });
   if (settled.status === 'in_doubt') await context.inDoubt.add(call.id, Date.now());
   context.metrics.finished(call.job.name, settled.status);
   throw new UnrecoverableError(`${settled.code}: ${settled.message}`);
 }
 
-/** Stores the envelope if, and only if, this worker still holds the call. Throws `LockLost`. */
+/** Stores the envelope. Throws `LockLost` if this worker no longer holds the call. */
 export async function save(
   context: Pick<WorkContext, 'storeUnderLock'>,
   { job, token }: { job: CallJob; token: string },
   envelope: Envelope,
 ): Promise<void> {
-  // Whatever is stored is progress: from here on the count of workers lost in a row begins anew.
+  // Stored data is progress, so the count of workers lost in a row restarts here.
   const data: Envelope = { ...envelope, seenStalls: job.stalledCounter };
   if (!(await context.storeUnderLock(job, token, data))) throw new LockLost();
   job.data = data;

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { SuspectGate } from './suspect-gate.ts';
 
-test('calls run together until a suspect comes; it waits, runs alone, and lets the others in again', async () => {
+test('a suspect waits for running calls, runs alone, and then lets others run', async () => {
   const suspectGate = new SuspectGate();
   expect(await suspectGate.enter(false)).toBe(true);
   expect(await suspectGate.enter(false)).toBe(true);
@@ -21,7 +21,7 @@ test('calls run together until a suspect comes; it waits, runs alone, and lets t
   expect(await suspectGate.enter(false)).toBe(true);
 });
 
-test('a suspect enters at once when nobody is inside', async () => {
+test('a suspect runs at once if no other call runs', async () => {
   const suspectGate = new SuspectGate();
   expect(await suspectGate.enter(true)).toBe(true);
   expect(await suspectGate.enter(false)).toBe(false);

@@ -1,20 +1,18 @@
 /**
- * Lets calls run together, and a suspect run alone. A call whose worker was lost more than once may be what
- * kills workers; run beside others it would take them along each time (design section 9, d).
- *
- * Always true: while a suspect is inside or waits to be, nobody else is let in; at most one suspect at a time.
+ * Runs suspect calls alone. A call that lost several workers may be what crashes them, and a crash also stalls every
+ * other call of that worker. While a suspect runs or waits to run, no other call may start.
  */
 
-/** After so many lost workers a call runs alone. The first time its neighbours were lost too: not yet a suspect. */
+/** A call runs alone after this many lost workers. After one, any call of that worker may be the cause. */
 export const suspectAfterStalls = 2;
 
 export class SuspectGate {
   #inside = 0;
   #reserved = false;
-  /** Wakes the suspect that waits for the others to leave. */
+  /** Resumes the waiting suspect once all other calls have left. */
   #emptied: (() => void) | undefined;
 
-  /** False when the call must come back later. A suspect waits here until everybody else has left. */
+  /** Returns false if the call must be given back. A suspect waits here until all other calls have left. */
   async enter(suspect: boolean): Promise<boolean> {
     if (this.#reserved) return false;
     this.#reserved = suspect;
@@ -27,7 +25,7 @@ export class SuspectGate {
     return true;
   }
 
-  /** To be called once for each `enter` that gave true. */
+  /** Must be called once for each `enter` that returned true. */
   leave(): void {
     this.#inside -= 1;
     if (this.#inside > 0) return;

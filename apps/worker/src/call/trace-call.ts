@@ -1,16 +1,17 @@
 /**
  * The spans of a call in the worker: one per turn of its job, one per attempt.
  *
- * Always true: a turn soon after the call was accepted, that nothing has held up, is part of the request's own trace. Any
- * other is a trace of its own, linked to the request: a trace that stays open through an outage of hours would be of
- * use to nobody. Without tracing the request's trace headers go on to the upstream as they came.
+ * A turn within a minute of acceptance that was never deferred joins the request's trace. Later turns start a new trace
+ * linked to the request, because a trace that spans an outage of hours is unusable. Without tracing, the request's trace
+ * headers are forwarded to the upstream unchanged.
  */
+import type { Permit } from '@recloser/breaker/upstream-breaker';
 import type { Span, Tracing } from '@recloser/runtime/observe/tracing';
-import type { Call, CallJob, Permit } from './work-context.ts';
+import type { Call, CallJob } from './work-context.ts';
 
 const soonMs = 60_000;
 
-/** Begins the span of a turn. To be ended by whoever began it. */
+/** Starts the span of a turn. The caller ends it. */
 export function traceTurn(
   { tracing, upstream, workerId }: { tracing: Tracing; upstream: string; workerId: string },
   job: CallJob,
@@ -35,7 +36,7 @@ export function traceTurn(
   });
 }
 
-/** Begins the span of an attempt: the call itself and, where needed, the sign-in before it. */
+/** Starts the span of an attempt. It includes a sign-in that the attempt needs. */
 export function traceAttempt(
   { tracing, upstream }: { tracing: Tracing; upstream: string },
   call: Pick<Call, 'job' | 'operation' | 'turn'>,
@@ -55,7 +56,6 @@ export function traceAttempt(
   });
 }
 
-/** Ends the span of an attempt with what it showed. */
 export function endAttempt(
   span: Span,
   shown: {

@@ -1,19 +1,17 @@
 /**
- * One turn of a callback's job: draw the call, ask the gate, send, judge the answer.
+ * One turn of a callback's job: create the body, ask the gate, send, judge the answer.
  *
- * Always true: every repeat has the same `webhook-id` and the same body; a callback that is put off costs no
- * attempt; only a finished call is told of, and only its latest end; bodies, queries and secrets are never logged.
+ * Every retry has the same `webhook-id` and the same body. Bodies, queries and secrets are never logged.
  */
-
-import type { RedisClient } from '@recloser/calls/call/keys';
 import { callbackBody } from '@recloser/calls/callback/event';
 import { type CallbackHosts, checkCallbackUrl } from '@recloser/calls/callback/hosts';
 import { type CallbackJob, callbackJobSchema } from '@recloser/calls/callback/queue';
 import type { CallbackSigner } from '@recloser/calls/callback/signature';
 import { callView, readCall } from '@recloser/calls/read/view';
-import type { Logger } from '@recloser/runtime/observe/logger';
+import type { Log } from '@recloser/runtime/observe/log';
+import type { Redis } from '@recloser/runtime/redis/connection';
+import type { Sealer } from '@recloser/runtime/secrets/seal';
 import { DelayedError, type Job, type Queue, UnrecoverableError, WaitingError } from 'bullmq';
-import type { Sealer } from '../call/work-context.ts';
 import type { StopSwitch } from '../queue/stop-switch.ts';
 import { jittered, type Timings } from '../queue/timings.ts';
 import type { CallbackGate, Pass } from './gate.ts';
@@ -21,7 +19,7 @@ import type { CallbackMetrics } from './metrics.ts';
 import { type Resolve, type SendResult, sendCallback } from './sender.ts';
 
 export type DeliveryContext = {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   /** Queues of the calls, by upstream. */
   readonly queues: ReadonlyMap<string, Queue>;
   readonly sealer: Sealer;
@@ -29,22 +27,22 @@ export type DeliveryContext = {
   readonly signer: CallbackSigner;
   readonly gate: CallbackGate;
   readonly timeoutMs: number;
-  /** A callback older than this is given up, however often it was put off. */
+  /** A callback older than this is given up. */
   readonly maxAgeMs: number;
   readonly timings: Pick<Timings, 'putOffMs'>;
   readonly metrics: CallbackMetrics;
   readonly stop: StopSwitch;
-  readonly log: Logger;
+  readonly log: Log;
   readonly resolve?: Resolve;
 };
 
-/** How a delivery ended well, or why there was nothing to deliver. The job's return value. */
+/** The job's return value. `superseded`: a newer result of the call has its own callback. */
 export type Delivered = {
   readonly outcome: 'delivered' | 'refused-for-good' | 'superseded';
   readonly status?: number;
 };
 
-/** A delivery that is tried again. `waitMs`: at least so long, the receiver asked for it. */
+/** The delivery is retried. `waitMs`: the minimum wait that the receiver requested. */
 export class DeliveryFailed extends Error {
   readonly code = 'callback_failed';
   readonly waitMs: number | null;
@@ -57,19 +55,19 @@ export class DeliveryFailed extends Error {
 
 const longestPutOffMs = 60_000;
 
-/** Takes a callback one step further. Throws what tells BullMQ what happens to it next. */
+/** Takes one turn of a callback. Throws the error that tells BullMQ what to do with the job. */
 export async function deliverCallback(
   context: DeliveryContext,
   job: Job<CallbackJob, Delivered>,
   token: string,
 ): Promise<Delivered> {
   const parsed = callbackJobSchema.safeParse(job.data);
-  if (!parsed.success) return giveUp(context, 'unreadable', 'what is stored of this callback cannot be read');
+  if (!parsed.success) return giveUp(context, 'unreadable', 'the stored data of this callback is invalid');
   const data = parsed.data;
   const checked = checkCallbackUrl(context.hosts, data.url);
-  if (!checked.ok) return giveUp(context, 'forbidden', 'the host is not in CALLBACK_HOSTS (any more)');
+  if (!checked.ok) return giveUp(context, 'forbidden', 'the host is not in CALLBACK_HOSTS');
   if (Date.now() - job.timestamp > context.maxAgeMs) return giveUp(context, 'given_up', 'it is too old');
-  const body = await drawBody(context, data);
+  const body = await createBody(context, data);
   if (body === 'superseded') {
     context.metrics.settled('superseded');
     return { outcome: 'superseded' };
@@ -95,15 +93,15 @@ type Delivery = {
   readonly body: string;
 };
 
-/** The text of the first delivery if there was one; else as the call stands now. */
-async function drawBody(
+/** The body of the first attempt if there was one; otherwise the current state of the call. */
+async function createBody(
   context: DeliveryContext,
   data: CallbackJob,
 ): Promise<string | 'superseded' | 'gone' | 'sealed'> {
   const { redis, sealer } = context;
   const queue = context.queues.get(data.upstream);
   const call = queue && (await readCall({ redis, queue, id: data.callId }));
-  // Made once more by a person since: its next end has a callback of its own.
+  // A person has retried the call since. Its next result has its own callback.
   if (call && call.job.finishedOn !== data.finishedMs) return 'superseded';
   if (data.sealedBody !== undefined) return open(sealer, data.sealedBody) ?? 'sealed';
   if (!call) return 'gone';
@@ -142,17 +140,18 @@ async function send(context: DeliveryContext, delivery: Delivery, pass: Pass): P
   } catch (error) {
     await settle(context, pass, 'unknown');
     if (!stop.signal.aborted) throw error;
-    // Cut short by our own stop: somebody else sends it again, under the same id.
+    // Aborted because this worker is stopping. Another worker sends it again with the same id.
     await job.moveToWait(token);
     throw new WaitingError();
   }
   const durationMs = performance.now() - startedAt;
   const down = result.kind === 'unreachable' || (result.kind === 'answered' && result.status >= 500);
   const health = result.kind === 'forbidden-address' ? 'unknown' : down ? 'down' : 'up';
-  await settle(context, pass, health, wordOf(result));
-  context.metrics.attempted(wordOf(result), durationMs);
+  const label = labelOf(result);
+  await settle(context, pass, health, label);
+  context.metrics.attempted(label, durationMs);
   const { callId } = delivery.data;
-  const about = { callback: job.id, callId, host: url.host, result: wordOf(result) };
+  const about = { callback: job.id, callId, host: url.host, result: label };
   context.log.info({ ...about, attempt: job.attemptsMade + 1, durationMs: Math.round(durationMs) }, 'sent');
   return judge(context, delivery, result);
 }
@@ -167,13 +166,13 @@ async function judge(context: DeliveryContext, delivery: Delivery, result: SendR
     context.metrics.settled('refused-for-good');
     return { outcome: 'refused-for-good', status: 410 };
   }
-  const word = wordOf(result);
-  if (job.attemptsMade + 1 >= (job.opts.attempts ?? 1)) return giveUp(context, 'given_up', word);
+  const label = labelOf(result);
+  if (job.attemptsMade + 1 >= (job.opts.attempts ?? 1)) return giveUp(context, 'given_up', label);
   if (data.sealedBody === undefined) await job.updateData({ ...data, sealedBody: context.sealer.seal(body) });
-  throw new DeliveryFailed(word, result.kind === 'answered' ? result.retryAfterMs : null);
+  throw new DeliveryFailed(label, result.kind === 'answered' ? result.retryAfterMs : null);
 }
 
-/** The state of a host's breaker must not decide over a callback that was sent already. */
+/** The callback was already sent, so a failed report to the breaker must not change its outcome. */
 async function settle(
   context: DeliveryContext,
   pass: Pass,
@@ -182,11 +181,11 @@ async function settle(
   try {
     await pass.settle(...showed);
   } catch (err) {
-    context.log.warn({ err }, 'what a callback showed of its host could not be told to the fleet');
+    context.log.warn({ err }, "the result of a callback could not be reported to the host's breaker");
   }
 }
 
-/** Back into the queue, unspent; the longer, the more often that has happened. */
+/** Delays the callback without charging an attempt. The delay grows with each time. */
 async function putOff({ timings }: DeliveryContext, job: Job, token: string, forMs: number): Promise<never> {
   const times = Math.max(0, job.attemptsStarted - job.attemptsMade - 1);
   const leastMs = jittered(Math.min(longestPutOffMs, timings.putOffMs * 2 ** Math.min(times, 7)));
@@ -203,7 +202,7 @@ function giveUp(
   throw new UnrecoverableError(`${outcome}: ${why}`);
 }
 
-function wordOf(result: SendResult): string {
+function labelOf(result: SendResult): string {
   if (result.kind === 'answered') return `http_${result.status}`;
   return result.kind === 'unreachable' ? result.reason : 'forbidden_address';
 }

@@ -1,33 +1,31 @@
 /**
- * Keeps receivers from hurting each other, and a receiver that is down from being hammered.
- *
- * Per host one fleet breaker, the same scripts as for upstreams: the queue for callbacks is shared, so nothing
- * is paused; a callback for a host that is down is put off instead, which costs it no attempt. Per host and
- * process only a part of the places, so that one slow receiver cannot take them all.
+ * Isolates the receivers of callbacks from each other. Each host has a fleet breaker with the scripts of the upstreams.
+ * All hosts share one queue, so the queue is not paused: callbacks for an open breaker are delayed without charging an
+ * attempt. A slow host can use only a share of a worker's slots.
  */
 import { createHash } from 'node:crypto';
 import { FleetBreaker } from '@recloser/breaker/fleet-breaker';
-import type { RedisClient } from '@recloser/calls/call/keys';
+import type { Redis } from '@recloser/runtime/redis/connection';
 
-/** Leave to send one callback; `settle` must be called with what it showed, once. */
+/** A permit to send one callback. Call `settle` exactly once with the result. */
 export type Pass = { settle(health: 'up' | 'down' | 'unknown', code?: string): Promise<void> };
 
-/** Leave, or for how long to put the callback off, in ms. */
+/** A permit, or how long to delay the callback, in ms. */
 export type Entry =
   | { readonly kind: 'go'; readonly pass: Pass }
   | { readonly kind: 'wait'; readonly forMs: number };
 
 export type GateOptions = {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   /** `REDIS_PREFIX`. */
   readonly prefix: string;
   readonly worker: string;
-  /** Callbacks that this process sends to one host at once. */
+  /** Callbacks that this process sends to one host in parallel. */
   readonly perHost: number;
   readonly breaker: { readonly failMax: number; readonly resetMs: number };
-  /** How long one attempt may take; a permit's lease is this plus 5 s. */
+  /** Timeout of one attempt. A permit's lease is 5 s longer. */
   readonly timeoutMs: number;
-  /** How long a callback waits for a place. */
+  /** How long a callback is delayed when all slots of its host are taken. */
   readonly busyMs: number;
 };
 
@@ -42,7 +40,7 @@ export class CallbackGate {
     this.#options = options;
   }
 
-  /** Asks leave to send `id` to `host` (with its port). Rejects when Redis fails. */
+  /** Requests a permit to send `id` to `host` (with its port). Rejects if Redis fails. */
   async enter(host: string, id: string): Promise<Entry> {
     const running = this.#inFlight.get(host) ?? 0;
     const { perHost, busyMs } = this.#options;
@@ -66,7 +64,7 @@ export class CallbackGate {
     if (!reply.admitted && reply.breaker.state === 'open') {
       const { retryAt } = reply.breaker;
       if (retryAt !== null && retryAt > reply.nowMs) return { kind: 'wait', forMs: retryAt - reply.nowMs };
-      // The time is over: one of the fleet wins, and the callback at hand is the trial.
+      // The breaker may be tried again. One worker of the fleet wins, and this callback is the trial.
       await fleet.beginTrial(worker, leaseMs, false, null);
       reply = await fleet.admit(id, worker, leaseMs);
     }
@@ -100,7 +98,7 @@ export class CallbackGate {
   }
 }
 
-/** The common start of the keys of a host's breaker. A hash: a host is no good part of a key. */
+/** The key prefix of a host's breaker. The host is hashed because it comes from a request. */
 export function callbackBreakerRoot(prefix: string, host: string): string {
   return `${prefix}:{callback-${createHash('sha256').update(host).digest('hex').slice(0, 16)}}`;
 }

@@ -1,4 +1,4 @@
-/** What is counted of callbacks. No host is a label: they come from requests. */
+/** The metrics of callbacks. Hosts come from requests, so they are not a label. */
 import type { Metrics } from '@recloser/runtime/observe/metrics';
 
 export type CallbackOutcome =
@@ -10,23 +10,22 @@ export type CallbackOutcome =
   | 'unreadable';
 
 export type CallbackMetrics = {
-  /** One POST. `result`: `http_<status>` or why there was none. */
+  /** `result`: `http_<status>`, or why there was no answer. */
   attempted(result: string, durationMs: number): void;
-  /** A callback that came to an end. */
   settled(outcome: CallbackOutcome): void;
 };
 
-/** Registers the metrics; once per process. */
+/** Registers the metrics. Call once per process. */
 export function createCallbackMetrics(metrics: Metrics): CallbackMetrics {
   const attempts = metrics.histogram<'result'>({
     name: 'callback_attempt_duration_seconds',
-    help: 'Callbacks sent, by class of the answer, and how long they took.',
+    help: 'Duration of callback attempts, by class of the HTTP status.',
     labels: ['result'],
     buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20],
   });
   const settled = metrics.counter<'outcome'>({
     name: 'callbacks_settled_total',
-    help: 'Callbacks that came to an end, by how.',
+    help: 'Settled callbacks, by outcome.',
     labels: ['outcome'],
   });
   return {

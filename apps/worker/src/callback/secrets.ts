@@ -1,4 +1,3 @@
-/** Where the secrets that sign callbacks come from. They are never logged; see also `callback-signature`. */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { type CallbackSigner, parseCallbackSecrets } from '@recloser/calls/callback/signature';
@@ -8,8 +7,8 @@ import { secretInFile } from '@recloser/runtime/secrets/secret-file';
 const secretBytes = 32;
 
 /**
- * The signer of `CALLBACK_SECRETS`. Without it, outside production, a secret is made once and kept in
- * `<dataDir>/callback-secret` (mode 0600), where a developer's receiver can read it. Throws `ConfigError`.
+ * Creates the signer from `CALLBACK_SECRETS`. If that is unset outside production, a secret is generated once and stored
+ * in `<dataDir>/callback-secret` (mode 0600) for a developer's receiver. Throws `ConfigError`.
  */
 export function loadCallbackSigner(options: {
   readonly CALLBACK_SECRETS?: string | undefined;
@@ -18,7 +17,7 @@ export function loadCallbackSigner(options: {
 }): CallbackSigner {
   const { CALLBACK_SECRETS, NODE_ENV, dataDir } = options;
   if (CALLBACK_SECRETS === undefined && NODE_ENV === 'production')
-    throw invalid('is required in production while CALLBACK_HOSTS is set');
+    throw invalid('is required in production if CALLBACK_HOSTS is set');
   const parsed = parseCallbackSecrets(CALLBACK_SECRETS ?? ownSecret(dataDir));
   if (!parsed.ok) throw invalid(parsed.problem);
   return parsed.signer;

@@ -1,9 +1,8 @@
 /**
- * Sends one callback: a single POST to a host of the allow-list.
+ * Sends one callback: a single POST to an allowed host, with one timeout. Redirects are not followed.
  *
- * Always true: no redirect is followed; the connection goes only to an address that was checked, the one that
- * was resolved for this very connection, so a name that changes its mind between check and use gains nothing;
- * the whole exchange has one time limit; what the receiver answers is thrown away unread beyond a small part.
+ * The connection uses the address that was resolved and checked for it, so DNS rebinding has no effect. At most 64 KiB of
+ * the answer are read, and they are discarded.
  */
 import { type LookupAddress, lookup } from 'node:dns';
 import { request as requestHttp } from 'node:http';
@@ -12,11 +11,11 @@ import { isIP, type LookupFunction } from 'node:net';
 import { type CallbackHosts, hostOf, isAllowedAddress } from '@recloser/calls/callback/hosts';
 import { retryAfterMs } from '@recloser/runtime/values/retry-after';
 
-/** What one exchange showed. `reason` is short and holds nothing the receiver sent. */
+/** The result of one attempt. `reason` contains nothing that the receiver sent. */
 export type SendResult =
   | { readonly kind: 'answered'; readonly status: number; readonly retryAfterMs: number | null }
   | { readonly kind: 'unreachable'; readonly reason: string }
-  /** The name leads only to addresses that are not allowed. */
+  /** The host name resolves only to addresses that are not allowed. */
   | { readonly kind: 'forbidden-address' };
 
 /** Resolves a name to addresses; replaced in tests only. */
@@ -28,7 +27,7 @@ export type SendOptions = {
   readonly body: string;
   readonly hosts: CallbackHosts;
   readonly timeoutMs: number;
-  /** Aborted when the worker stops; rejects then. */
+  /** Aborted when the worker stops. The send then rejects with its reason. */
   readonly signal: AbortSignal;
   readonly resolve?: Resolve;
 };
@@ -40,12 +39,12 @@ class ForbiddenAddress extends Error {
 const answerMaxBytes = 64 * 1024;
 const maxHeaderSize = 16 * 1024;
 
-/** Sends it. Rejects only with the signal's reason. */
+/** Sends the callback. Rejects only with the signal's reason. */
 export async function sendCallback(options: SendOptions): Promise<SendResult> {
   const host = hostOf(options.url);
   if (isIP(host) !== 0 && !isAllowedAddress(options.hosts, host, host)) return { kind: 'forbidden-address' };
   try {
-    return await exchange(options, host);
+    return await post(options, host);
   } catch (error) {
     options.signal.throwIfAborted();
     if (error instanceof ForbiddenAddress) return { kind: 'forbidden-address' };
@@ -53,7 +52,7 @@ export async function sendCallback(options: SendOptions): Promise<SendResult> {
   }
 }
 
-function exchange(options: SendOptions, host: string): Promise<SendResult> {
+function post(options: SendOptions, host: string): Promise<SendResult> {
   const { url, headers, body, timeoutMs } = options;
   const bytes = Buffer.from(body);
   const { promise, resolve, reject } = Promise.withResolvers<SendResult>();
@@ -64,7 +63,7 @@ function exchange(options: SendOptions, host: string): Promise<SendResult> {
     headers: { ...headers, 'content-length': bytes.length },
     signal,
     maxHeaderSize,
-    // Callbacks are rare: a fresh connection each saves guessing whether a kept one still lives.
+    // Callbacks are rare, and a kept-alive connection may be dead.
     agent: false,
     lookup: checkedLookup(options, host),
   });
@@ -77,7 +76,7 @@ function exchange(options: SendOptions, host: string): Promise<SendResult> {
       read += part.length;
       if (read > answerMaxBytes) response.destroy();
     });
-    // The status line is the verdict, however the rest of the answer goes.
+    // The status counts even if the body breaks off.
     response.on('error', () => undefined);
     response.once('close', () => resolve({ kind: 'answered', status, retryAfterMs: pauseMs }));
   });
@@ -85,14 +84,14 @@ function exchange(options: SendOptions, host: string): Promise<SendResult> {
   return promise;
 }
 
-/** Node connects to what this returns and to nothing else; it is not asked for a literal address. */
+/** Node connects only to the returned addresses. It does not call this for a literal IP address. */
 function checkedLookup({ hosts, resolve = resolveHost }: SendOptions, host: string): LookupFunction {
   return (_name, { all }, done) => {
     resolve(host).then(
       (found) => {
         const allowed = found.filter(({ address }) => isAllowedAddress(hosts, host, address));
         const [first] = allowed;
-        if (!first) done(new ForbiddenAddress('the name leads to no allowed address'), '', 0);
+        if (!first) done(new ForbiddenAddress('the host name resolves to no allowed address'), '', 0);
         else if (all) done(null, allowed);
         else done(null, first.address, first.family);
       },

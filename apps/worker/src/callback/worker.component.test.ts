@@ -1,4 +1,4 @@
-/** Pushing results: real Redis, a real receiver on loopback, calls made by a worker with a scripted client. */
+/** Callbacks with real Redis, a receiver on loopback, and calls made by a worker with a scripted client. */
 import { randomBytes } from 'node:crypto';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -108,7 +108,7 @@ function callbackWorker(options: Partial<CallbackWorkerOptions> & { allow?: stri
   return { worker, stop };
 }
 
-/** Keeps the receiver's next answer until the test releases it; every later one is a 204. */
+/** Holds the receiver's next answer until the test sends it. Later requests get 204. */
 function holdAnswer(): PromiseWithResolvers<ServerResponse> {
   const held = Promise.withResolvers<ServerResponse>();
   receiver.answer = (response) => {
@@ -118,7 +118,7 @@ function holdAnswer(): PromiseWithResolvers<ServerResponse> {
   return held;
 }
 
-/** A call that ended; nobody has announced that. */
+/** A finished call that no worker has announced. */
 async function endedCall(
   url = `${receiver.url}/hook`,
   operation: 'read' | 'secret' = 'read',
@@ -132,8 +132,8 @@ function jobsOf(worker: CallbackWorker): Promise<Job[]> {
   return worker.queue.getJobs(['completed', 'failed', 'delayed', 'waiting', 'active']);
 }
 
-describe('an end that nobody announced', () => {
-  test('is found by the sweep, and told once however many look', async () => {
+describe('a finished call that was not announced', () => {
+  test('is found by the sweep and delivered once, even if several workers sweep', async () => {
     await kit.worker(client);
     const ids = [await endedCall(), await endedCall(), await endedCall()];
     const [one, other] = [callbackWorker().worker, callbackWorker({ workerId: 'callbacks-2' }).worker];
@@ -150,7 +150,7 @@ describe('an end that nobody announced', () => {
     await until(() => {
       for (const id of ids) expect(receiver.of(id)).toHaveLength(1);
     });
-    // As after a crash between adding the job and noting it: the end is announced once more.
+    // As after a crash between adding the job and noting it: the call is announced again.
     await kit.redis.zadd(callbacksKey(kit.root), 0, ids[0] ?? '');
     await until(async () =>
       expect(Number(await kit.redis.zscore(callbacksKey(kit.root), ids[0] ?? ''))).toBeGreaterThan(0),
@@ -160,14 +160,14 @@ describe('an end that nobody announced', () => {
     expect(receiver.taken).toHaveLength(3);
   });
 
-  test('a call that wants no callback is not even noted', async () => {
+  test('a call without a callback URL is not noted', async () => {
     await kit.worker(client);
     const id = await kit.post('read');
     await kit.until(id, 'succeeded');
     expect(await kit.redis.exists(callbacksKey(kit.root))).toBe(0);
   });
 
-  test('the note goes when the call is no longer kept', async () => {
+  test('the note is removed when the call is no longer kept', async () => {
     await kit.worker(client);
     const id = await endedCall();
     callbackWorker().worker.start();
@@ -176,7 +176,7 @@ describe('an end that nobody announced', () => {
     await until(async () => expect(await kit.redis.exists(callbacksKey(kit.root))).toBe(0));
   });
 
-  test('a person who retries a failed call hears of its second end too', async () => {
+  test('a failed call that a person retries has a second callback', async () => {
     await kit.worker(client);
     client.onRun = async () => outcome('reject');
     const id = await kit.post('read', { callback: { url: `${receiver.url}/hook` } });
@@ -190,7 +190,7 @@ describe('an end that nobody announced', () => {
     expect(new Set(receiver.of(id).map((one) => one.id)).size).toBe(2);
   });
 
-  test('an end that was overtaken before it could be told is dropped', async () => {
+  test('a callback that a newer result supersedes is dropped', async () => {
     await kit.worker(client);
     const held = holdAnswer();
     client.onRun = async () => outcome('reject');
@@ -213,8 +213,8 @@ describe('an end that nobody announced', () => {
   });
 });
 
-describe('what is kept meanwhile', () => {
-  test('a personal result is told, and never lies in the queue in clear', async () => {
+describe('the body', () => {
+  test('with a personal result is delivered, and encrypted in the queue', async () => {
     await kit.worker(client);
     client.onRun = async () => ({ ...done, result: { name: 'Jo Muster' } });
     receiver.answer = (response) => response.writeHead(503).end();
@@ -232,7 +232,7 @@ describe('what is kept meanwhile', () => {
     expect(kit.lines.join('\n')).not.toContain('Jo Muster');
   });
 
-  test('a personal result is told by a worker that has its key, whoever meets it first', async () => {
+  test('with a personal result is delivered only by a worker that has its key', async () => {
     await kit.worker(client);
     client.onRun = async () => ({ ...done, result: { name: 'Jo Muster' } });
     const id = await endedCall(undefined, 'secret');
@@ -249,7 +249,7 @@ describe('what is kept meanwhile', () => {
     expect(receiver.of(id)[0]?.text).toContain('Jo Muster');
   });
 
-  test('the body stays the same when the call is gone by the time the receiver is back', async () => {
+  test('stays the same if the call is removed before the retry', async () => {
     await kit.worker(client);
     const held = holdAnswer();
     const id = await endedCall();
@@ -261,7 +261,7 @@ describe('what is kept meanwhile', () => {
     expect(receiver.of(id)[1]?.text).toBe(receiver.of(id)[0]?.text);
   });
 
-  test('a body that is too long goes without the result', async () => {
+  test('omits the result if it is too long', async () => {
     await kit.worker(client);
     client.onRun = async () => ({ ...done, result: { items: 'x'.repeat(2_000) } });
     const id = await endedCall();
@@ -276,8 +276,8 @@ describe('what is kept meanwhile', () => {
   });
 });
 
-describe('receivers that do not work', () => {
-  test('one that never takes it is given up after the last attempt', async () => {
+describe('receivers that fail', () => {
+  test('one that always refuses is given up after the last attempt', async () => {
     await kit.worker(client);
     receiver.answer = (response) => response.writeHead(400).end();
     await endedCall();
@@ -289,7 +289,7 @@ describe('receivers that do not work', () => {
     expect(receiver.requests).toBe(3);
   });
 
-  test('one that hangs is let go in time', async () => {
+  test('one that hangs times out', async () => {
     await kit.worker(client);
     receiver.answer = () => {};
     const id = await endedCall();
@@ -303,13 +303,13 @@ describe('receivers that do not work', () => {
     expect(receiver.of(id).length).toBeGreaterThan(1);
   });
 
-  test('one that is down is not hammered: its breaker opens for all, and closes by itself', async () => {
+  test('one that is down opens its breaker for the fleet, which closes automatically', async () => {
     await kit.worker(client);
     receiver.answer = (response) => response.writeHead(500).end();
     const ids = await Promise.all(Array.from({ length: 20 }, () => endedCall()));
     const breaker = { failMax: 3, resetMs: 50 };
     const { worker } = callbackWorker({ breaker });
-    // All 20 at once; the workers' own sweeps would find them a few at a time.
+    // All 20 at once. The workers' sweeps would find a few at a time.
     const source = { upstream: 'testing', root: kit.root, queue: kit.queue };
     await sweepEnds({ redis: kit.redis, source, callbacks: worker.queue, attempts: 51 });
     expect(await worker.queue.count()).toBe(20);
@@ -318,10 +318,10 @@ describe('receivers that do not work', () => {
     const root = callbackBreakerRoot(kit.prefix, new URL(receiver.url).host);
     const fleet = new FleetBreaker({ redis: kit.redis, root, policy: breaker });
     await until(async () => expect((await fleet.read()).trips).toBeGreaterThanOrEqual(3));
-    // The requests first: what comes after them can only add to the trips.
+    // Count the requests first, so that later trips can only raise the limit.
     const { requests } = receiver;
     const { trips } = await fleet.read();
-    // Threshold, in flight at the trip (4 of each worker), one for each trial.
+    // The threshold, the attempts in flight at the trip (4 per worker), one per trial.
     expect(requests).toBeLessThanOrEqual(3 + 8 + trips);
     receiver.answer = (response) => response.writeHead(204).end();
     await until(async () => expect(await worker.queue.getCompletedCount()).toBe(20));
@@ -330,7 +330,7 @@ describe('receivers that do not work', () => {
     for (const id of ids) expect(new Set(receiver.of(id).map((one) => one.id)).size).toBe(1);
   });
 
-  test('a slow one takes its own share of the places only', async () => {
+  test('a slow one uses only its share of the slots', async () => {
     await kit.worker(client);
     const held: ServerResponse[] = [];
     receiver.answer = (response) => held.push(response);
@@ -348,7 +348,7 @@ describe('receivers that do not work', () => {
     await until(async () => expect(await worker.queue.getCompletedCount()).toBe(21));
   });
 
-  test('a delivery that our own stop cuts short is handed on, unspent', async () => {
+  test('a delivery that a stopping worker aborts is sent by another worker and not charged', async () => {
     await kit.worker(client);
     receiver.answer = () => {};
     const id = await endedCall();
@@ -371,7 +371,7 @@ describe('addresses', () => {
   const port = () => new URL(receiver.url).port;
   const rebound = async () => [{ address: '127.0.0.1', family: 4 }];
 
-  test('a listed name that leads to loopback is not followed', async () => {
+  test('an allowed name that resolves to loopback gets no request', async () => {
     await kit.worker(client);
     await endedCall(`http://app.example:${port()}/hook`);
     const { worker } = callbackWorker({ allow: 'http://app.example', resolve: rebound, retryWaitsMs: [10] });
@@ -382,7 +382,7 @@ describe('addresses', () => {
     expect(receiver.requests).toBe(0);
   });
 
-  test('unless that network is listed; every connection asks anew and goes where the answer says', async () => {
+  test('an allowed network gets the request; every connection resolves the name again', async () => {
     await kit.worker(client);
     const answers = [
       [
@@ -401,7 +401,7 @@ describe('addresses', () => {
     expect(asked).toBe(2);
   });
 
-  test('a host that was taken off the list is not called any more', async () => {
+  test('a host that was removed from the list gets no request', async () => {
     await kit.worker(client);
     await endedCall();
     const { worker } = callbackWorker({ allow: 'other.example' });

@@ -1,11 +1,7 @@
 /**
- * A process's part in pushing results: takes callbacks from their queue, and looks for ends of calls that nobody
- * has announced.
- *
- * Always true: one process of the fleet sweeps per interval; an end that is announced by its worker at once and
- * found by the sweep as well is one job; no delivery is begun after `deliveries.quiet`.
+ * Delivers callbacks, and sweeps for finished calls whose callback was not queued. One process of the fleet sweeps per
+ * interval. A finished call that its worker announces and that the sweep finds is one job.
  */
-
 import { queueOptions, upstreamRoot } from '@recloser/calls/call/keys';
 import type { CallbackHosts } from '@recloser/calls/callback/hosts';
 import {
@@ -21,8 +17,8 @@ import type { CallbackSigner } from '@recloser/calls/callback/signature';
 import type { Logger } from '@recloser/runtime/observe/logger';
 import type { HealthCheck } from '@recloser/runtime/process/health';
 import type { Redis } from '@recloser/runtime/redis/connection';
+import type { Sealer } from '@recloser/runtime/secrets/seal';
 import { Queue } from 'bullmq';
-import type { Sealer } from '../call/work-context.ts';
 import { CallWorker } from '../queue/call-worker.ts';
 import type { StopSwitch } from '../queue/stop-switch.ts';
 import { defaultTimings, jittered, type Timings } from '../queue/timings.ts';
@@ -33,7 +29,7 @@ import type { CallbackMetrics } from './metrics.ts';
 import type { Resolve } from './sender.ts';
 
 export type CallbackWorkerOptions = {
-  /** All upstreams, also those this process makes no calls for. */
+  /** All upstreams, including those that this process makes no calls for. */
   readonly upstreams: readonly string[];
   /** `REDIS_PREFIX`. */
   readonly prefix: string;
@@ -43,7 +39,7 @@ export type CallbackWorkerOptions = {
   readonly signer: CallbackSigner;
   readonly sealer: Sealer;
   readonly timeoutMs: number;
-  /** Pauses between the attempts at one delivery. */
+  /** Waits between the attempts of one delivery. */
   readonly retryWaitsMs: readonly number[];
   readonly metrics: CallbackMetrics;
   readonly log: Logger;
@@ -55,15 +51,15 @@ export type CallbackWorkerOptions = {
   readonly resolve?: Resolve;
 };
 
-/** A call that may have ended, as BullMQ's events show it. */
+/** A call that may have finished, from BullMQ's events. */
 export type EndedJob = { readonly id?: string; readonly data: unknown; readonly finishedOn?: number };
 
 const defaults = { concurrency: 10, sweepMs: 5_000 };
-/** Share of the places that one host may take. */
+/** Share of this worker's slots that one host may use. */
 const hostShare = 0.4;
 const stallsAllowed = 1_000_000;
 const dayMs = 86_400_000;
-/** Receivers asking for more patience than this are asked again all the same. */
+/** Longest `Retry-After` of a receiver that is respected. */
 const longestRetryAfterMs = 3_600_000;
 
 export class CallbackWorker {
@@ -72,7 +68,7 @@ export class CallbackWorker {
   readonly #timings: Timings;
   readonly #sources: ReadonlyMap<string, CallbackSource & { readonly queue: Queue }>;
   readonly #worker: CallWorker<CallbackJob, Delivered>;
-  /** The two phases of stopping to deliver; ends of calls are still announced until `close`. */
+  /** The two phases of stopping deliveries. Finished calls are still announced until `close`. */
   readonly deliveries = {
     quiet: (): Promise<void> => this.#worker.pause(true),
     close: (): Promise<void> => this.#worker.close(),
@@ -94,13 +90,13 @@ export class CallbackWorker {
     this.#worker = this.#createWorker();
   }
 
-  /** Begins to take callbacks and to sweep. */
+  /** Starts to deliver and to sweep. */
   start(): void {
     this.#worker.keepRunning(this.#options.log);
     this.#schedule();
   }
 
-  /** Told of a job's end by the worker that ended it: announces it now instead of at the next sweep. */
+  /** Announces a finished call now instead of at the next sweep. */
   announce(upstream: string, job: EndedJob | undefined): void {
     if (job?.id === undefined || job.finishedOn === undefined || callbackUrlOf(job.data) === undefined)
       return;
@@ -109,21 +105,22 @@ export class CallbackWorker {
     if (source && !this.#closed) this.#run(() => this.#announce(source, id));
   }
 
-  /** One sweep, unless another process did it lately. */
+  /** Sweeps once, unless another process has swept in this interval. */
   async sweep(): Promise<void> {
     const { connections, prefix, sweepMs = defaults.sweepMs, log } = this.#options;
-    // Not a lock that is given back: it also says that this interval's sweep is done.
+    // Not deleted after the sweep: the key also marks the interval as done.
     const key = `${callbackQueueOptions(prefix).prefix}:sweep`;
     const ours = await connections.fast.set(key, '1', 'PX', Math.ceil(sweepMs * 0.8), 'NX');
     if (ours === null) return;
     for (const source of this.#sources.values()) {
       const { announced, lost } = await sweepEnds({ ...this.#announcing(), source });
-      if (announced > 0) log.info({ upstream: source.upstream, announced }, 'announced ends of calls late');
-      if (lost > 0) log.warn({ upstream: source.upstream, lost }, 'calls were dropped before their callback');
+      if (announced > 0)
+        log.info({ upstream: source.upstream, announced }, 'queued callbacks found by the sweep');
+      if (lost > 0) log.warn({ upstream: source.upstream, lost }, 'calls were removed before their callback');
     }
   }
 
-  /** Resolves when nothing is left to do. Safe to call twice. */
+  /** Resolves when all work has finished. Safe to call twice. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
@@ -133,7 +130,7 @@ export class CallbackWorker {
     await this.close();
   }
 
-  /** Whether callbacks are fetched; part of readiness. */
+  /** Whether callbacks are fetched. Part of readiness. */
   checks(): readonly HealthCheck[] {
     return [this.#worker.check('callbacks')];
   }
@@ -148,7 +145,7 @@ export class CallbackWorker {
   }
 
   async #announce(source: CallbackSource, id: string): Promise<void> {
-    // Noted here as well: whoever stored the call may not have.
+    // Noted again: a sweep may have dropped the note before the call was stored.
     await noteCallbacks(this.#options.connections.fast, source.root, [id]);
     await announceEnds({ ...this.#announcing(), source, ids: [id] });
   }
@@ -158,10 +155,10 @@ export class CallbackWorker {
     return { redis: connections.fast, callbacks: this.queue, attempts: retryWaitsMs.length + 1 };
   }
 
-  /** Work beside the deliveries; a failure is made up for by the next sweep. */
+  /** Runs work beside the deliveries. The next sweep makes up for a failure. */
   #run(work: () => Promise<void>): void {
     const done = work().catch((err: unknown) => {
-      this.#options.log.warn({ err }, 'ends of calls could not be announced; trying again soon');
+      this.#options.log.warn({ err }, 'callbacks could not be queued; the next sweep retries');
     });
     this.#work.add(done);
     void done.then(() => this.#work.delete(done));
@@ -183,7 +180,7 @@ export class CallbackWorker {
 
   #openQueue({ name, ...where }: { name: string; prefix: string }): Queue {
     const queue = new Queue(name, { ...where, connection: this.#options.connections.worker });
-    queue.on('error', errorLog(this.#options.log, 'trouble with a queue'));
+    queue.on('error', errorLog(this.#options.log, 'queue error'));
     return queue;
   }
 
@@ -224,11 +221,11 @@ export class CallbackWorker {
     return { ...rest, redis: connections.fast, queues, gate, timeoutMs, maxAgeMs, timings: this.#timings };
   }
 
-  /** The list's pause, give or take a tenth; longer when the receiver asked for that. */
+  /** The configured wait ± 10 %, or longer if the receiver requested it. */
   #retryWaitMs(attemptsMade: number, error: Error | undefined): number {
     const { retryWaitsMs } = this.#options;
     const wait = retryWaitsMs[Math.min(attemptsMade, retryWaitsMs.length) - 1] ?? 0;
-    const asked = error instanceof DeliveryFailed ? Math.min(error.waitMs ?? 0, longestRetryAfterMs) : 0;
-    return Math.round(Math.max(asked, wait * (0.9 + Math.random() * 0.2)));
+    const requested = error instanceof DeliveryFailed ? Math.min(error.waitMs ?? 0, longestRetryAfterMs) : 0;
+    return Math.round(Math.max(requested, wait * (0.9 + Math.random() * 0.2)));
   }
 }

@@ -1,58 +1,54 @@
 /**
- * A BullMQ worker whose fetch loop can be watched from outside. BullMQ itself does not say whether its loop
- * turns; "running" stays true when a fetch hangs for ever on a dead connection.
- *
- * Always true: a turn is noted only after Redis answered a fetch (a job or "nothing there"), so silence means
- * that no job would be taken. A blocking fetch ends by itself after 10 s at most, also while the queue is paused.
+ * A BullMQ worker with a health check of its fetch loop. BullMQ's `isRunning` stays true while a fetch hangs on a dead
+ * connection. This worker records each fetch that Redis answered, with a job or without. A blocking fetch ends after 10 s
+ * at most, even while the queue is paused, so a longer silence means that no jobs are fetched.
  */
 
-import type { Logger } from '@recloser/runtime/observe/logger';
+import type { Log } from '@recloser/runtime/observe/log';
 import type { HealthCheck } from '@recloser/runtime/process/health';
 import { type Job, Worker, type WorkerOptions } from 'bullmq';
 import type { Timings } from './timings.ts';
 
-/** How a fetch loop stands. */
 export type FetchLoop = {
   readonly running: boolean;
-  /** Told to take nothing: set aside by the breaker, or stopping. */
+  /** Set aside by the breaker, or stopping. */
   readonly paused: boolean;
   readonly active: number;
   readonly capacity: number;
-  /** Since the last answered fetch, or since the start. */
+  /** Time since the last answered fetch, or since the start. */
   readonly silentMs: number;
 };
 
-/** What a worker runs for each job. */
 export type JobProcessor<Data, Result> = (
   job: Job<Data, Result>,
   token: string,
   signal: AbortSignal,
 ) => Promise<Result>;
 
-/** Told of a job's result that Redis did not take, because the job is another worker's by now or is gone. */
+/** Called with a result that Redis refused, because this worker lost the job's lock or the job was removed. */
 export type OnRefused<Data, Result> = (job: Job<Data, Result>, result: Result) => Promise<void>;
 
-/** BullMQ's options, of which the pace comes from `timings`. */
+/** BullMQ's options. The intervals come from `timings`. */
 export type CallWorkerOptions = Omit<
   WorkerOptions,
   'autorun' | 'lockDuration' | 'stalledInterval' | 'drainDelay' | 'runRetryDelay'
 > & { readonly timings: Timings };
 
-const againMs = 1_000;
+const restartMs = 1_000;
 
 export class CallWorker<Data, Result> extends Worker<Data, Result> {
-  #turnedAt = performance.now();
+  #fetchedAt = performance.now();
   readonly #silenceMs: number;
-  /** To be set before `run`. */
+  /** Set it before `run`. */
   onRefused: OnRefused<Data, Result> | undefined;
 
-  /** Does not start by itself: see `run`. */
+  /** Does not start fetching. Call `keepRunning`. */
   constructor(
     name: string,
     processor: JobProcessor<Data, Result>,
     { timings, ...options }: CallWorkerOptions,
   ) {
-    // BullMQ makes a signal only for a function that takes three arguments.
+    // BullMQ creates a signal only for a function with three parameters.
     const run = (job: Job<Data, Result>, token: string | undefined, signal: AbortSignal | undefined) =>
       processor(job, token ?? '', signal ?? new AbortController().signal);
     super(name, run, {
@@ -61,35 +57,34 @@ export class CallWorker<Data, Result> extends Worker<Data, Result> {
       lockDuration: timings.lockMs,
       stalledInterval: timings.stalledCheckMs,
       drainDelay: timings.blockMs / 1000,
-      runRetryDelay: againMs,
+      runRetryDelay: restartMs,
     });
     this.#silenceMs = timings.fetchSilenceMs;
   }
 
-  /** BullMQ's loop is not meant to end; should it all the same, it is begun again and readiness says so meanwhile. */
-  keepRunning(log: Pick<Logger, 'error'>): void {
+  /** Starts the fetch loop, and restarts it if it ends with an error. Until then the worker is not ready. */
+  keepRunning(log: Log<'error'>): void {
     this.run().catch((err: unknown) => {
-      log.error({ err, queue: this.name }, 'the fetch loop broke; starting it again');
+      log.error({ err, queue: this.name }, 'the fetch loop failed; restarting it');
       setTimeout(() => {
         if (this.closing === undefined && !this.isPaused()) this.keepRunning(log);
-      }, againMs).unref();
+      }, restartMs).unref();
     });
   }
 
-  /** Whether jobs are fetched; part of readiness. */
+  /** Whether jobs are fetched. Part of readiness. */
   check(name: string): HealthCheck {
     const output = fetchLoopProblem(this.fetchLoop, this.#silenceMs);
     return { name, status: output ? 'fail' : 'pass', ...(output && { output }) };
   }
 
-  /** How the fetch loop stands now. */
   get fetchLoop(): FetchLoop {
     return {
       running: this.isRunning(),
       paused: this.isPaused() || this.closing !== undefined,
       active: this.lockManager.getActiveJobCount(),
       capacity: this.concurrency,
-      silentMs: performance.now() - this.#turnedAt,
+      silentMs: performance.now() - this.#fetchedAt,
     };
   }
 
@@ -105,27 +100,27 @@ export class CallWorker<Data, Result> extends Worker<Data, Result> {
     }
   }
 
-  /** Every answer to a fetch comes through here, from a plain fetch and from the one that ends a job alike. */
+  /** BullMQ calls this for each answered fetch, including the fetch that finishes a job. */
   protected override nextJobFromJobData(
     ...answer: Parameters<Worker<Data, Result>['nextJobFromJobData']>
   ): ReturnType<Worker<Data, Result>['nextJobFromJobData']> {
-    this.#turnedAt = performance.now();
+    this.#fetchedAt = performance.now();
     return super.nextJobFromJobData(...answer);
   }
 }
 
-/** BullMQ's scripts refuse with a negative number; trouble with Redis has a text for a code, or none. */
+/** BullMQ's scripts refuse with a negative code. Redis failures have a text code or none. */
 function isRefusal(error: unknown): boolean {
   const { code } = error as { readonly code?: unknown };
   return typeof code === 'number' && code < 0;
 }
 
-/** Null when the loop turns or rests for a reason; otherwise what is wrong with it, in a sentence. */
+/** The problem of a fetch loop in one sentence. Null if it runs, or rests for a known reason. */
 export function fetchLoopProblem(loop: FetchLoop, silenceMs: number): string | null {
   if (loop.paused) return null;
-  if (!loop.running) return 'The fetch loop does not run.';
-  // With all places taken nothing is fetched until a call ends; each call has a time limit of its own.
+  if (!loop.running) return 'The fetch loop is not running.';
+  // With all slots taken, nothing is fetched until a call finishes. Each call has a timeout.
   if (loop.active >= loop.capacity) return null;
   if (loop.silentMs <= silenceMs) return null;
-  return `The fetch loop has not turned for ${Math.round(loop.silentMs / 1000)} s.`;
+  return `Redis has answered no fetch for ${Math.round(loop.silentMs / 1000)} s.`;
 }

@@ -1,11 +1,6 @@
-/**
- * The two phases of a graceful stop as the calls see them. Quiet: nothing new is begun. Abort: what still
- * runs is ended and given back.
- *
- * Always true: a phase never goes back, and abort implies quiet.
- */
+/** The two phases of a graceful stop. Quiet: nothing new starts. Abort: running calls are aborted and given back. */
 
-/** Aborted attempts carry this as the signal's reason: not a timeout, so it says nothing about the upstream. */
+/** The abort reason of the stop signal. Unlike a timeout, it says nothing about the upstream. */
 export class WorkerStopping extends Error {
   readonly code = 'worker_stopping';
 
@@ -19,12 +14,12 @@ export class StopSwitch {
   readonly #abort = new AbortController();
   #quiet = false;
 
-  /** True once nothing new may be begun. */
+  /** True once nothing new may start. */
   get quiet(): boolean {
     return this.#quiet;
   }
 
-  /** Aborted when running attempts must end. */
+  /** Aborted in the second phase. */
   get signal(): AbortSignal {
     return this.#abort.signal;
   }

@@ -1,46 +1,46 @@
-/** Every wait the worker chooses itself, in one place, so that tests can shorten them. All in milliseconds. */
+/** The worker's waits and limits, in milliseconds unless stated otherwise. Tests shorten them. */
 
 export type Timings = {
   /**
-   * When an ambiguous write is read back, counted from the moment it became ambiguous; at least two. The last one
-   * must come later than the upstream may still apply a request whose sender has given up: see docs/in-doubt.md.
+   * When an ambiguous write is read back, counted from the moment it became ambiguous. At least two. The last value must
+   * exceed the time that the upstream may take to apply a request after our timeout. See docs/in-doubt.md.
    */
   readonly readBackWaitsMs: readonly number[];
-  /** Bounds and jitter of a `rate-limit` hold, design section 4. */
+  /** Bounds of a `rate-limit` hold. */
   readonly rateLimitMinMs: number;
   readonly rateLimitMaxMs: number;
-  /** Share of the delay that is added at random, so that a fleet's holds do not end together. */
+  /** Share of the delay that is added at random, so that holds do not end together. */
   readonly rateLimitJitter: number;
-  /** About how long a call steps aside when it may not run although the queue is not paused. */
+  /** Delay, with jitter, of a call that cannot run now although the queue is not paused. */
   readonly stepAsideMs: number;
-  /** Bounds of how long a call steps aside that this worker cannot understand, design section 4. */
+  /** Bounds of the delay of a call that this worker cannot make. */
   readonly leaveMinMs: number;
   readonly leaveMaxMs: number;
-  /** How long the place of such a call takes no other; below the shortest step aside and the lock's renewal. */
+  /** How long such a call blocks its slot. Must be below `leaveMinMs` and below the renewal interval of the lock. */
   readonly leaveRestMs: number;
-  /** How long a worker is not ready after it met such a call. */
+  /** How long a worker is not ready after it fetched such a call. */
   readonly leftRecentlyMs: number;
-  /** About how often the addresses of the other workers are looked at. */
+  /** Interval, with jitter, of the check of the other workers' addresses. */
   readonly addressLookMs: number;
-  /** The shortest wait of a callback that may not be sent now; longer the more often that has happened. */
+  /** Shortest delay of a callback that cannot be sent now. It grows with each delay. */
   readonly putOffMs: number;
-  /** How long a callback waits for a place at a receiver that has all of its places taken. */
+  /** Delay of a callback whose host has all of its slots taken. */
   readonly hostBusyMs: number;
-  /** About how often a `sign-in` hold is looked at: it may be over with this process's credentials. */
+  /** Interval, with jitter, of the check whether this process's credentials can end a `sign-in` hold. */
   readonly signInLookMs: number;
-  /** How many failed trials cost a call nothing, design section 5. */
+  /** Number of failed trials that are not charged to a call. */
   readonly freeTrials: number;
-  /** After so many read-backs that did not work in a row a person decides. */
+  /** Number of failed read-backs in a row after which a person decides. */
   readonly unreadableLimit: number;
-  /** After so many workers lost in a row by one call, with nothing learned in between, it is ended. */
+  /** Number of workers lost in a row, with no progress in between, after which a call ends. */
   readonly crashLoopStalls: number;
-  /** Length of BullMQ's lock on a running call: how long a dead worker's calls stay untouched at least. */
+  /** Duration of BullMQ's lock on a running call: the least time until another worker takes a dead worker's calls. */
   readonly lockMs: number;
-  /** How often stalled calls are looked for. */
+  /** Interval of the check for stalled calls. */
   readonly stalledCheckMs: number;
-  /** Longest blocking fetch on an empty queue; the heartbeat of the fetch loop follows it. */
+  /** Longest blocking fetch on an empty queue. */
   readonly blockMs: number;
-  /** A fetch loop that has not turned for so long is dead. Above BullMQ's own cap of 10 s per blocking fetch. */
+  /** A fetch loop without an answer for this long is not ready. Must exceed BullMQ's limit of 10 s per blocking fetch. */
   readonly fetchSilenceMs: number;
 };
 
@@ -67,7 +67,7 @@ export const defaultTimings: Timings = {
   fetchSilenceMs: 30_000,
 };
 
-/** A wait of `ms`, give or take up to half of it. */
+/** `ms` ± up to 50 %. */
 export function jittered(ms: number, random: () => number = Math.random): number {
   return Math.max(1, Math.round(ms * (0.5 + random())));
 }

@@ -1,5 +1,5 @@
-/** Every handler of a BullMQ worker's events, attached once. Ids go to logs only, never to metrics. */
-import type { Logger } from '@recloser/runtime/observe/logger';
+/** The event handlers of a BullMQ worker. Ids go to logs only, never to metrics. */
+import type { Log } from '@recloser/runtime/observe/log';
 
 /** The part of a BullMQ worker used here. */
 type Watched = {
@@ -20,39 +20,39 @@ type FinishedJob = {
 
 const repeatAfterMs = 10_000;
 
-/** Attaches the handlers. `onStalled` is told of each call whose worker was lost. */
+/** Attaches the handlers. `onStalled` is called for each call whose worker crashed or froze. */
 export function watchWorker(
   worker: Watched,
-  { log, onStalled }: { readonly log: Logger; readonly onStalled: () => void },
+  { log, onStalled }: { readonly log: Log; readonly onStalled: () => void },
 ): void {
-  worker.on('error', errorLog(log, 'trouble in the worker'));
+  worker.on('error', errorLog(log, 'worker error'));
   worker.on('stalled', (callId) => {
     onStalled();
-    log.warn({ callId }, 'a call was left without a living worker and is put back');
+    log.warn({ callId }, 'a call stalled and was put back: its worker crashed or froze');
   });
   worker.on('lockRenewalFailed', (callIds) => {
-    // Another worker has them, or will: what still runs here must not write any more.
-    for (const callId of callIds) worker.cancelJob(callId, 'the lock is lost');
+    // Another worker has these calls, or will have them. This worker must not write to them any more.
+    for (const callId of callIds) worker.cancelJob(callId, 'the lock was lost');
   });
   worker.on('completed', (job) => {
     log.info({ callId: job.id, job: job.name, attempts: job.attemptsMade }, 'done');
   });
   worker.on('failed', (job, error) => {
     const about = { callId: job?.id, job: job?.name, attempts: job?.attemptsMade, reason: error.message };
-    if (job?.finishedOn === undefined) log.info(about, 'not done, will be tried again');
-    else log.warn(about, 'ended without success');
+    if (job?.finishedOn === undefined) log.info(about, 'failed; will be retried');
+    else log.warn(about, 'finished without success');
   });
 }
 
-/** Logs errors, but the same one seldom: without Redis it comes with every try. */
-export function errorLog(log: Logger, message: string): (error: Error) => void {
+/** Logs errors, but the same error at most every 10 s: without Redis, each reconnect fails. */
+export function errorLog(log: Log<'warn'>, message: string): (error: Error) => void {
   const isNew = once(repeatAfterMs);
   return (err) => {
     if (isNew(err.message)) log.warn({ err }, message);
   };
 }
 
-/** True for a text that was not seen within `ms`. */
+/** Returns true for a text that it has not seen within `ms`. */
 function once(ms: number): (text: string) => boolean {
   const seen = new Map<string, number>();
   return (text) => {

@@ -7,7 +7,7 @@ type Answer = 'signed-in' | 'no' | 'later';
 
 const forPassword: Hold = { kind: 'sign-in', since: 5, until: null };
 
-/** Starts one with these holds; `answers` are given to its tries in turn. */
+/** Starts a recovery with these holds. Its sign-ins receive `answers` in order. */
 function start(holds: Hold[], answers: Answer[], due: boolean[] = []) {
   const asked: string[] = [];
   const released: string[] = [];
@@ -43,21 +43,21 @@ function start(holds: Hold[], answers: Answer[], due: boolean[] = []) {
 }
 
 describe('a sign-in hold', () => {
-  test('that stands at the start is tried once, and released once signed in', async () => {
+  test('at the start: signs in once and releases it', async () => {
     const { asked, released, moreLooks } = start([forPassword], ['signed-in']);
     await moreLooks();
     expect(asked).toEqual(['always']);
     expect(released).toEqual(['sign-in']);
   });
 
-  test('is left standing when the credentials are refused, and not tried again', async () => {
+  test('with refused credentials: keeps it and does not sign in again', async () => {
     const { asked, released, moreLooks } = start([forPassword], ['no', 'signed-in']);
     await moreLooks();
     expect(asked).toEqual(['always']);
     expect(released).toEqual([]);
   });
 
-  test('is tried again when that is due', async () => {
+  test('with refused credentials: signs in again when that is due', async () => {
     const { asked, released, moreLooks } = start(
       [forPassword],
       ['no', 'no', 'signed-in'],
@@ -69,14 +69,14 @@ describe('a sign-in hold', () => {
     expect(released).toEqual(['sign-in']);
   });
 
-  test('is tried again when the upstream could not be asked', async () => {
+  test('signs in again if the upstream did not answer', async () => {
     const { asked, released, moreLooks } = start([forPassword], ['later', 'later', 'signed-in']);
     await moreLooks();
     expect(asked).toEqual(['always', 'always', 'always']);
     expect(released).toEqual(['sign-in']);
   });
 
-  test('that comes later is tried only if others were refused; a later one anew', async () => {
+  test('set later: signs in only if other credentials were refused, once per hold', async () => {
     const holds: Hold[] = [];
     const { asked, moreLooks } = start(holds, ['no', 'no']);
     await moreLooks();
@@ -90,7 +90,7 @@ describe('a sign-in hold', () => {
   test.each([
     ['with an end', { ...forPassword, until: 9 }],
     ['of another kind', { ...forPassword, kind: 'operator' }],
-  ])('%s is left alone', async (_what, hold) => {
+  ])('%s: does not sign in', async (_what, hold) => {
     const { asked, moreLooks } = start([hold], ['signed-in']);
     await moreLooks();
     expect(asked).toEqual([]);

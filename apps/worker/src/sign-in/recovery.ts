@@ -1,13 +1,12 @@
 /**
- * Ends a `sign-in` hold that asks for other credentials, once this process has them: it signs in first, and releases
- * the hold only when there is a session. So whoever mends the password restarts the workers and is done.
+ * Releases a `sign-in` hold that was set because of refused credentials, once this process has signed in with its own.
+ * So after a password is corrected, restarting the workers is enough.
  *
- * Always true: for one hold each process tries once, when it starts or when others were refused, and again if the
- * upstream could not be asked; refused credentials are sent again only when that is due, by one process of the fleet; a
- * hold with an end, and one that waits for a text-message code, are left alone.
+ * Per hold, each process signs in once: at its start, or if other credentials were refused. It repeats this if the
+ * upstream did not answer. Refused credentials are sent again only when `isDue`. Holds with an end are left alone.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Logger } from '@recloser/runtime/observe/logger';
+import type { Log } from '@recloser/runtime/observe/log';
 import type { UpstreamClient } from '@recloser/upstreams/contract/upstream';
 import { jittered } from '../queue/timings.ts';
 
@@ -15,7 +14,7 @@ type Hold = { readonly kind: string; readonly since: number; readonly until: num
 
 export type SignInRecoveryOptions = {
   readonly signInAnew: NonNullable<UpstreamClient['signInAnew']>;
-  /** Whether it is time to try refused credentials again. */
+  /** Whether refused credentials may be sent again now. */
   readonly isDue?: () => Promise<boolean>;
   readonly holds: {
     list(): Promise<readonly Hold[]>;
@@ -23,16 +22,16 @@ export type SignInRecoveryOptions = {
   };
   readonly workerId: string;
   readonly everyMs: number;
-  /** Time for one try. */
+  /** Timeout of one sign-in. */
   readonly timeoutMs: number;
-  readonly log: Logger;
+  readonly log: Log;
 };
 
 export class SignInRecovery {
   readonly #options: SignInRecoveryOptions;
   readonly #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
-  /** Of the hold that has been dealt with. */
+  /** `since` of the last hold that this process has handled. */
   #settledSince = 0;
   #started = false;
 
@@ -40,12 +39,12 @@ export class SignInRecovery {
     this.#options = options;
   }
 
-  /** Looks at once and then again and again. */
+  /** Checks the hold now and then at intervals. */
   start(): void {
     this.#running = this.#run();
   }
 
-  /** Ends a try under way. Safe to call twice. */
+  /** Aborts a running sign-in. Safe to call twice. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#running;
@@ -55,7 +54,7 @@ export class SignInRecovery {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       await this.#look().catch((err: unknown) => {
-        if (!signal.aborted) this.#options.log.warn({ err }, 'could not see to the sign-in hold');
+        if (!signal.aborted) this.#options.log.warn({ err }, 'the sign-in hold could not be checked');
       });
       await pause(jittered(this.#options.everyMs), undefined, { signal }).catch(() => {});
     }
@@ -64,7 +63,7 @@ export class SignInRecovery {
   async #look(): Promise<void> {
     const { signInAnew, isDue = async () => false, holds, workerId, timeoutMs, log } = this.#options;
     const hold = (await holds.list()).find(({ kind, until }) => kind === 'sign-in' && until === null);
-    // Whatever may be wrong, a restart is what an operator is told to do: it deserves one try.
+    // After a restart, always sign in once: the operator may have corrected the password.
     const when = this.#started ? 'others' : 'always';
     this.#started = true;
     if (!hold) return;
@@ -72,7 +71,7 @@ export class SignInRecovery {
     if (settled && !(await isDue())) return;
     const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(timeoutMs)]);
     const answer = await signInAnew(settled ? 'always' : when, signal);
-    log.info({ answer }, 'a sign-in hold stands: tried our own credentials');
+    log.info({ answer }, "sign-in with this worker's credentials because of a sign-in hold");
     if (answer === 'later') {
       this.#started = when === 'others';
       return;

@@ -11,7 +11,7 @@ function ask(kit: Kit, step: Parameters<typeof requestSignInStep>[0]['step']) {
   );
 }
 
-test('takes the steps, releases the sign-in hold after the last, and keeps the code to itself', async () => {
+test('runs the steps, releases the sign-in hold after the last, and does not log the code', async () => {
   await using kit = await createKit();
   const client = new ScriptedClient();
   client.onSignIn = async (step) => (step.step === 'verify' ? { kind: 'signed-in' } : { kind: 'code-sent' });
@@ -26,7 +26,7 @@ test('takes the steps, releases the sign-in hold after the last, and keeps the c
   expect(kit.lines.join('')).not.toContain('918273');
 });
 
-test('a refused code is told with its reason and releases nothing', async () => {
+test('a refused code returns its reason and releases nothing', async () => {
   await using kit = await createKit();
   const client = new ScriptedClient();
   client.onSignIn = async () => ({ kind: 'refused', code: 'wrong_code', message: 'The code was refused.' });
@@ -39,7 +39,7 @@ test('a refused code is told with its reason and releases nothing', async () => 
   expect(await kit.holds.list()).toHaveLength(1);
 });
 
-test('a request that nobody waits for any more is not acted on', async () => {
+test('an expired request is not run', async () => {
   await using kit = await createKit();
   const client = new ScriptedClient();
   const { name, ...where } = signInQueueOptions(kit.prefix, 'testing');

@@ -1,16 +1,15 @@
-/** A worker of its own for sign-ins, so that a person never waits behind calls. */
+/** The worker of an upstream's sign-in queue. Sign-ins have their own queue so that a person never waits for calls. */
 import { type SignInJob, type SignInJobResult, signInQueueOptions } from '@recloser/calls/sign-in/queue';
-import type { Logger } from '@recloser/runtime/observe/logger';
+import type { Log } from '@recloser/runtime/observe/log';
 import type { Redis } from '@recloser/runtime/redis/connection';
 import type { WorkContext } from '../call/work-context.ts';
 import { CallWorker } from '../queue/call-worker.ts';
 import { watchWorker } from '../queue/worker-events.ts';
 import { signInProcessor } from './requests.ts';
 
-/** The worker that takes the steps of a person's sign-in at one upstream. */
 export function createSignInWorker(
   context: WorkContext,
-  options: { readonly prefix: string; readonly connection: Redis; readonly log: Logger },
+  options: { readonly prefix: string; readonly connection: Redis; readonly log: Log },
 ): CallWorker<SignInJob, SignInJobResult> {
   const { prefix, connection, log } = options;
   const { timings, upstream, workerId } = context;
@@ -20,7 +19,7 @@ export function createSignInWorker(
     connection,
     name: workerId,
     timings,
-    // A lost step is not taken again: it would text the person's phone once more.
+    // A stalled step is not repeated, because it would send another text message.
     maxStalledCount: 0,
   });
   watchWorker(worker, { log, onStalled: () => {} });

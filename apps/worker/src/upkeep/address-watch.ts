@@ -1,4 +1,4 @@
-/** Says, once per change, that this worker sends calls elsewhere than most workers of its upstream. */
+/** Warns, once per change, if this worker's upstream addresses differ from those of most workers. */
 import { readAdverts } from '@recloser/breaker/adverts';
 import {
   type AddressDifference,
@@ -22,21 +22,21 @@ export class AddressWatch {
   readonly #options: AddressWatchOptions;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> = Promise.resolve();
-  #said = '';
+  #reported = '[]';
   #stopped = false;
 
   constructor(options: AddressWatchOptions) {
     this.#options = options;
   }
 
-  /** Looks now, then now and again: the fleet may change around this worker. */
+  /** Checks now and then at intervals, because workers come and go. */
   start(): void {
     this.#looking = this.#look().finally(() => {
       if (!this.#stopped) this.#timer = setTimeout(() => this.start(), jittered(this.#options.everyMs));
     });
   }
 
-  /** Resolves when no look is under way. */
+  /** Waits for a running check. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
@@ -48,18 +48,18 @@ export class AddressWatch {
     try {
       const live = await readAdverts({ redis, root });
       const fleet = live.map((worker) => ({ ...worker, advert: parseAdvert(worker.advert) }));
-      this.#tell(addressDifferences({ advert }, fleet));
+      this.#report(addressDifferences({ advert }, fleet));
     } catch (err) {
       log.debug({ err }, 'the addresses of the other workers could not be read');
     }
   }
 
-  #tell(differs: readonly AddressDifference[]): void {
+  #report(differs: readonly AddressDifference[]): void {
     const text = JSON.stringify(differs);
-    if (text === (this.#said || '[]')) return;
-    this.#said = text;
+    if (text === this.#reported) return;
+    this.#reported = text;
     const { log } = this.#options;
-    if (differs.length === 0) log.info('sends calls where most workers send them');
-    else log.warn({ differs }, 'sends calls to other addresses than most workers: check its BASE_URL');
+    if (differs.length === 0) log.info('sends calls to the same addresses as most workers');
+    else log.warn({ differs }, 'sends calls to other addresses than most workers; check its BASE_URL');
   }
 }

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { createKit, outcome, ScriptedClient } from '../../test-kit/kit.ts';
 import { FailedTrimmer } from './failed-trimmer.ts';
 
-test('trims failed calls beyond the count, once per interval for the fleet, and spares calls in doubt', async () => {
+test('trims failed calls to the limit, once per interval for the fleet, and keeps calls in doubt', async () => {
   await using kit = await createKit({ concurrency: 1 });
   const client = new ScriptedClient();
   client.onRun = async (operation, _input, context) => {
@@ -26,12 +26,12 @@ test('trims failed calls beyond the count, once per interval for the fleet, and 
       intervalMs: 60_000,
       log: kit.log,
     });
-  await failedTrimmer().clean();
+  await failedTrimmer().trim();
   const left = await Promise.all([doubtful, ...ids].map((id) => kit.queue.getJob(id)));
   expect(left[0]).toBeDefined();
   expect(left.map((job) => job !== undefined)).toEqual([true, false, true, true, true]);
   const again = await kit.post('read');
   await kit.until(again, 'failed');
-  await failedTrimmer().clean();
+  await failedTrimmer().trim();
   expect(await kit.queue.getFailedCount()).toBe(5);
 });

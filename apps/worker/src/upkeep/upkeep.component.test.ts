@@ -7,14 +7,14 @@ import { Upkeep } from './upkeep.ts';
 
 type Kit = Awaited<ReturnType<typeof createKit>>;
 
-function upkeep({ redis, root, queue, log }: Kit) {
+function createUpkeep({ redis, root, queue, log }: Kit) {
   const finished = vi.fn();
-  const keeper = new Upkeep({ redis, staleTtlSeconds: 60, intervalMs: 20, log });
-  keeper.watch({ root, queue, metrics: { finished } });
-  return { keeper, finished };
+  const upkeep = new Upkeep({ redis, staleTtlSeconds: 60, intervalMs: 20, log });
+  upkeep.watch({ root, queue, metrics: { finished } });
+  return { upkeep, finished };
 }
 
-test('expires what waits too long behind a hold, by itself', async () => {
+test('expires a call that waits behind a hold past its expiresAt', async () => {
   await using kit = await createKit({ concurrency: 1 });
   await kit.queue.pause();
   const request: EnqueueRequest = {
@@ -29,18 +29,18 @@ test('expires what waits too long behind a hold, by itself', async () => {
     requestId: 'r',
   };
   const stored = await enqueueCall(request);
-  const { keeper, finished } = upkeep(kit);
-  keeper.start();
+  const { upkeep, finished } = createUpkeep(kit);
+  upkeep.start();
   if (stored.kind !== 'stored') throw new Error(stored.kind);
   await kit.until(stored.id, 'expired');
   await until(() => expect(finished).toHaveBeenCalledWith('read', 'expired'));
-  await keeper.stop();
-  await keeper.stop();
+  await upkeep.stop();
+  await upkeep.stop();
 });
 
-test('keeps a result only of operations that are asked for, sealed as it is', async () => {
+test('keeps results, still encrypted, only for operations whose stale results were requested', async () => {
   await using kit = await createKit({ concurrency: 1 });
-  const { keeper } = upkeep(kit);
+  const { upkeep } = createUpkeep(kit);
   const key = resultKeyOf('read', { a: 1 });
   const done = {
     id: 'call-1',
@@ -49,10 +49,10 @@ test('keeps a result only of operations that are asked for, sealed as it is', as
     finishedOn: Date.now(),
   };
   const finder = new LastGoodFinder(kit);
-  await keeper.tidy();
-  keeper.ended(kit.root, done);
+  await upkeep.tidy();
+  upkeep.ended(kit.root, done);
   await wantLastGood(kit, 'read');
-  const next = upkeep(kit).keeper;
+  const next = createUpkeep(kit).upkeep;
   await next.tidy();
   expect(await finder.find(key, 60_000)).toBeUndefined();
   next.ended(kit.root, { ...done, data: { operation: 'other', resultKey: key } });

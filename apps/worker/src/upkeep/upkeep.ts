@@ -1,26 +1,23 @@
 /**
- * What must happen to calls without a call being made: those past their `expiresAt` are settled, in bulk and also
- * while the queue is paused; results that are asked for when stale are kept beyond their jobs.
- *
- * Always true: with nothing to do it costs one short command per second and upstream; a failure is logged and
- * tried again with the next round; a result is kept only where somebody asks for stale ones.
+ * Upkeep that makes no calls. It settles calls past their `expiresAt` in bulk, even while the queue is paused. It keeps
+ * results for `ifOpen: "stale"` beyond their jobs, for operations whose stale results were requested. An idle round costs
+ * one short Redis command per second and upstream. A failure is logged and retried in the next round.
  */
-import type { RedisClient } from '@recloser/calls/call/keys';
 import { keepLastGood, wantedLastGood } from '@recloser/calls/write/last-good';
 import { expireWaiting } from '@recloser/calls/write/settle-waiting';
-import type { Logger } from '@recloser/runtime/observe/logger';
+import type { Log } from '@recloser/runtime/observe/log';
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
 import type { WorkerMetrics } from '../call/worker-metrics.ts';
 import { jittered } from '../queue/timings.ts';
 
-/** One upstream's calls. */
-export type KeptUpstream = {
+export type WatchedUpstream = {
   readonly root: string;
   readonly queue: Pick<Queue, 'toKey'>;
   readonly metrics: Pick<WorkerMetrics, 'finished'>;
 };
 
-/** What is needed of a job that ended. */
+/** The part of a finished job that upkeep needs. */
 export type EndedCall = {
   readonly id?: string;
   readonly data: unknown;
@@ -29,11 +26,11 @@ export type EndedCall = {
 };
 
 export type UpkeepOptions = {
-  readonly redis: RedisClient;
-  /** How long a result is kept for those who ask for a stale one. */
+  readonly redis: Redis;
+  /** How long a result is kept for `ifOpen: "stale"`. */
   readonly staleTtlSeconds: number;
   readonly intervalMs?: number;
-  readonly log: Pick<Logger, 'info' | 'warn'>;
+  readonly log: Log;
 };
 
 const everyMs = 1_000;
@@ -42,7 +39,7 @@ const expireAtOnce = 200;
 
 export class Upkeep {
   readonly #options: UpkeepOptions;
-  readonly #upstreams: KeptUpstream[] = [];
+  readonly #upstreams: WatchedUpstream[] = [];
   readonly #wanted = new Map<string, ReadonlySet<string>>();
   #wantedReadAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
@@ -53,8 +50,8 @@ export class Upkeep {
     this.#options = options;
   }
 
-  /** Takes an upstream into care; before `start`. */
-  watch(upstream: KeptUpstream): void {
+  /** Adds an upstream. Call before `start`. */
+  watch(upstream: WatchedUpstream): void {
     this.#upstreams.push(upstream);
   }
 
@@ -62,26 +59,26 @@ export class Upkeep {
     this.#schedule();
   }
 
-  /** Waits for a round under way. Safe to call twice. */
+  /** Waits for a running round. Safe to call twice. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
     await this.#round;
   }
 
-  /** One round over all upstreams. Never rejects. */
+  /** Runs one round over all upstreams. Never rejects. */
   async tidy(): Promise<void> {
     for (const upstream of this.#upstreams) {
       try {
         await this.#expire(upstream);
       } catch (err) {
-        this.#options.log.warn({ err, root: upstream.root }, 'calls past their time could not be settled');
+        this.#options.log.warn({ err, root: upstream.root }, 'expired calls could not be settled');
       }
     }
     if (performance.now() - this.#wantedReadAt >= wantedEveryMs) await this.#readWanted();
   }
 
-  /** Told of each call that ended in this process. Keeps its result if that is asked for. Never throws. */
+  /** Keeps the result of a call that finished in this process, if stale results were requested. Never throws. */
   ended(root: string, job: EndedCall | undefined): void {
     const wanted = this.#wanted.get(root);
     if (!wanted?.size || !job?.id || job.finishedOn === undefined || !job.returnvalue) return;
@@ -91,18 +88,18 @@ export class Upkeep {
     const { result } = job.returnvalue as { result?: unknown };
     const good = { id: job.id, finishedMs: job.finishedOn, result };
     keepLastGood({ redis, root }, resultKey, good, staleTtlSeconds).catch((err: unknown) => {
-      log.warn({ err, callId: job.id }, 'a result could not be kept for stale answers');
+      log.warn({ err, callId: job.id }, 'a result could not be kept for stale requests');
     });
   }
 
-  async #expire({ root, queue, metrics }: KeptUpstream): Promise<void> {
+  async #expire({ root, queue, metrics }: WatchedUpstream): Promise<void> {
     const { redis, log } = this.#options;
     for (let more = true; more && !this.#stopped; ) {
       const round = await expireWaiting({ redis, queue, root }, expireAtOnce);
       more = round.more;
       for (const { operation } of round.expired) metrics.finished(operation, 'expired');
       if (round.expired.length > 0) {
-        log.info({ root, expired: round.expired.length }, 'calls expired while they waited');
+        log.info({ root, expired: round.expired.length }, 'waiting calls expired');
       }
     }
   }
@@ -113,7 +110,7 @@ export class Upkeep {
       for (const { root } of this.#upstreams) this.#wanted.set(root, await wantedLastGood({ redis, root }));
       this.#wantedReadAt = performance.now();
     } catch (err) {
-      log.warn({ err }, 'which results are asked for could not be read');
+      log.warn({ err }, 'the operations with stale requests could not be read');
     }
   }
 
