@@ -22,6 +22,8 @@ const everyDoubt = [
   { ...write, kind: 'hang', afterApply: true, probability: 0.04 },
   { ...write, kind: 'status', status: 503, afterApply: true, probability: 0.06 },
   { ...write, kind: 'html', afterApply: true, probability: 0.05 },
+  { ...write, kind: 'html', status: 403, afterApply: true, probability: 0.04 },
+  { ...write, kind: 'html', status: 404, afterApply: true, probability: 0.03 },
   { ...write, kind: 'late-commit', ms: 800, probability: 0.06 },
   { ...write, kind: 'reset', probability: 0.04 },
   { ...write, kind: 'hang', probability: 0.02 },

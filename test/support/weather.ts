@@ -19,5 +19,10 @@ export function nextWeather(random: Random): Weather {
     [{ kind: 'reset', afterApply: true, probability: 0.4 }],
     [{ kind: 'status', status: 429, retryAfterSeconds: 1, probability: 0.2 }],
     [{ kind: 'expired', style: pick(random, ['401', '302', 'html']), times: 2 }],
+    // Pages of an ingress or a maintenance server, in answer to calls and sign-ins.
+    [{ kind: 'html', status: pick(random, [200, 403, 404, 405]), probability: 0.6 }],
+    [{ kind: 'html', status: pick(random, [200, 403, 404]), operation: 'login', times: 2 }],
+    [{ kind: 'html', status: 403, afterApply: true, probability: 0.3 }],
+    [{ kind: 'truncate', abort: true, afterApply: true, probability: 0.3 }],
   ]);
 }
