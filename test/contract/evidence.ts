@@ -3,9 +3,9 @@
  *
  * Always true: a search covers everything since the one before.
  */
+import type { Log } from '@recloser/runtime/observe/log';
 import { createLogger } from '@recloser/runtime/observe/logger';
 import type { Outcome, Verification } from '@recloser/upstreams/contract/upstream';
-import type { ClientLog } from '@recloser/upstreams/session/client-options';
 import { allStrings } from './redis-contents.ts';
 
 /** What must not be found. */
@@ -25,7 +25,7 @@ export class Evidence {
   readonly #forms = new Map<string, readonly string[]>();
 
   /** A log for a client. */
-  log(): ClientLog {
+  log(): Log {
     const destination = { write: (line: string) => void this.#lines.push(line) };
     const pino = createLogger({ name: 'worker', level: 'trace', pretty: false, destination });
     const kept = (level: 'info' | 'warn') => (fields: object, message: string) => {

@@ -1,6 +1,7 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { createSealer } from '@recloser/runtime/secrets/seal';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, describe, expect, inject, it } from 'vitest';
 import { upstreamSettings } from '../contract/settings.ts';
@@ -113,10 +114,7 @@ const scheduled: Reply = (response, { body }) => {
   });
 };
 
-const sealer = {
-  seal: (plain: string) => `sealed.${Buffer.from(plain).toString('base64')}`,
-  open: (sealed: string) => Buffer.from(sealed.slice(7), 'base64').toString(),
-};
+const sealer = createSealer(randomBytes(32));
 
 type Logged = { fields: object; message: string };
 
@@ -601,7 +599,7 @@ describe('sessions', () => {
     const { client, root } = await setUp();
     await client.run('schedule-event', booking, context());
     const stored = JSON.stringify(await redis.hgetall(`${root}:session`));
-    expect(stored).toContain('sealed.');
+    expect(stored).toContain('"sealed":"s1.');
     expect(stored).not.toMatch(/PHPSESSID|robot/);
   });
 });

@@ -5,17 +5,18 @@
  * Always true: at most one ticket holds the claim to a code; only the sealed form of a step's data reaches Redis.
  */
 
-import { claimCodeScript, releaseCodeScript, runScript, type SessionRedis } from './scripts.ts';
+import type { Redis } from '@recloser/runtime/redis/connection';
+import { runScript, scripts } from './scripts.ts';
 import { openJson, type SessionSealer, sealJson } from './sealed-json.ts';
 
 export class PendingSignIn {
-  readonly #redis: SessionRedis;
+  readonly #redis: Redis;
   readonly #sealer: SessionSealer;
   readonly #key: string;
   readonly #claimKey: string;
 
   /** `key`: where the session is kept; ours begin with it. */
-  constructor({ redis, sealer, key }: { redis: SessionRedis; sealer: SessionSealer; key: string }) {
+  constructor({ redis, sealer, key }: { redis: Redis; sealer: SessionSealer; key: string }) {
     this.#redis = redis;
     this.#sealer = sealer;
     this.#key = `${key}:pending`;
@@ -43,11 +44,11 @@ export class PendingSignIn {
    * ticket. Else the ms that another's claim still lasts.
    */
   async claimCode(ticket: string, ttlMs: number): Promise<number> {
-    return Number(await runScript(this.#redis, claimCodeScript, [this.#claimKey], [ticket, ttlMs]));
+    return Number(await runScript(this.#redis, scripts.claimCode, [this.#claimKey], [ticket, ttlMs]));
   }
 
   /** Gives the claim back early; another's is left alone. */
   async releaseCode(ticket: string): Promise<void> {
-    await runScript(this.#redis, releaseCodeScript, [this.#claimKey], [ticket]);
+    await runScript(this.#redis, scripts.releaseCode, [this.#claimKey], [ticket]);
   }
 }

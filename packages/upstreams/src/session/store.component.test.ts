@@ -1,9 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { createSealer, type Sealer } from '@recloser/runtime/secrets/seal';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, assert, beforeEach, describe, expect, inject, it } from 'vitest';
 import { credentialsFingerprint } from './credentials.ts';
 import type { Session, SignInAnswer } from './renewal.ts';
-import type { SessionSealer } from './sealed-json.ts';
 import { SessionStore } from './store.ts';
 
 const redis = new Redis(inject('redisUrl'));
@@ -20,21 +20,9 @@ afterEach(() => {
 
 afterAll(() => redis.disconnect());
 
-/** Reversible and opaque enough to see that nothing is stored in the clear. */
-function sealer(key = randomBytes(8).toString('hex')): SessionSealer {
-  return {
-    seal: (plain) => `${key}.${Buffer.from(plain).toString('base64')}`,
-    open: (sealed) => {
-      const [prefix, text] = sealed.split('.');
-      if (prefix !== key) throw new Error('seal broken');
-      return Buffer.from(text ?? '', 'base64').toString();
-    },
-  };
-}
+const shared = createSealer(randomBytes(32));
 
-const shared = sealer();
-
-function store(worker = 'w1', options: { leaseMs?: number; connection?: Redis; seal?: SessionSealer } = {}) {
+function store(worker = 'w1', options: { leaseMs?: number; connection?: Redis; seal?: Sealer } = {}) {
   const { leaseMs, connection = redis, seal = shared } = options;
   return new SessionStore({
     redis: connection,
@@ -143,7 +131,7 @@ describe('load and renew', () => {
 
   it('replaces a session that is sealed with another key', async () => {
     await store('w1').renew(null, prints, signInWith('old').signIn);
-    const other = store('w2', { seal: sealer() });
+    const other = store('w2', { seal: createSealer(randomBytes(32)) });
     expect(await other.load()).toBeNull();
     expect(await other.renew(null, prints, signInWith('new').signIn)).toMatchObject({
       session: { data: 'new' },

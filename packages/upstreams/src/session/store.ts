@@ -13,29 +13,18 @@
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { Redis } from '@recloser/runtime/redis/connection';
 import { unlessAborted } from '../http/abort.ts';
 import type { FailedOutcome } from '../http/outcomes.ts';
 import { PendingSignIn } from './pending-sign-in.ts';
 import type { Renewal, Session, SignInAnswer } from './renewal.ts';
-import {
-  claimScript,
-  clearScript,
-  completeScript,
-  failScript,
-  refusalIsDueScript,
-  refuseScript,
-  rotateScript,
-  runScript,
-  type Script,
-  type SessionRedis,
-  storeScript,
-} from './scripts.ts';
+import { runScript, type Script, scripts } from './scripts.ts';
 import { openJson, type SessionSealer, sealJson } from './sealed-json.ts';
 import { SignInBudget } from './sign-in-budget.ts';
 import { defaultSignInPace, type SignInPace } from './sign-in-pace.ts';
 
 export type SessionStoreOptions = {
-  readonly redis: SessionRedis;
+  readonly redis: Redis;
   /** `<prefix>:{<upstream>}`: every key starts with it. */
   readonly root: string;
   readonly sealer: SessionSealer;
@@ -117,7 +106,7 @@ export class SessionStore {
 
   /** Saves changed data of session `id`. False: it has ended or is being renewed, and nothing was saved. */
   async rotate(id: string, data: unknown): Promise<boolean> {
-    const revision = Number(await this.#run(rotateScript, ['', ':lock'], [id, this.#seal(data)]));
+    const revision = Number(await this.#run(scripts.rotate, ['', ':lock'], [id, this.#seal(data)]));
     if (revision === 0) {
       if (this.#cached?.id === id) this.#cached = null;
       return false;
@@ -130,7 +119,7 @@ export class SessionStore {
   async store(data: unknown): Promise<Session> {
     const session = this.#newSession(data);
     const args = [session.id, this.#seal(data), session.signedInAt];
-    await this.#run(storeScript, ['', ':refusal', ':pending', ':lock', ':failure'], args);
+    await this.#run(scripts.store, ['', ':refusal', ':pending', ':lock', ':failure'], args);
     this.#cached = session;
     return session;
   }
@@ -138,7 +127,7 @@ export class SessionStore {
   /** Forgets the session everywhere; with an id only if that one is still current. */
   async clear(id = ''): Promise<void> {
     if (id === '' || this.#cached?.id === id) this.#cached = null;
-    await this.#run(clearScript, [''], [id]);
+    await this.#run(scripts.clear, [''], [id]);
   }
 
   /** The remembered refusal of credentials; null when there is none. For display. */
@@ -160,7 +149,7 @@ export class SessionStore {
 
   /** True when refused credentials may be tried again by now. */
   async refusalIsDue(): Promise<boolean> {
-    return (await this.#run(refusalIsDueScript, [':refusal'], [])) === 1;
+    return (await this.#run(scripts.refusalIsDue, [':refusal'], [])) === 1;
   }
 
   /** Lets refused credentials be tried once more, and at once: the account was unlocked, say. */
@@ -178,7 +167,7 @@ export class SessionStore {
     for (;;) {
       const args = [known.id, known.revision, fingerprint, this.#options.leaseMs, waitedFor];
       const keys = ['', ':lock', ':flight', ':refusal', ':failure'];
-      const [verdict, ...rest] = (await this.#run(claimScript, keys, args)) as [string, ...string[]];
+      const [verdict, ...rest] = (await this.#run(scripts.claim, keys, args)) as [string, ...string[]];
       if (verdict === 'session') {
         const session = this.#open(rest);
         // Sealed with a key we do not have: of no use to us, so it is as good as stale.
@@ -224,12 +213,12 @@ export class SessionStore {
       const { firstRefusalMs, laterRefusalsMs } = this.#pace;
       const { code, message } = answer;
       const args = [flight, fingerprint, code, message, Date.now(), staleId, firstRefusalMs, laterRefusalsMs];
-      const ours = await this.#run(refuseScript, ['', ':lock', ':refusal'], args);
+      const ours = await this.#run(scripts.refuse, ['', ':lock', ':refusal'], args);
       return ours === 1 ? { ...answer, remembered: false } : null;
     }
     const session = this.#newSession(answer.data);
     const args = [flight, session.id, this.#seal(session.data), session.signedInAt];
-    if ((await this.#run(completeScript, ['', ':lock', ':refusal', ':failure'], args)) !== 1) return null;
+    if ((await this.#run(scripts.complete, ['', ':lock', ':refusal', ':failure'], args)) !== 1) return null;
     this.#cached = session;
     this.#options.onSignedIn?.();
     return { kind: 'session', session, fresh: true };
@@ -238,7 +227,7 @@ export class SessionStore {
   async #fail(flight: string, outcome: FailedOutcome, waitMs?: number): Promise<boolean> {
     const { firstFailureMs, maxFailureMs } = this.#pace;
     const args = [flight, JSON.stringify(outcome), firstFailureMs, maxFailureMs, waitMs ?? ''];
-    return (await this.#run(failScript, [':lock', ':failure'], args)) === 1;
+    return (await this.#run(scripts.fail, [':lock', ':failure'], args)) === 1;
   }
 
   #newSession(data: unknown): Session {

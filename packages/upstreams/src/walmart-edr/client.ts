@@ -6,13 +6,14 @@
  * again; cookies of every reply are kept for everybody; being signed out is never held against the upstream.
  */
 
+import type { Log } from '@recloser/runtime/observe/log';
 import type { UpstreamSettings } from '../contract/settings.ts';
 import type { AttemptContext, Outcome, UpstreamClient } from '../contract/upstream.ts';
 import { abortCause } from '../http/abort.ts';
 import { createHttp, type Exchange, type Http } from '../http/http.ts';
 import type { SignedOut } from '../http/judge-exchange.ts';
 import type { FailedOutcome } from '../http/outcomes.ts';
-import type { ClientLog, ClientOptions } from '../session/client-options.ts';
+import type { ClientOptions } from '../session/client-options.ts';
 import { credentialsFingerprint } from '../session/credentials.ts';
 import type { Renewal, SignInAnswer } from '../session/renewal.ts';
 import type { SessionStore } from '../session/store.ts';
@@ -82,7 +83,7 @@ const renewalTimeoutMs = 10_000;
 class WalmartEdrCalls {
   readonly #settings: UpstreamSettings;
   readonly #sessions: SessionStore;
-  readonly #log: ClientLog;
+  readonly #log: Log;
   readonly #http: Http;
   readonly #addresses: ReturnType<typeof addresses>;
   readonly #fingerprint: string;
