@@ -1,15 +1,17 @@
+import { ConfigError } from '@recloser/runtime/env/env';
 import { describe, expect, it } from 'vitest';
 import { definitions, upstreamNames } from '../definitions.ts';
-import { SettingsError, upstreamPolicy, upstreamSettings } from './settings.ts';
+import { upstreamPolicy, upstreamSettings } from './settings.ts';
 
 const { crossmark, 'walmart-edr': walmart } = definitions;
 
+/** The lines of the error that name a variable. */
 function problemsOf(act: () => unknown): readonly string[] {
   try {
     act();
   } catch (error) {
-    if (error instanceof SettingsError) return error.problems;
-    throw error;
+    if (!(error instanceof ConfigError)) throw error;
+    return error.message.split('\n').flatMap((line) => /^ {2}(.*)/.exec(line)?.[1] ?? []);
   }
   return [];
 }
