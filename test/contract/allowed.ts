@@ -4,8 +4,9 @@
  *
  * Always true: every kind of fault that the simulator knows is in `faultCases` (a test holds that).
  */
+import type { Health } from '@recloser/runtime/values/health';
 import type { Fault } from '@recloser/simulator/faults';
-import type { Effect, Health, Outcome, RequestedHold } from '@recloser/upstreams/contract/upstream';
+import type { Effect, Outcome, RequestedHold } from '@recloser/upstreams/contract/upstream';
 import { expect } from 'vitest';
 
 /** An outcome in short: its kind, the hold it asks for, and the upstream's health. */

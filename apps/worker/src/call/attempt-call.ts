@@ -7,9 +7,9 @@
  */
 import type { Envelope } from '@recloser/calls/call/envelope';
 import type { TraceHeaders } from '@recloser/runtime/observe/tracing';
+import type { Health } from '@recloser/runtime/values/health';
 import type {
   AttemptContext,
-  Health,
   OperationDefinition,
   Outcome,
   Verification,

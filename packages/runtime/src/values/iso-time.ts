@@ -2,7 +2,10 @@
 import { z } from 'zod';
 
 /** A time in the API, a page's query or an operation's input. */
-export const isoTimeSchema = z.iso.datetime({ offset: true });
+export const isoTimeSchema = z.iso.datetime({
+  offset: true,
+  error: 'must be ISO 8601 with an offset, such as 2025-09-30T09:00:00-04:00',
+});
 
 /** Milliseconds since the epoch as ISO 8601 in UTC; null stays null. */
 export function isoTime(ms: number | null): string | null {

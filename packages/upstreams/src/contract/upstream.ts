@@ -4,13 +4,11 @@
  *
  * Always true: only an upstream's `classify` judges its answers, and it says so with one `Outcome`.
  */
+import type { Health } from '@recloser/runtime/values/health';
 import type { z } from 'zod';
 
 /** What repeating an operation does: nothing, reach the same state, or do it twice. */
 export type Effect = 'read' | 'idempotent' | 'unsafe';
-
-/** What an attempt showed of the upstream's own health: this, and nothing else, feeds the breaker. */
-export type Health = 'up' | 'down' | 'unknown';
 
 /** A pause an attempt asks for on behalf of its whole upstream. */
 export type RequestedHold =

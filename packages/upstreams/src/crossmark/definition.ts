@@ -4,6 +4,7 @@
  * Always true: ids are digit strings, times ISO 8601 with an offset, unknown fields are refused. Facts are from
  * the upstream notes, sections A2 and A4; timeouts from the latencies recorded there.
  */
+import { isoTimeSchema } from '@recloser/runtime/values/iso-time';
 import { z } from 'zod';
 import type { RetryPolicy, UpstreamDefinition } from '../contract/upstream.ts';
 
@@ -14,10 +15,6 @@ const dayMs = 86_400_000;
 
 /** Their ids have 5 to 12 digits; room for growth, none for rubbish. */
 const id = z.string().regex(/^[1-9]\d{0,17}$/, 'must be 1 to 18 digits and not begin with 0');
-const time = z.iso.datetime({
-  offset: true,
-  error: 'must be ISO 8601 with an offset, such as 2025-09-30T09:00:00-04:00',
-});
 const date = z.iso.date({ error: 'must be a date, YYYY-MM-DD' });
 
 const endAfterStart = {
@@ -26,7 +23,7 @@ const endAfterStart = {
 };
 
 const scheduleEventInput = z
-  .strictObject({ repId: id, mPlanId: id, locationId: id, start: time, end: time })
+  .strictObject({ repId: id, mPlanId: id, locationId: id, start: isoTimeSchema, end: isoTimeSchema })
   .refine(endAfterStart.check, endAfterStart.params);
 
 const scheduleEventResult = z.strictObject({
@@ -87,7 +84,7 @@ const planningItem = z.strictObject({
 const listPlanningResult = z.strictObject({ items: z.array(planningItem), total: z.int() });
 
 const listAvailableRepsInput = z
-  .strictObject({ start: time, end: time })
+  .strictObject({ start: isoTimeSchema, end: isoTimeSchema })
   .refine(endAfterStart.check, endAfterStart.params)
   .refine(({ start, end }) => Date.parse(end) - Date.parse(start) <= maxRangeDays * dayMs, {
     path: ['end'],

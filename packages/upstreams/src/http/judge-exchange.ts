@@ -8,11 +8,11 @@
  * - a status that arrived counts even when its body did not.
  */
 
-import type { Health } from '../contract/upstream.ts';
+import type { Health } from '@recloser/runtime/values/health';
 import type { Answer, BodyLoss, Exchange, NoAnswer, NotSent } from './http.ts';
 import type { ExchangeCode, FailedOutcome, Outcomes } from './outcomes.ts';
 import { isLabelledJson, ownBody } from './own-answer.ts';
-import { retryAfterMs } from './retry-after.ts';
+import { requestedPauseMs } from './retry-after.ts';
 
 /** What an upstream adds to the judge: how its own pages are recognised, and its title in messages. */
 export type Dialect = {
@@ -123,7 +123,7 @@ function judgeAnswer(answer: Answer, question: Question): Judged {
 /** A pause that the upstream asks for. After a 503 a write may have been done all the same. */
 function judgePause({ status, headers }: Answer, question: Question): FailedOutcome | null {
   const { dialect, nowMs, sending } = question;
-  const pauseMs = retryAfterMs(headers['retry-after'], nowMs);
+  const pauseMs = requestedPauseMs(headers['retry-after'], nowMs);
   if (status === 429) {
     return dialect.outcomes.rateLimit(pauseMs ?? defaultRateLimitMs, { code: 'rate_limited', status });
   }

@@ -1,7 +1,8 @@
 /**
  * The outcomes of an exchange that did not work, in fixed words: no address, name or secret can get into a message.
  */
-import type { Health, Outcome } from '../contract/upstream.ts';
+import type { Health } from '@recloser/runtime/values/health';
+import type { Outcome } from '../contract/upstream.ts';
 
 /** An outcome of an attempt that got nowhere. */
 export type FailedOutcome = Exclude<Outcome, { kind: 'done' }>;

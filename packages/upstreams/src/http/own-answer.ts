@@ -1,4 +1,5 @@
 /** Whether an answer is the API's own or a page of something in front of it. Decided by content type and shape. */
+import { parseJson } from '@recloser/runtime/values/parse-json';
 import type { Answer } from './http.ts';
 
 /** The API's own body. `value` is undefined where the API may answer without one. */
@@ -22,11 +23,8 @@ export function ownBody(answer: Answer): OwnBody | null {
   const text = answer.body.trim();
   if (text === '') return silentStatuses.has(answer.status) ? { value: undefined } : null;
   if (!isLabelledJson(answer) && !/^[[{]/.test(text)) return null;
-  try {
-    return { value: JSON.parse(text) };
-  } catch {
-    return null;
-  }
+  const value = parseJson(text);
+  return value === undefined ? null : { value };
 }
 
 /** True for a complete page that asks for a password. */

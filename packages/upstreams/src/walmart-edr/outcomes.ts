@@ -4,7 +4,8 @@
  * Always true: none of them counts as a failure of the upstream, except one that waited for it in vain.
  */
 
-import type { Failure, Health, Outcome } from '../contract/upstream.ts';
+import type { Health } from '@recloser/runtime/values/health';
+import type { Failure, Outcome } from '../contract/upstream.ts';
 import { type FailedOutcome, outcomesOf } from '../http/outcomes.ts';
 
 /** Walmart EDR's outcomes. */

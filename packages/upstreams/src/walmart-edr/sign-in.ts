@@ -19,7 +19,7 @@ import {
   serializeCookies,
 } from '../http/http.ts';
 import { asksForPassword, ownBody } from '../http/own-answer.ts';
-import { retryAfterMs } from '../http/retry-after.ts';
+import { requestedPauseMs } from '../http/retry-after.ts';
 import type { SessionStore } from '../session/store.ts';
 import { isChallenge, isPage, judgePortal } from './classify.ts';
 import { addresses, appHeaders, visit } from './portal.ts';
@@ -190,7 +190,7 @@ function judgeStep(exchange: Exchange, refusal: (answer: Answer) => Refused): Re
   if (exchange.kind === 'not_sent') return unreachable;
   if (exchange.kind === 'no_answer') return silent;
   const { status } = exchange;
-  if (status === 429) return tooManyRequests(retryAfterMs(exchange.headers['retry-after'], Date.now()));
+  if (status === 429) return tooManyRequests(requestedPauseMs(exchange.headers['retry-after'], Date.now()));
   if (status >= 500 || status === 408 || status === 425) return broken(status);
   if (isChallenge(exchange)) return challenged;
   if (asksForPassword(exchange)) return refusal(exchange);

@@ -4,6 +4,7 @@
  * Always true: an answer is believed only after it passed a schema here; ids leave as strings, texts leave
  * trimmed; clubs, history, fees, costs, claim numbers and user ids never leave this file.
  */
+import { parseJson } from '@recloser/runtime/values/parse-json';
 import { z } from 'zod';
 import type { BrowseEventsInput, BrowseEventsResult, GetReportResult } from './definition.ts';
 
@@ -158,18 +159,14 @@ export function readTokenRecord(body: unknown): AppToken | null {
   return { token, expiresAt: jwtExpiry(token) };
 }
 
+const jwtClaims = z.object({ exp: z.number().positive() });
+
 /** `exp` of a JWT in ms, or null. Its signature is Walmart's business: we only want to know when to stop. */
 function jwtExpiry(token: string): number | null {
   const payload = token.split('.')[1];
   if (!payload) return null;
-  try {
-    const claims = z
-      .object({ exp: z.number().positive() })
-      .safeParse(JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')));
-    return claims.success ? claims.data.exp * 1_000 : null;
-  } catch {
-    return null;
-  }
+  const claims = jwtClaims.safeParse(parseJson(Buffer.from(payload, 'base64url').toString('utf8')));
+  return claims.success ? claims.data.exp * 1_000 : null;
 }
 
 function blankToNull(value: string | number | null | undefined): string | null {

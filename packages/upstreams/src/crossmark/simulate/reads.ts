@@ -4,6 +4,7 @@
  * Always true: numbers go out as strings where the document says so; nothing here changes the plan.
  */
 import { createHash } from 'node:crypto';
+import { parseJson } from '@recloser/runtime/values/parse-json';
 import { DateTime } from 'luxon';
 import {
   dateOfDay,
@@ -153,14 +154,10 @@ function catalogueOfDays(from: number, to: number): string[] {
 type Terms = { mPlanId: string[] | null; condition: string[] | null };
 
 function searchTerms(text: string | null): Terms | null {
-  try {
-    const parsed = JSON.parse(text ?? '') as { searchTerms?: Record<string, unknown> } | null;
-    const terms = parsed?.searchTerms;
-    if (typeof terms !== 'object' || terms === null) return null;
-    return { mPlanId: termValues(terms.mPlanID), condition: termValues(terms.condition) };
-  } catch {
-    return null;
-  }
+  const parsed = parseJson(text ?? '') as { searchTerms?: Record<string, unknown> } | null | undefined;
+  const terms = parsed?.searchTerms;
+  if (typeof terms !== 'object' || terms === null) return null;
+  return { mPlanId: termValues(terms.mPlanID), condition: termValues(terms.condition) };
 }
 
 function termValues(term: unknown): string[] | null {
