@@ -8,7 +8,7 @@ export type UpstreamPolicy = {
   readonly breaker: BreakerPolicy;
   /** The definition's operations with this installation's timeouts, attempts and backoff. */
   readonly operations: Readonly<Record<string, OperationDefinition>>;
-  /** Number of waiting calls from which on the API refuses new ones. */
+  /** Number of waiting calls at which the API refuses new ones. */
   readonly maxBacklog: number;
 };
 
@@ -42,18 +42,7 @@ export function upstreamPolicy(definition: UpstreamDefinition, env: Env): Upstre
 /** Parses everything, credentials included. In production all of them are required. Throws `ConfigError`. */
 export function upstreamSettings(definition: UpstreamDefinition, env: Env): UpstreamSettings {
   const required = env.NODE_ENV === 'production';
-  const byText = definition.signIn === 'text-message';
-  const parsed = parsePrefixed(
-    definition,
-    {
-      ...policyFields(definition),
-      ...addressFields(definition, { required }),
-      USERNAME: orDefault(z.string(), simulatorCredential, required),
-      PASSWORD: orDefault(z.string(), simulatorCredential, required),
-      MFA_CREDENTIAL_ID: orDefault(z.string(), byText ? simulatorCredential : '', required && byText),
-    },
-    env,
-  );
+  const parsed = parsePrefixed(definition, settingsFields(definition, { required }), env);
   return Object.freeze({
     ...policyOf(definition, parsed),
     baseUrl: parsed.BASE_URL,
@@ -63,6 +52,23 @@ export function upstreamSettings(definition: UpstreamDefinition, env: Env): Upst
     timezone: parsed.TIMEZONE,
     mfaCredentialId: parsed.MFA_CREDENTIAL_ID,
   });
+}
+
+/** Names of the variables that `upstreamSettings` reads. */
+export function upstreamVariables(definition: UpstreamDefinition): string[] {
+  const names = Object.keys(settingsFields(definition, { required: false }));
+  return names.map((name) => variable(definition, name));
+}
+
+function settingsFields(definition: UpstreamDefinition, { required }: { required: boolean }) {
+  const byText = definition.signIn === 'text-message';
+  return {
+    ...policyFields(definition),
+    ...addressFields(definition, { required }),
+    USERNAME: orDefault(z.string(), simulatorCredential, required),
+    PASSWORD: orDefault(z.string(), simulatorCredential, required),
+    MFA_CREDENTIAL_ID: orDefault(z.string(), byText ? simulatorCredential : '', required && byText),
+  };
 }
 
 function policyFields({ breaker }: UpstreamDefinition) {
@@ -156,16 +162,18 @@ type Parsed<Shape extends z.ZodRawShape> = z.output<z.ZodObject<Shape>>;
 
 /** Parses variables whose names begin with the upstream's prefix. `shape` and the result have names without it. */
 function parsePrefixed<Shape extends z.ZodRawShape>(
-  { envPrefix }: UpstreamDefinition,
+  definition: UpstreamDefinition,
   shape: Shape,
   env: Env,
 ): Parsed<Shape> {
   const names = Object.keys(shape);
-  const prefixed = Object.fromEntries(
-    names.map((name) => [`${envPrefix}_${name}`, shape[name] as z.ZodType]),
-  );
-  const parsed: Readonly<Record<string, unknown>> = parseEnv(prefixed, env);
-  return Object.fromEntries(names.map((name) => [name, parsed[`${envPrefix}_${name}`]])) as Parsed<Shape>;
+  const prefixed = names.map((name) => [variable(definition, name), shape[name] as z.ZodType]);
+  const parsed: Readonly<Record<string, unknown>> = parseEnv(Object.fromEntries(prefixed), env);
+  return Object.fromEntries(names.map((name) => [name, parsed[variable(definition, name)]])) as Parsed<Shape>;
+}
+
+function variable({ envPrefix }: UpstreamDefinition, name: string): string {
+  return `${envPrefix}_${name}`;
 }
 
 /** Accepts names only: `Intl` also takes offsets such as `-05:00`, which have no daylight saving. */
