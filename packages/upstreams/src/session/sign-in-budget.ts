@@ -1,13 +1,10 @@
-/**
- * Counts, for the whole fleet, how often credentials were sent to an upstream. Always true: no more than `signIns` in
- * any `windowMs`, whoever asks and whatever came of them.
- */
+/** Limits how often the fleet sends credentials to an upstream: at most `signIns` times in any `windowMs`. */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from '@recloser/runtime/redis/connection';
 import { runScript, scripts } from './scripts.ts';
 import type { SignInPace } from './sign-in-pace.ts';
 
-/** `ticket`: gives the place back with `giveBack` if nothing was sent. */
+/** `ticket`: for `giveBack`, if nothing was sent. */
 export type Budgeted =
   | { readonly kind: 'go'; readonly ticket: string }
   | { readonly kind: 'wait'; readonly forMs: number };
@@ -27,7 +24,7 @@ export class SignInBudget {
     this.#pace = pace;
   }
 
-  /** Takes a place for one sign-in, or says how long there is none. */
+  /** Takes one sign-in, or returns the time until one is free. */
   async take(): Promise<Budgeted> {
     const ticket = randomUUID();
     const { signIns, windowMs } = this.#pace;
@@ -37,7 +34,7 @@ export class SignInBudget {
     return forMs === 0 ? { kind: 'go', ticket } : { kind: 'wait', forMs };
   }
 
-  /** Nothing was sent: the place is free again. */
+  /** Returns a sign-in for which nothing was sent. */
   async giveBack(ticket: string): Promise<void> {
     await this.#redis.zrem(this.#key, ticket);
   }
