@@ -1,7 +1,5 @@
 /**
- * The reads of the simulated Crossmark (upstreams.md, A2.1 to A2.3 and A3).
- *
- * Always true: numbers go out as strings where the document says so; nothing here changes the plan.
+ * The reads of the simulated Crossmark. See docs/upstreams/crossmark.md, "Operations" and "Other endpoints, unused".
  */
 import { createHash } from 'node:crypto';
 import { parseJson } from '@recloser/runtime/values/parse-json';
@@ -19,7 +17,7 @@ import { jsonReply, notOk } from './replies.ts';
 
 const longestIntervalDays = 400;
 
-/** `GET getPlanningMplans`: `{mplans, total}`, filtered by the mPlanID and condition terms. */
+/** `GET getPlanningMplans`: `{mplans, total}`, filtered by the terms `mPlanID` and `condition`. */
 export function planningList(plan: Plan, request: SimulatedRequest, timezone: string): SimulatedReply {
   const from = dayNumber(request.query.get('intervalStart') ?? '');
   const to = dayNumber(request.query.get('intervalEnd') ?? '');
@@ -146,7 +144,7 @@ function overlaps(row: Row, from: number, to: number): boolean {
 
 function catalogueOfDays(from: number, to: number): string[] {
   const ids: string[] = [];
-  // Items run up to four days, so those that began shortly before still overlap.
+  // Items last up to four days, so some that began before `from` overlap.
   for (let day = from - 3; day <= to; day += 1) ids.push(...catalogueOfDay(day));
   return ids;
 }
