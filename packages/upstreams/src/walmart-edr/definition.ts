@@ -109,7 +109,6 @@ export const walmartEdr = {
   },
 } as const satisfies UpstreamDefinition;
 
-export type GetReportInput = z.infer<typeof getReportInput>;
 export type GetReportResult = z.infer<typeof getReportResult>;
 export type BrowseEventsInput = z.infer<typeof browseEventsInput>;
 export type BrowseEventsResult = z.infer<typeof browseEventsResult>;
