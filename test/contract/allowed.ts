@@ -2,8 +2,9 @@
  * The allowed outcomes of each kind of exchange, by the operation's effect (docs/in-doubt.md). Independent of every
  * `classify`. A test checks that `faultCases` has every kind of fault that the simulator knows.
  */
+import type { Health } from '@recloser/runtime/values/health';
 import type { Fault } from '@recloser/simulator/faults';
-import type { Effect, Health, Outcome, RequestedHold } from '@recloser/upstreams/contract/upstream';
+import type { Effect, Outcome, RequestedHold } from '@recloser/upstreams/contract/upstream';
 import { expect } from 'vitest';
 
 /** An outcome in short: its kind, the hold it requests, and the upstream's health. */

@@ -1,7 +1,7 @@
 /** Collects a client's log lines and outcomes, and searches them and Redis for secrets. Each search covers what is new. */
+import type { Log } from '@recloser/runtime/observe/log';
 import { createLogger } from '@recloser/runtime/observe/logger';
 import type { Outcome, Verification } from '@recloser/upstreams/contract/upstream';
-import type { ClientLog } from '@recloser/upstreams/session/client-options';
 import { allStrings } from './redis-contents.ts';
 
 export type Sought = {
@@ -18,7 +18,7 @@ export class Evidence {
   readonly #personal = new Set<string>();
   readonly #forms = new Map<string, readonly string[]>();
 
-  log(): ClientLog {
+  log(): Log {
     const destination = { write: (line: string) => void this.#lines.push(line) };
     const pino = createLogger({ name: 'worker', level: 'trace', pretty: false, destination });
     const kept = (level: 'info' | 'warn') => (fields: object, message: string) => {

@@ -1,5 +1,4 @@
-/** Every upstream's client. Only the worker loads this. */
-
+/** The registry of upstream clients. Only the worker loads it. */
 import type { UpstreamClient } from './contract/upstream.ts';
 import { createCrossmarkClient } from './crossmark/client.ts';
 import type { UpstreamName } from './definitions.ts';
@@ -11,7 +10,7 @@ const factories = {
   'walmart-edr': createWalmartEdrClient,
 } satisfies Record<UpstreamName, (options: ClientOptions) => UpstreamClient>;
 
-/** The client of one upstream. Close it when done. */
+/** Creates the client of one upstream. Close it when done. */
 export function createClient(name: UpstreamName, options: ClientOptions): UpstreamClient {
   return factories[name](options);
 }

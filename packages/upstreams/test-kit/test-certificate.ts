@@ -1,7 +1,4 @@
-/**
- * For tests only: a self-signed certificate for 127.0.0.1 and its key, valid until 2126. The key is public and
- * guards nothing; a test trusts the certificate for as long as it runs.
- */
+/** For tests only: a self-signed certificate for 127.0.0.1 and its key, valid until 2126. The key protects nothing. */
 
 export const testKey = `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgdSl2Lwu08G1lef9M

@@ -1,13 +1,11 @@
 /**
- * A small Walmart for this folder's tests: login host and app on one loopback port, each behind a path prefix,
- * answering as upstreams.md part B records. Only tests import it.
- *
- * Always true: it remembers every request; a test changes its behaviour only through its public fields.
+ * A small Walmart EDR for tests: the login host and the app on one loopback port, each with a path prefix. It records
+ * every request. See docs/upstreams/walmart-edr.md.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** What came in. */
+/** A received request. */
 export type Seen = {
   method: string;
   path: string;
@@ -15,19 +13,19 @@ export type Seen = {
   headers: IncomingMessage['headers'];
   body: string;
 };
-/** What goes out; `null` drops the connection. */
+/** An answer. `null` drops the connection. */
 export type Reply = { status: number; headers?: Record<string, string | string[]>; body?: string } | null;
 
 const base = '/walmart-edr';
 const login = '/walmart-edr-login';
 
-/** A JWT in form; nobody checks its signature. */
+/** A JWT without a valid signature. */
 export function jwt(expiresAtSeconds: number, id = 1): string {
   const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
   return `${part({ alg: 'none' })}.${part({ exp: expiresAtSeconds, id })}.signature`;
 }
 
-/** An event detail report with everything that must be dropped. */
+/** An event detail report with all fields that must be dropped. */
 export function report(eventId: number): Record<string, unknown> {
   return {
     demoId: eventId,
@@ -55,19 +53,18 @@ export function report(eventId: number): Record<string, unknown> {
   };
 }
 
-/** The small Walmart. Start it, close it. */
 export class TestWalmart {
   readonly seen: Seen[] = [];
-  /** Answers by `METHOD path` (path behind the host's prefix) that come first; taken out by the test. */
+  /** Answers by `METHOD path` (without the host's prefix) that override the usual ones. */
   readonly overrides = new Map<string, (seen: Seen) => Reply | undefined>();
   code = '123456';
   codeExpired = false;
   smsSent = 0;
-  /** Ends of new tokens, seconds since 1970. */
+  /** Expiry of new tokens, in seconds since the epoch. */
   tokenExpiresAt = Math.floor(Date.now() / 1_000) + 28_800;
-  /** The bearer token that is good now; null: none is. */
+  /** The valid bearer token, null if there is none. */
   token: string | null = null;
-  /** Whether the cookies behind the token are alive. */
+  /** False: the cookies cannot renew the token. */
   cookiesAlive = true;
   signedOut: Reply = { status: 401, headers: { 'content-type': 'application/json' }, body: '{}' };
   #serial = 0;
@@ -84,7 +81,7 @@ export class TestWalmart {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
-  /** Requests to one path, behind the host's prefix. */
+  /** Requests to one path, without the host's prefix. */
   to(path: string): Seen[] {
     return this.seen.filter((seen) => seen.path === path);
   }

@@ -1,21 +1,23 @@
+import { ConfigError } from '@recloser/runtime/env/env';
 import { describe, expect, it } from 'vitest';
 import { definitions, upstreamNames } from '../definitions.ts';
-import { SettingsError, upstreamPolicy, upstreamSettings } from './settings.ts';
+import { upstreamPolicy, upstreamSettings } from './settings.ts';
 
 const { crossmark, 'walmart-edr': walmart } = definitions;
 
+/** The lines of the error that name a variable. */
 function problemsOf(act: () => unknown): readonly string[] {
   try {
     act();
   } catch (error) {
-    if (error instanceof SettingsError) return error.problems;
-    throw error;
+    if (!(error instanceof ConfigError)) throw error;
+    return error.message.split('\n').flatMap((line) => /^ {2}(.*)/.exec(line)?.[1] ?? []);
   }
   return [];
 }
 
 describe('upstreamSettings', () => {
-  it('points at the simulator when nothing is set', () => {
+  it('defaults to the simulator', () => {
     expect(upstreamSettings(crossmark, {})).toMatchObject({
       baseUrl: 'http://127.0.0.1:3002/crossmark',
       loginBaseUrl: 'http://127.0.0.1:3002/crossmark',
@@ -33,7 +35,7 @@ describe('upstreamSettings', () => {
     });
   });
 
-  it('takes what is set and treats empty as unset', () => {
+  it('reads the variables and treats an empty one as unset', () => {
     const settings = upstreamSettings(crossmark, {
       CROSSMARK_BASE_URL: 'https://example.test/prefix//',
       CROSSMARK_USERNAME: 'someone',
@@ -49,7 +51,7 @@ describe('upstreamSettings', () => {
     expect(Object.isFrozen(settings)).toBe(true);
   });
 
-  it('asks in production for everything it has no default for, all in one error', () => {
+  it('names every missing variable in one error in production', () => {
     const env = { NODE_ENV: 'production' };
     expect(problemsOf(() => upstreamSettings(crossmark, env)).map((line) => line.split(':')[0])).toEqual([
       'CROSSMARK_BASE_URL',
@@ -91,7 +93,7 @@ describe('upstreamPolicy', () => {
     }
   });
 
-  it('lays explicit numbers over every operation and leaves the definition alone', () => {
+  it('applies the variables to every operation and does not change the definition', () => {
     const { operations, breaker, maxBacklog } = upstreamPolicy(crossmark, {
       CROSSMARK_TIMEOUT_MS: '250',
       CROSSMARK_MAX_ATTEMPTS: '3',

@@ -1,184 +1,182 @@
-/**
- * An upstream's settings out of the environment: a pure function of `env`, frozen, parsed once by each app.
- *
- * Always true: an empty variable counts as unset, an error names every bad variable and what to do but never
- * a value, and outside production everything has a default that points at the simulator.
- */
+/** An upstream's settings from the environment. Outside production every variable defaults to the simulator. */
+import { type Env, intField, parseEnv } from '@recloser/runtime/env/env';
+import { z } from 'zod';
 import type { BreakerPolicy, OperationDefinition, UpstreamDefinition } from './upstream.ts';
 
-/** The light part, which web and admin need too: no credentials in it. */
+/** The settings that web and admin need too. They contain no credentials. */
 export type UpstreamPolicy = {
   readonly breaker: BreakerPolicy;
   /** The definition's operations with this installation's timeouts, attempts and backoff. */
   readonly operations: Readonly<Record<string, OperationDefinition>>;
-  /** Calls waiting for this upstream at which intake says no. */
+  /** Number of waiting calls at which the API refuses new ones. */
   readonly maxBacklog: number;
 };
 
-/** Everything a client needs. Only the worker asks for it. */
+/** Everything a client needs. Only the worker loads it. */
 export type UpstreamSettings = UpstreamPolicy & {
-  /** May carry a path prefix; never ends in a slash. */
+  /** May have a path prefix; has no trailing slash. */
   readonly baseUrl: string;
-  /** Host of the sign-in pages where that is another one; else the same as `baseUrl`. */
+  /** Base URL of the sign-in host; same as `baseUrl` if there is no separate one. */
   readonly loginBaseUrl: string;
   readonly username: string;
   readonly password: string;
-  /** IANA zone of times the upstream gives and takes without an offset. */
+  /** IANA zone of the upstream's times that have no offset. */
   readonly timezone: string;
-  /** Identifies the phone that text-message codes go to; `''` where the upstream needs none. */
+  /** Identifies the phone that receives text-message codes; `''` where the upstream needs none. */
   readonly mfaCredentialId: string;
 };
 
-/** The environment does not make valid settings. Has one line for each bad variable. */
-export class SettingsError extends Error {
-  readonly code = 'config_invalid';
-  readonly problems: readonly string[];
-
-  constructor(upstream: string, problems: readonly string[]) {
-    super(
-      `Settings of upstream ${upstream} are not valid:\n${problems.map((line) => `  ${line}`).join('\n')}`,
-    );
-    this.name = 'SettingsError';
-    this.problems = problems;
-  }
-}
-
-type Env = Readonly<Record<string, string | undefined>>;
-
-/** The zone upstreams.md A1 saw the origin sign in with; also `America/Indiana/Indianapolis`. */
+/** See docs/upstreams/crossmark.md, "Sign-in". */
 const defaultTimezone = 'America/Indianapolis';
 const defaultMaxBacklog = 50_000;
 const simulatorUrl = 'http://127.0.0.1:3002';
 const simulatorCredential = 'simulator';
 
-/** Parses the breaker policy, operations and backlog limit. Throws `SettingsError`. */
+/** Parses the breaker policy, the operations and the backlog limit. Throws `ConfigError`. */
 export function upstreamPolicy(definition: UpstreamDefinition, env: Env): UpstreamPolicy {
-  const read = new Reader(definition, env);
-  const policy = readPolicy(definition, read);
-  // A wrong address or zone is worth knowing in every process, though only the worker uses them.
-  readAddresses(definition, read, { required: false });
-  read.throwProblems();
-  return Object.freeze(policy);
+  // Only the worker uses the addresses, but every process reports a malformed one.
+  const fields = { ...policyFields(definition), ...addressFields(definition, { required: false }) };
+  return Object.freeze(policyOf(definition, parsePrefixed(definition, fields, env)));
 }
 
-/** Parses everything, credentials included. Throws `SettingsError`; in production that asks for each of them. */
+/** Parses everything, credentials included. In production all of them are required. Throws `ConfigError`. */
 export function upstreamSettings(definition: UpstreamDefinition, env: Env): UpstreamSettings {
-  const read = new Reader(definition, env);
   const required = env.NODE_ENV === 'production';
-  const byText = definition.signIn === 'text-message';
-  const settings = {
-    ...readPolicy(definition, read),
-    ...readAddresses(definition, read, { required }),
-    username: read.text('USERNAME', { required, fallback: simulatorCredential }),
-    password: read.text('PASSWORD', { required, fallback: simulatorCredential }),
-    mfaCredentialId: read.text('MFA_CREDENTIAL_ID', {
-      required: required && byText,
-      fallback: byText ? simulatorCredential : '',
-    }),
-  };
-  read.throwProblems();
-  return Object.freeze(settings);
-}
-
-function readAddresses(definition: UpstreamDefinition, read: Reader, { required }: { required: boolean }) {
-  const byText = definition.signIn === 'text-message';
-  const baseUrl = read.url('BASE_URL', { required, fallback: `${simulatorUrl}/${definition.name}` });
-  const loginBaseUrl =
-    byText || read.has('LOGIN_BASE_URL')
-      ? read.url('LOGIN_BASE_URL', { required, fallback: `${simulatorUrl}/${definition.name}-login` })
-      : baseUrl;
-  return { baseUrl, loginBaseUrl, timezone: read.zone('TIMEZONE', defaultTimezone) };
-}
-
-function readPolicy(definition: UpstreamDefinition, read: Reader): UpstreamPolicy {
-  const timeoutMs = read.integer('TIMEOUT_MS', { min: 100, max: 600_000 });
-  const maxAttempts = read.integer('MAX_ATTEMPTS', { min: 1, max: 100 });
-  const baseMs = read.integer('BACKOFF_BASE_MS', { min: 1, max: 300_000 });
-  const operations = Object.entries(definition.operations).map(([name, operation]) => {
-    const retry = Object.freeze({
-      ...operation.retry,
-      ...(maxAttempts !== undefined && { maxAttempts }),
-      ...(baseMs !== undefined && { baseMs, capMs: Math.max(baseMs, operation.retry.capMs) }),
-    });
-    return [name, Object.freeze({ ...operation, retry, ...(timeoutMs !== undefined && { timeoutMs }) })];
+  const parsed = parsePrefixed(definition, settingsFields(definition, { required }), env);
+  return Object.freeze({
+    ...policyOf(definition, parsed),
+    baseUrl: parsed.BASE_URL,
+    loginBaseUrl: parsed.LOGIN_BASE_URL ?? parsed.BASE_URL,
+    username: parsed.USERNAME,
+    password: parsed.PASSWORD,
+    timezone: parsed.TIMEZONE,
+    mfaCredentialId: parsed.MFA_CREDENTIAL_ID,
   });
+}
+
+/** Names of the variables that `upstreamSettings` reads. */
+export function upstreamVariables(definition: UpstreamDefinition): string[] {
+  const names = Object.keys(settingsFields(definition, { required: false }));
+  return names.map((name) => variable(definition, name));
+}
+
+function settingsFields(definition: UpstreamDefinition, { required }: { required: boolean }) {
+  const byText = definition.signIn === 'text-message';
+  return {
+    ...policyFields(definition),
+    ...addressFields(definition, { required }),
+    USERNAME: orDefault(z.string(), simulatorCredential, required),
+    PASSWORD: orDefault(z.string(), simulatorCredential, required),
+    MFA_CREDENTIAL_ID: orDefault(z.string(), byText ? simulatorCredential : '', required && byText),
+  };
+}
+
+function policyFields({ breaker }: UpstreamDefinition) {
+  return {
+    TIMEOUT_MS: optionalInt({ min: 100, max: 600_000 }),
+    MAX_ATTEMPTS: optionalInt({ min: 1, max: 100 }),
+    BACKOFF_BASE_MS: optionalInt({ min: 1, max: 300_000 }),
+    BREAKER_FAIL_MAX: intField(breaker.failMax, { min: 1, max: 1000 }),
+    BREAKER_RESET_MS: intField(breaker.resetMs, { min: 10, max: 86_400_000 }),
+    BREAKER_FAIL_PERCENT: intField(breaker.failPercent, { min: 1, max: 100 }),
+    MAX_BACKLOG: intField(defaultMaxBacklog, { min: 1, max: 100_000_000 }),
+  };
+}
+
+function policyOf(
+  { operations }: UpstreamDefinition,
+  parsed: Parsed<ReturnType<typeof policyFields>>,
+): UpstreamPolicy {
   return {
     breaker: Object.freeze({
-      failMax: read.integer('BREAKER_FAIL_MAX', { min: 1, max: 1000 }) ?? definition.breaker.failMax,
-      resetMs: read.integer('BREAKER_RESET_MS', { min: 10, max: 86_400_000 }) ?? definition.breaker.resetMs,
-      failPercent:
-        read.integer('BREAKER_FAIL_PERCENT', { min: 1, max: 100 }) ?? definition.breaker.failPercent,
+      failMax: parsed.BREAKER_FAIL_MAX,
+      resetMs: parsed.BREAKER_RESET_MS,
+      failPercent: parsed.BREAKER_FAIL_PERCENT,
     }),
-    operations: Object.freeze(Object.fromEntries(operations)),
-    maxBacklog: read.integer('MAX_BACKLOG', { min: 1, max: 100_000_000 }) ?? defaultMaxBacklog,
+    operations: Object.freeze(
+      Object.fromEntries(
+        Object.entries(operations).map(([name, operation]) => [name, withOverrides(operation, parsed)]),
+      ),
+    ),
+    maxBacklog: parsed.MAX_BACKLOG,
   };
 }
 
-/** Reads prefixed variables and collects what is wrong with them, so that one error names them all. */
-class Reader {
-  readonly #definition: UpstreamDefinition;
-  readonly #env: Env;
-  readonly #problems: string[] = [];
-
-  constructor(definition: UpstreamDefinition, env: Env) {
-    this.#definition = definition;
-    this.#env = env;
-  }
-
-  throwProblems(): void {
-    if (this.#problems.length > 0) throw new SettingsError(this.#definition.name, this.#problems);
-  }
-
-  has(suffix: string): boolean {
-    return this.#value(suffix) !== undefined;
-  }
-
-  text(suffix: string, { required, fallback }: { required: boolean; fallback: string }): string {
-    const value = this.#value(suffix);
-    if (value === undefined && required) this.#bad(suffix, 'set it: production has no default for it');
-    return value ?? fallback;
-  }
-
-  url(suffix: string, options: { required: boolean; fallback: string }): string {
-    const value = this.text(suffix, options).trim().replace(/\/+$/, '');
-    const url = URL.parse(value);
-    if (!url || !['http:', 'https:'].includes(url.protocol)) {
-      this.#bad(suffix, 'set it to an absolute http:// or https:// URL');
-    } else if (url.username || url.password || url.search || url.hash) {
-      this.#bad(suffix, 'take user name, password, query and fragment out of the URL');
-    }
-    return value;
-  }
-
-  integer(suffix: string, { min, max }: { min: number; max: number }): number | undefined {
-    const value = this.#value(suffix)?.trim();
-    if (value === undefined) return undefined;
-    const number = /^\d{1,12}$/.test(value) ? Number(value) : Number.NaN;
-    if (!(number >= min && number <= max)) {
-      this.#bad(suffix, `set it to a whole number from ${min} to ${max}, or leave it out`);
-      return undefined;
-    }
-    return number;
-  }
-
-  zone(suffix: string, fallback: string): string {
-    const value = this.#value(suffix)?.trim() ?? fallback;
-    if (!isZoneName(value)) {
-      this.#bad(suffix, `set it to an IANA time zone such as ${fallback}`);
-    }
-    return value;
-  }
-
-  #value(suffix: string): string | undefined {
-    return this.#env[`${this.#definition.envPrefix}_${suffix}`] || undefined;
-  }
-
-  #bad(suffix: string, advice: string): void {
-    this.#problems.push(`${this.#definition.envPrefix}_${suffix}: ${advice}`);
-  }
+function withOverrides(
+  operation: OperationDefinition,
+  { TIMEOUT_MS, MAX_ATTEMPTS, BACKOFF_BASE_MS }: Parsed<ReturnType<typeof policyFields>>,
+): OperationDefinition {
+  const { timeoutMs, retry } = operation;
+  const baseMs = BACKOFF_BASE_MS ?? retry.baseMs;
+  return Object.freeze({
+    ...operation,
+    timeoutMs: TIMEOUT_MS ?? timeoutMs,
+    retry: Object.freeze({
+      ...retry,
+      maxAttempts: MAX_ATTEMPTS ?? retry.maxAttempts,
+      baseMs,
+      capMs: Math.max(baseMs, retry.capMs),
+    }),
+  });
 }
 
-/** Names only: an offset such as `-05:00` passes `Intl` and knows nothing of daylight saving. */
+function addressFields({ name, signIn }: UpstreamDefinition, { required }: { required: boolean }) {
+  return {
+    BASE_URL: orDefault(urlField, `${simulatorUrl}/${name}`, required),
+    LOGIN_BASE_URL:
+      signIn === 'text-message'
+        ? orDefault(urlField, `${simulatorUrl}/${name}-login`, required)
+        : urlField.optional(),
+    TIMEZONE: z
+      .string()
+      .trim()
+      .refine(isZoneName, 'must be the name of an IANA time zone')
+      .default(defaultTimezone),
+  };
+}
+
+const urlField = z
+  .string()
+  .trim()
+  .transform((text) => text.replace(/\/+$/, ''))
+  .superRefine((text, context) => {
+    const url = URL.parse(text);
+    if (!url || !['http:', 'https:'].includes(url.protocol)) {
+      context.addIssue({ code: 'custom', message: 'must be an absolute http:// or https:// URL' });
+    } else if (url.username || url.password || url.search || url.hash) {
+      const message = 'must have no user name, password, query or fragment';
+      context.addIssue({ code: 'custom', message });
+    }
+  });
+
+function orDefault<Out>(field: z.ZodType<Out, string>, fallback: string, required: boolean): z.ZodType<Out> {
+  return required ? field : field.prefault(fallback);
+}
+
+/** A whole number; unset: the definition's own. */
+function optionalInt(range: { min: number; max: number }) {
+  return intField(range.min, range).unwrap().optional();
+}
+
+type Parsed<Shape extends z.ZodRawShape> = z.output<z.ZodObject<Shape>>;
+
+/** Parses variables whose names begin with the upstream's prefix. `shape` and the result have names without it. */
+function parsePrefixed<Shape extends z.ZodRawShape>(
+  definition: UpstreamDefinition,
+  shape: Shape,
+  env: Env,
+): Parsed<Shape> {
+  const names = Object.keys(shape);
+  const prefixed = names.map((name) => [variable(definition, name), shape[name] as z.ZodType]);
+  const parsed: Readonly<Record<string, unknown>> = parseEnv(Object.fromEntries(prefixed), env);
+  return Object.fromEntries(names.map((name) => [name, parsed[variable(definition, name)]])) as Parsed<Shape>;
+}
+
+function variable({ envPrefix }: UpstreamDefinition, name: string): string {
+  return `${envPrefix}_${name}`;
+}
+
+/** Accepts names only: `Intl` also takes offsets such as `-05:00`, which have no daylight saving. */
 function isZoneName(value: string): boolean {
   try {
     new Intl.DateTimeFormat('en', { timeZone: value });

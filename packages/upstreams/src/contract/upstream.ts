@@ -1,23 +1,19 @@
 /**
- * The contract every upstream fulfils. A definition is light (no I/O imports) so that web and admin can
- * load it; a client does the calling and is loaded by the worker only.
- *
- * Always true: only an upstream's `classify` judges its answers, and it says so with one `Outcome`.
+ * The contract of every upstream. A definition imports no I/O, so that web and admin can load it. Only the worker loads
+ * a client.
  */
+import type { Health } from '@recloser/runtime/values/health';
 import type { z } from 'zod';
 
-/** What repeating an operation does: nothing, reach the same state, or do it twice. */
+/** `read`: safe to repeat. `idempotent`: a repeat reaches the same state. `unsafe`: a repeat may do it twice. */
 export type Effect = 'read' | 'idempotent' | 'unsafe';
 
-/** What an attempt showed of the upstream's own health: this, and nothing else, feeds the breaker. */
-export type Health = 'up' | 'down' | 'unknown';
-
-/** A pause an attempt asks for on behalf of its whole upstream. */
+/** A hold that an attempt requests for its whole upstream. */
 export type RequestedHold =
   | { readonly kind: 'rate-limit'; readonly delayMs: number; readonly reason: string }
   /**
-   * `forMs` absent: until a person has done something. `session`: id of the session that was found to be over,
-   * absent if there was none; a hold about a session that has been replaced by now is not wanted.
+   * `forMs` absent: until a person acts. `session`: id of the session that has ended, absent if there was none. The
+   * hold is not set if another session has replaced that one.
    */
   | {
       readonly kind: 'sign-in';
@@ -26,14 +22,14 @@ export type RequestedHold =
       readonly session?: string;
     };
 
-/** What one attempt showed. `code` is stable and safe to show; `message` never carries secrets or names. */
+/** What one attempt showed. `code` is stable. `message` never contains secrets or names. */
 export type Outcome =
   | { readonly kind: 'done'; readonly health: 'up'; readonly result: unknown; readonly status?: number }
   | Failure<'retry', Health>
-  /** `hold` null: a fault of this machine. The upstream is not held; this worker steps aside if it goes on. */
+  /** `hold` null: a local fault. The upstream is not held. The worker is set aside if the fault persists. */
   | (Failure<'snooze', 'unknown'> & { readonly hold: RequestedHold | null })
   | Failure<'reject', 'up' | 'unknown'>
-  /** `ended`: the upstream is done with the request, so what is not there soon will not come. */
+  /** `ended`: the upstream has finished with the request, so the write cannot land later. */
   | (Failure<'in_doubt', Health> & { readonly ended?: boolean });
 
 export type Failure<Kind extends string, H extends Health> = {
@@ -49,9 +45,9 @@ export type Failure<Kind extends string, H extends Health> = {
 export type Verification =
   | { readonly kind: 'applied'; readonly health: 'up'; readonly result: unknown }
   | { readonly kind: 'absent'; readonly health: 'up' }
-  /** The read worked and proves neither: for example another booking stands there. A person decides. */
+  /** The read worked but proves neither, for example because a different booking exists. A person decides. */
   | { readonly kind: 'unprovable'; readonly health: 'up'; readonly code: string; readonly message: string }
-  /** The read itself did not work; ask again later. */
+  /** The read failed. Try again later. */
   | { readonly kind: 'unreadable'; readonly outcome: Exclude<Outcome, { kind: 'done' }> };
 
 export type RetryPolicy = {
@@ -65,16 +61,16 @@ export type OperationDefinition = {
   readonly name: string;
   readonly summary: string;
   readonly effect: Effect;
-  /** Strict: unknown fields are refused. Ids are strings, times ISO 8601 with an offset. */
+  /** Refuses unknown fields. Ids are strings, times are ISO 8601 with an offset. */
   readonly input: z.ZodType;
   readonly result: z.ZodType;
   readonly timeoutMs: number;
   readonly retry: RetryPolicy;
-  /** The field of the result that names what the write made. No two calls may be credited with the same. */
+  /** The result field with the id of what the write created. No two calls are credited with the same id. */
   readonly makes?: string;
-  /** Input fields that are personal and are therefore stored sealed (encrypted) in the job. */
+  /** Personal input fields. They are stored encrypted. */
   readonly sealedInput?: readonly string[];
-  /** True when the result holds personal data and is therefore stored sealed (encrypted). */
+  /** True if the result contains personal data. It is then stored encrypted. */
   readonly sealedResult?: boolean;
   /**
    * For so long after a call was accepted, a post without an idempotency key and with the same input gets that call.
@@ -84,43 +80,43 @@ export type OperationDefinition = {
 };
 
 export type BreakerPolicy = {
-  /** Consecutive failures of the whole fleet that open the breaker. */
+  /** Number of consecutive failures in the fleet that opens the breaker. */
   readonly failMax: number;
   readonly resetMs: number;
-  /** Share of failures, in percent of what a worker tried in 10 s, above which that worker trips; 100: never. */
+  /** Failure rate of one worker over 10 s, in percent, above which it trips. 100: never. */
   readonly failPercent: number;
 };
 
 export type UpstreamDefinition = {
   readonly name: string;
   readonly title: string;
-  /** Prefix of its environment variables, e.g. `CROSSMARK` for `CROSSMARK_BASE_URL`. */
+  /** Prefix of its environment variables, such as `CROSSMARK` for `CROSSMARK_BASE_URL`. */
   readonly envPrefix: string;
   readonly breaker: BreakerPolicy;
-  /** `text-message`: a person must read a code off a phone; the admin app offers a sign-in page. */
+  /** `text-message`: a person enters a code from a phone on the admin sign-in page. */
   readonly signIn: 'password' | 'text-message';
   readonly operations: Readonly<Record<string, OperationDefinition>>;
 };
 
 export type AttemptContext = {
-  /** Aborted when the attempt's time is up or the worker must stop. */
+  /** Aborts when the attempt times out or the worker stops. */
   readonly signal: AbortSignal;
   /**
-   * Awaited before the first byte of an unsafe operation leaves: stores the *sending* mark.
-   * If it rejects, nothing may be sent.
+   * Stores the *sending* mark. A client awaits it before the first byte of a write leaves, and sends nothing if it
+   * rejects.
    */
   readonly onSending: () => Promise<void>;
   /**
-   * Until when, by `performance.now()`, the *sending* mark is known to be ours: what has not left by then must not
-   * leave any more. Asked after `onSending`.
+   * Until when, by `performance.now()`, the *sending* mark is known to be ours. A client sends nothing after that. Call
+   * it after `onSending`.
    */
   readonly sendBy?: () => number;
   /**
-   * Asked by a read-back before it takes `id` for what this call made (see `OperationDefinition.makes`). False: another
-   * call was credited with it. Absent: everything may be taken.
+   * A read-back calls it before it credits this call with `id` (see `OperationDefinition.makes`). False: another call
+   * is credited with it. Absent: every id is free.
    */
   readonly claim?: (id: string) => Promise<boolean>;
-  /** W3C trace headers and request id to pass on, if any. */
+  /** W3C trace headers and request id to send to the upstream. */
   readonly headers?: Readonly<Record<string, string>>;
 };
 
@@ -132,25 +128,25 @@ export type SignInResult =
   | { readonly kind: 'refused'; readonly code: string; readonly message: string };
 
 export type UpstreamClient = {
-  /** Makes one attempt. Never throws for anything the upstream or the network did. */
+  /** Makes one attempt. Never rejects because of the upstream or the network. */
   run(operation: string, input: unknown, context: AttemptContext): Promise<Outcome>;
-  /** Reads back whether an ambiguous write took effect. Absent for operations that cannot be proven. */
+  /** Reads back whether an ambiguous write took effect. See `canVerify`. */
   verify(operation: string, input: unknown, context: AttemptContext): Promise<Verification>;
-  /** True when `verify` can prove this operation either way. */
+  /** True if `verify` can prove that this operation was or was not done. */
   canVerify(operation: string): boolean;
-  /** A cheap, safe read that says whether the upstream works again. `inconclusive`: our own fault. */
+  /** A cheap, safe read that shows whether the upstream works again. `inconclusive`: it showed nothing. */
   probe?(context: AttemptContext): Promise<{ verdict: 'pass' | 'fail' | 'inconclusive'; reason: string }>;
   /** One step of an interactive sign-in (upstreams with `signIn: 'text-message'`). */
   signInStep?(step: SignInStep, signal: AbortSignal): Promise<SignInResult>;
   /**
-   * Signs in with this process's own credentials unless the fleet has a session (upstreams with
-   * `signIn: 'password'`). `others`: only if it was other credentials that were refused; else `no`. `no`: refused, now
-   * or before. `later`: the upstream could not be asked. Rejects for what Redis did, and when `signal` aborts.
+   * Signs in with this process's credentials unless the fleet has a session (upstreams with `signIn: 'password'`).
+   * `others`: only if different credentials were refused before. `no`: refused, now or before. `later`: the sign-in
+   * could not be made. Rejects when Redis fails and when `signal` aborts.
    */
   signInAnew?(when: 'always' | 'others', signal: AbortSignal): Promise<'signed-in' | 'no' | 'later'>;
-  /** Whether it is time to try refused credentials again. Rejects only for what Redis did. */
+  /** True if refused credentials may be tried again. Rejects only when Redis fails. */
   signInIsDue?(): Promise<boolean>;
-  /** Id of the session that the fleet has now, null for none. Rejects only for what Redis did. */
+  /** Id of the fleet's current session, null for none. Rejects only when Redis fails. */
   currentSession?(): Promise<string | null>;
   close(): Promise<void>;
 };

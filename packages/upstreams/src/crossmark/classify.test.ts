@@ -40,7 +40,7 @@ function brief(outcome: { kind: string; health?: string; code?: string }): Expec
   return [outcome.kind, outcome.health, outcome.code].filter(Boolean).join(' ');
 }
 
-/** What every operation makes of Crossmark's own no; the rest is the shared judge's, see judge-exchange.test.ts. */
+/** Crossmark's own refusals, for every operation. judge-exchange.test.ts covers everything else. */
 const refusals: [string, Answer, Expected][] = [
   ['400', answer(400, { message: 'bad' }), 'reject up request_refused'],
   ['404', answer(404, { error: 'not found' }), 'reject up request_refused'],
@@ -65,7 +65,7 @@ it.each([
 });
 
 describe('schedule-event', () => {
-  it('is done when the three ids come back, as text or number', () => {
+  it('is done if the three ids are echoed, as strings or numbers', () => {
     expect(writes.schedule(answer(200, { ok: 1, MVScheduledEvent: echo, repName: 'A Person' }))).toEqual({
       kind: 'done',
       health: 'up',
@@ -74,7 +74,7 @@ describe('schedule-event', () => {
     });
   });
 
-  it.each(['RepID', 'mPlanID', 'LocationID'])('is in doubt when another %s comes back', (field) => {
+  it.each(['RepID', 'mPlanID', 'LocationID'])('is in doubt if the echoed %s differs', (field) => {
     const other = { ok: 1, MVScheduledEvent: { ...echo, [field]: 99 } };
     expect(brief(writes.schedule(answer(200, other)))).toBe('in_doubt up not_echoed');
   });
@@ -95,7 +95,7 @@ describe('unschedule-event', () => {
     });
   });
 
-  it.each([{}, []])('is in doubt, to be read back, for %j', (body) => {
+  it.each([{}, []])('is in doubt for %j', (body) => {
     expect(brief(writes.unschedule(answer(200, JSON.stringify(body))))).toBe('in_doubt up not_confirmed');
   });
 });
@@ -154,7 +154,7 @@ describe('reads', () => {
     });
   });
 
-  it('takes no rep without an id and no answer without reps', () => {
+  it('refuses a rep without an id and an answer without reps', () => {
     for (const body of [{ reps: [{ title: 'A Person' }] }, {}, { reps: null }]) {
       expect(classifyRead(answer(200, body), availableRepsAnswer, now).kind).toBe('reject');
     }
@@ -163,7 +163,7 @@ describe('reads', () => {
     });
   });
 
-  it('keeps the offline hash of qualified reps out', () => {
+  it('drops the offline hash of qualified reps', () => {
     const body = {
       reps: [{ ID: 500, FirstName: 'A', LastName: 'Person', Timezone: 'UTC', OfflineHash: 'f'.repeat(32) }],
     };

@@ -1,8 +1,4 @@
-/**
- * What Crossmark's answers mean, after the shared judge has said what the exchange showed. Pure.
- *
- * Always true: a write is `done` only when the answer proves it.
- */
+/** Classifies Crossmark's answers, after the shared judge. Pure. A write is `done` only if the answer proves it. */
 import type { z } from 'zod';
 import type { Outcome } from '../contract/upstream.ts';
 import type { Exchange } from '../http/http.ts';
@@ -13,17 +9,15 @@ import type { CrossmarkInput, CrossmarkResult } from './definition.ts';
 import { outcomes } from './outcome-codes.ts';
 import { scheduleAnswer, verdictAnswer } from './wire.ts';
 
-/** A read that worked. */
 export type ReadValue<T> = { readonly kind: 'value'; readonly value: T; readonly status: number };
 
-/** How Crossmark's own pages are recognised. */
 export const crossmarkDialect: Dialect = {
   outcomes,
   isLoginPage: asksForPassword,
   leadsToLogin: ({ location = '' }) => /login/i.test(location),
 };
 
-/** Judges an answer to a read by the schema of its body. */
+/** Classifies the answer to a read by its schema. */
 export function classifyRead<T>(
   exchange: Exchange,
   schema: z.ZodType<T>,
@@ -37,7 +31,7 @@ export function classifyRead<T>(
   return { kind: 'value', value: parsed.data, status };
 }
 
-/** Judges an answer to scheduleMplanEvent: done only when it echoes the three ids. */
+/** Classifies the answer to scheduleMplanEvent: `done` only if it echoes the three ids. */
 export function classifySchedule(
   exchange: Exchange,
   input: CrossmarkInput<'schedule-event'>,
@@ -56,7 +50,9 @@ export function classifySchedule(
   return { kind: 'done', health: 'up', result, status };
 }
 
-/** Judges an answer to deleteScheduledMplanEvent. Its body was never recorded: without a yes, the read-back decides. */
+/**
+ * Classifies the answer to deleteScheduledMplanEvent. Its body is unknown: unless it confirms, the read-back decides.
+ */
 export function classifyUnschedule(
   exchange: Exchange,
   input: CrossmarkInput<'unschedule-event'>,
@@ -70,7 +66,7 @@ export function classifyUnschedule(
   return { kind: 'done', health: 'up', result, status };
 }
 
-/** Judges an answer to createPendingWork: 200 or 201 with an object whose `success` is absent or true (A2.6). */
+/** Classifies the answer to createPendingWork: any 2xx object that is no refusal. See "Reissue an item". */
 export function classifyReissue(exchange: Exchange, nowMs: number): Outcome | SignedOut {
   const judged = judge(exchange, 'write', nowMs);
   if (judged.kind !== 'own') return judged;
@@ -82,7 +78,7 @@ export function classifyReissue(exchange: Exchange, nowMs: number): Outcome | Si
   return { kind: 'done', health: 'up', result, status };
 }
 
-/** The API's own 2xx answer, unless it is a no. */
+/** The API's own 2xx answer, unless it is a refusal. */
 function judge(
   exchange: Exchange,
   sending: 'read' | 'write',
@@ -97,7 +93,7 @@ function judge(
 
 const yes: readonly unknown[] = [1, '1', true];
 
-/** The answer says no: an `ok` that is not 1, or a `success` that is not true. */
+/** True if `ok` is present and not 1, or `success` is present and not true. */
 function isRefusal(body: unknown): boolean {
   const parsed = verdictAnswer.safeParse(body);
   if (!parsed.success) return false;
@@ -105,7 +101,7 @@ function isRefusal(body: unknown): boolean {
   return (ok !== undefined && !yes.includes(ok)) || (success !== undefined && !yes.includes(success));
 }
 
-/** The answer says yes in so many words. */
+/** True if `ok` is 1 or `success` is true. */
 function isConfirmed(body: unknown): boolean {
   const parsed = verdictAnswer.safeParse(body);
   return parsed.success && (yes.includes(parsed.data.ok) || yes.includes(parsed.data.success));

@@ -1,6 +1,7 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { createSealer } from '@recloser/runtime/secrets/seal';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, describe, expect, inject, it } from 'vitest';
 import { upstreamSettings } from '../contract/settings.ts';
@@ -34,11 +35,11 @@ const reissuePath = '/pendingworkextcontroller/createPendingWork/';
 const loginPath = '/login/authenticate';
 const loginPage = '<html><title>Login</title><form action="/login"><input type="password"></form></html>';
 
-/** Answers as the recordings do, under a path prefix: JSON as text/html, a session cookie, one reply per path. */
+/** Answers like the recordings, with a path prefix: JSON as text/html, a session cookie, one answer per path. */
 class StandIn {
   readonly seen: Seen[] = [];
   readonly replies = new Map<string, Reply>();
-  /** How an ended session shows. */
+  /** The answer for an expired session. */
   signedOut: Reply = (response) => response.writeHead(401).end();
   sessions = new Set<string>();
   base = '';
@@ -113,10 +114,7 @@ const scheduled: Reply = (response, { body }) => {
   });
 };
 
-const sealer = {
-  seal: (plain: string) => `sealed.${Buffer.from(plain).toString('base64')}`,
-  open: (sealed: string) => Buffer.from(sealed.slice(7), 'base64').toString(),
-};
+const sealer = createSealer(randomBytes(32));
 
 type Logged = { fields: object; message: string };
 
@@ -148,7 +146,7 @@ async function setUp(env: Record<string, string> = {}) {
 
 function context(options: { onSending?: () => Promise<void>; signal?: AbortSignal } = {}): AttemptContext {
   return {
-    // Never aborted: the test's own time limit is the only one.
+    // Never aborts. Only the test's own timeout applies.
     signal: options.signal ?? new AbortController().signal,
     onSending: options.onSending ?? (async () => {}),
     headers: { 'x-request-id': 'r-1' },
@@ -321,7 +319,7 @@ describe('requests', () => {
     expect(first?.headers.origin).toBeUndefined();
   });
 
-  it('does not pass off a part of the planning list as the whole', async () => {
+  it('does not return an incomplete planning list', async () => {
     const { upstream, client } = await setUp();
     upstream.replies.set(planningPath, (response) => json(response, { mplans: [planningRow], total: 9 }));
     const outcome = await client.run(
@@ -371,7 +369,7 @@ describe('requests', () => {
     });
   });
 
-  it('rejects what is not an operation or not its input, and sends nothing', async () => {
+  it('rejects an unknown operation or an invalid input, and sends nothing', async () => {
     const { upstream, client } = await setUp();
     expect(await client.run('toString', {}, context())).toMatchObject({
       kind: 'reject',
@@ -419,7 +417,7 @@ describe('sessions', () => {
     expect(marks).toBe(1);
   });
 
-  it('does not repeat a write that got a login page, but signs in for those that follow', async () => {
+  it('does not repeat a write that got a login page, but signs in for later calls', async () => {
     const { upstream, client } = await setUp();
     upstream.replies.set(planningPath, (response) => json(response, { mplans: [], total: 0 }));
     upstream.signedOut = (response) => {
@@ -477,7 +475,7 @@ describe('sessions', () => {
     expect([refused, upstream.count(loginPath)]).toEqual([1, 2]);
   });
 
-  it('keeps the jar small whatever answers put in it, also after a restart', async () => {
+  it('limits the size of the jar, also after a restart', async () => {
     const { upstream, client, makeClient } = await setUp();
     let [n, longest] = [0, 0];
     upstream.replies.set(planningPath, (response, { headers }) => {
@@ -493,7 +491,7 @@ describe('sessions', () => {
     expect(upstream.count(loginPath)).toBe(1);
   });
 
-  it('makes one sign-in for parallel calls that all find themselves signed out', async () => {
+  it('signs in once for parallel calls that are all signed out', async () => {
     const { upstream, client, makeClient } = await setUp();
     const other = makeClient('w2');
     await client.run('schedule-event', booking, context());
@@ -506,7 +504,7 @@ describe('sessions', () => {
     expect(upstream.count(loginPath)).toBe(2);
   });
 
-  it('gets over a newer session that has ended too, with one repeat in each attempt', async () => {
+  it('replaces a newer session that has expired too, with one repeat per attempt', async () => {
     const { upstream, client, makeClient } = await setUp();
     await client.run('schedule-event', booking, context());
     upstream.sessions.clear();
@@ -520,7 +518,7 @@ describe('sessions', () => {
     expect(upstream.count(loginPath)).toBe(3);
   });
 
-  it('asks for a person when it is signed out right after a sign-in', async () => {
+  it('sets a sign-in hold if it is signed out right after a sign-in', async () => {
     const { upstream, client } = await setUp();
     upstream.replies.set(schedulePath, (response) => response.writeHead(401).end());
     expect(await client.run('schedule-event', booking, context())).toMatchObject({
@@ -531,7 +529,7 @@ describe('sessions', () => {
     expect(upstream.count(loginPath)).toBe(1);
   });
 
-  it('tries refused credentials once in the whole fleet, and says what to do', async () => {
+  it('tries refused credentials once in the whole fleet, and sets a hold that says what to do', async () => {
     const { upstream, client, makeClient, logged } = await setUp();
     upstream.replies.set(loginPath, (response) => response.end(loginPage));
     const outcomes = [
@@ -559,7 +557,7 @@ describe('sessions', () => {
     expect(await corrected.run('schedule-event', booking, context())).toMatchObject({ kind: 'done' });
   });
 
-  it('says retry, never in doubt, when the sign-in finds the upstream down', async () => {
+  it('retries, and is never in doubt, if the upstream is down during the sign-in', async () => {
     const { upstream, client } = await setUp();
     let marks = 0;
     const onSending = async () => void marks++;
@@ -572,7 +570,7 @@ describe('sessions', () => {
     expect(marks).toBe(0);
   });
 
-  it('says so long before its own time is up when the sign-in hangs', async () => {
+  it('returns well before its timeout if the sign-in hangs', async () => {
     const { upstream, client } = await setUp({ CROSSMARK_TIMEOUT_MS: '100' });
     upstream.replies.set(loginPath, () => {});
     expect(await client.run('schedule-event', booking, context())).toMatchObject({
@@ -582,7 +580,7 @@ describe('sessions', () => {
     });
   });
 
-  it('keeps cookies that the upstream changes', async () => {
+  it('saves cookies that the upstream changes', async () => {
     const { upstream, client, makeClient } = await setUp();
     upstream.replies.set(schedulePath, (response, seen) => {
       upstream.sessions.add('rotated');
@@ -601,12 +599,12 @@ describe('sessions', () => {
     const { client, root } = await setUp();
     await client.run('schedule-event', booking, context());
     const stored = JSON.stringify(await redis.hgetall(`${root}:session`));
-    expect(stored).toContain('sealed.');
+    expect(stored).toContain('"sealed":"s1.');
     expect(stored).not.toMatch(/PHPSESSID|robot/);
   });
 });
 
-describe('trouble', () => {
+describe('failures', () => {
   it('is in doubt when the write was applied and the connection then broke', async () => {
     const { upstream, client } = await setUp();
     let applied = 0;
@@ -626,7 +624,7 @@ describe('trouble', () => {
     const { upstream, client } = await setUp();
     await client.run('schedule-event', booking, context());
     const time = new AbortController();
-    // As `AbortSignal.timeout` does it.
+    // Like `AbortSignal.timeout`.
     upstream.replies.set(schedulePath, () => time.abort(new DOMException('', 'TimeoutError')));
     const { signal } = time;
     expect(await client.run('schedule-event', booking, context({ signal }))).toMatchObject({
@@ -636,11 +634,11 @@ describe('trouble', () => {
     });
   });
 
-  it('says retry when the connection is refused, for a write too', async () => {
+  it('retries a write if the connection is refused', async () => {
     const { upstream, client } = await setUp();
     await client.run('schedule-event', booking, context());
     await upstream.stop();
-    // The idle connection of the first call may be found closed only when it is used.
+    // The closed idle connection of the first call may show only when it is used.
     await expect
       .poll(async () => client.run('schedule-event', booking, context()))
       .toMatchObject({ kind: 'retry', health: 'down', code: 'unreachable' });
@@ -724,7 +722,7 @@ describe('probe', () => {
     expect(upstream.count(planningPath)).toBe(1);
   });
 
-  it('is inconclusive when the sign-in is refused or we give up, fails when the sign-in is down', async () => {
+  it('is inconclusive if the sign-in is refused or aborted, and fails if the sign-in is down', async () => {
     const { upstream, client } = await setUp();
     upstream.replies.set(loginPath, (response) => response.writeHead(500).end());
     expect(await client.probe?.(context())).toMatchObject({ verdict: 'fail' });

@@ -1,9 +1,6 @@
 /**
  * Crossmark's client: one attempt of an operation, the read-back after an ambiguous write, and the breaker's probe.
- *
- * Always true: `onSending` is awaited after the sign-in and before the first byte of a write; a write goes
- * out again in the same attempt at most once, and only when it is proved that it was not done; nothing is thrown for
- * what Crossmark or the network did.
+ * Within an attempt, a write is sent again at most once, and only if it is proved that it was not done.
  */
 import type { CookieJar } from 'tough-cookie';
 import type { z } from 'zod';
@@ -49,10 +46,10 @@ import { SignedIn } from './signed-in.ts';
 import { toDate } from './times.ts';
 import { availableRepsAnswer, planningAnswer, qualifiedRepsAnswer, toPlanningItem } from './wire.ts';
 
-/** The origin's page size; all there is comes in one answer. */
+/** The page size of the origin. One page contains the whole list. */
 const planningPageSize = 5_000;
 
-/** Makes the client. Close it when done. */
+/** Creates the client. Close it when done. */
 export function createCrossmarkClient(options: ClientOptions): UpstreamClient {
   return new CrossmarkClient(options);
 }
@@ -102,7 +99,8 @@ class CrossmarkClient implements UpstreamClient {
     context: AttemptContext,
   ): Promise<{ verdict: 'pass' | 'fail' | 'inconclusive'; reason: string }> {
     const answer = await this.#read(context, (send) => this.#look(send));
-    if (answer.kind === 'value' || answer.kind === 'reject') return { verdict: 'pass', reason: 'it answers' };
+    if (answer.kind === 'value' || answer.kind === 'reject')
+      return { verdict: 'pass', reason: 'Crossmark answered the request.' };
     if (answer.kind === 'snooze' && answer.status === 429) return { verdict: 'pass', reason: answer.message };
     if (answer.health === 'down' || (answer.kind === 'snooze' && answer.status === 503)) {
       return { verdict: 'fail', reason: answer.message };
@@ -202,7 +200,7 @@ class CrossmarkClient implements UpstreamClient {
       sending: 'write',
       signal: context.signal,
       send: async (cookies) => {
-        // A long sign-in in between may have used up the time that the mark was good for.
+        // The mark may have expired during a long sign-in.
         if (!marked || performance.now() > sendBy()) await context.onSending();
         marked = true;
         const request = this.#request(draft, context, cookies);
@@ -212,7 +210,7 @@ class CrossmarkClient implements UpstreamClient {
     });
   }
 
-  /** The smallest read there is. */
+  /** The smallest read that Crossmark has. */
   async #look(send: SendRead): Promise<ReadValue<unknown> | SignedOut | FailedOutcome> {
     const today = toDate(new Date().toISOString(), this.#place.timezone);
     const draft = planningRequest(this.#place, { startDate: today, endDate: today, page: 1, limit: 1 });

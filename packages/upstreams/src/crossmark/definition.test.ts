@@ -32,7 +32,7 @@ function problem(name: keyof typeof good, change: object): string | undefined {
 }
 
 describe('Crossmark inputs', () => {
-  it.each(names)('%s takes a good input and no unknown field', (name) => {
+  it.each(names)('%s accepts a valid input and refuses unknown fields', (name) => {
     expect(operations[name].input.safeParse(good[name]).error).toBeUndefined();
     expect(problem(name, { extra: 1 })).toContain('extra');
     expect(operations[name].name).toBe(name);
@@ -56,19 +56,19 @@ describe('Crossmark inputs', () => {
     expect(problem('reissue-event', { expirationDate })).toBe('expirationDate: must be a date, YYYY-MM-DD');
   });
 
-  it('compares times as instants, whatever their offsets', () => {
+  it('compares times as instants, not as text', () => {
     const same = { start: '2025-09-30T09:00:00-04:00', end: '2025-09-30T13:00:00Z' };
     expect(problem('schedule-event', same)).toBe('end: must be after start');
     expect(problem('schedule-event', { ...same, end: '2025-09-30T10:00:00-08:00' })).toBeUndefined();
   });
 
-  it('refuses ranges that run backwards or too far', () => {
+  it('refuses ranges that are reversed or too long', () => {
     expect(problem('list-planning', { endDate: '2025-08-31' })).toBe('endDate: must not be before startDate');
     expect(problem('list-planning', { endDate: '2026-12-01' })).toMatch(/^endDate: must be within 366 days/);
     expect(problem('list-available-reps', { end: '2027-01-01T00:00:00Z' })).toMatch(/^end: must be within/);
   });
 
-  it('seals what is personal', () => {
+  it('seals personal fields', () => {
     expect(operations['reissue-event'].sealedInput).toEqual(['comments']);
     expect(operations['list-available-reps'].sealedResult).toBe(true);
     expect(operations['list-qualified-reps'].sealedResult).toBe(true);

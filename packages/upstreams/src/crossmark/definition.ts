@@ -1,9 +1,8 @@
 /**
- * What the rest of Recloser knows of Crossmark without loading its client: operations, limits, breaker.
- *
- * Always true: ids are digit strings, times ISO 8601 with an offset, unknown fields are refused. Facts are from
- * the upstream notes, sections A2 and A4; timeouts from the latencies recorded there.
+ * Crossmark's operations, limits and breaker. See docs/upstreams/crossmark.md, "Operations". The timeouts follow the
+ * latencies recorded there.
  */
+import { isoTimeSchema } from '@recloser/runtime/values/iso-time';
 import { z } from 'zod';
 import type { RetryPolicy, UpstreamDefinition } from '../contract/upstream.ts';
 
@@ -12,12 +11,8 @@ const retry: RetryPolicy = { maxAttempts: 8, baseMs: 1_000, factor: 2, capMs: 30
 const maxRangeDays = 366;
 const dayMs = 86_400_000;
 
-/** Their ids have 5 to 12 digits; room for growth, none for rubbish. */
+/** Crossmark's ids have 5 to 12 digits today. */
 const id = z.string().regex(/^[1-9]\d{0,17}$/, 'must be 1 to 18 digits and not begin with 0');
-const time = z.iso.datetime({
-  offset: true,
-  error: 'must be ISO 8601 with an offset, such as 2025-09-30T09:00:00-04:00',
-});
 const date = z.iso.date({ error: 'must be a date, YYYY-MM-DD' });
 
 const endAfterStart = {
@@ -26,7 +21,7 @@ const endAfterStart = {
 };
 
 const scheduleEventInput = z
-  .strictObject({ repId: id, mPlanId: id, locationId: id, start: time, end: time })
+  .strictObject({ repId: id, mPlanId: id, locationId: id, start: isoTimeSchema, end: isoTimeSchema })
   .refine(endAfterStart.check, endAfterStart.params);
 
 const scheduleEventResult = z.strictObject({
@@ -38,7 +33,7 @@ const scheduleEventResult = z.strictObject({
   end: z.string(),
 });
 
-/** Item and location are needed too: only a read of them can prove that the visit is gone. */
+/** The read-back needs the item and the location. */
 const unscheduleEventInput = z.strictObject({ scheduleEventId: id, mPlanId: id, locationId: id });
 
 const unscheduleEventResult = z.strictObject({ scheduleEventId: z.string() });
@@ -50,7 +45,7 @@ const reissueEventInput = z.strictObject({
   /** The work expires at the start of this day. */
   expirationDate: date,
   scheduleEventId: id.optional(),
-  /** Free text to the rep; may name people. */
+  /** Free text for the rep. May contain names. */
   comments: z.string().max(2_000).optional(),
   includeResponses: z.boolean().optional(),
 });
@@ -68,7 +63,7 @@ const listPlanningInput = z
     message: `must be within ${maxRangeDays} days of startDate`,
   });
 
-/** One work item, or one visit of it. No names of people and no signed links. */
+/** One work item, or one visit to it. Names of people and signed links are left out. */
 const planningItem = z.strictObject({
   mPlanId: z.string(),
   name: z.string().nullable(),
@@ -77,7 +72,7 @@ const planningItem = z.strictObject({
   storeNumber: z.string().nullable(),
   startDate: z.string().nullable(),
   endDate: z.string().nullable(),
-  /** Start of the visit, with the offset of the configured zone. May be set though the item is unstaffed. */
+  /** Start of the visit, with the offset of the configured zone. May be set on an unstaffed item. */
   scheduleDate: z.string().nullable(),
   condition: z.string().nullable(),
   scheduleRepId: z.string().nullable(),
@@ -87,7 +82,7 @@ const planningItem = z.strictObject({
 const listPlanningResult = z.strictObject({ items: z.array(planningItem), total: z.int() });
 
 const listAvailableRepsInput = z
-  .strictObject({ start: time, end: time })
+  .strictObject({ start: isoTimeSchema, end: isoTimeSchema })
   .refine(endAfterStart.check, endAfterStart.params)
   .refine(({ start, end }) => Date.parse(end) - Date.parse(start) <= maxRangeDays * dayMs, {
     path: ['end'],
@@ -132,7 +127,7 @@ export const crossmark = {
   operations: {
     'schedule-event': {
       name: 'schedule-event',
-      summary: 'Puts a rep on a work item at a location and time.',
+      summary: 'Schedules a rep for a work item at a location and time.',
       effect: 'unsafe',
       input: scheduleEventInput,
       result: scheduleEventResult,
@@ -143,7 +138,7 @@ export const crossmark = {
     },
     'unschedule-event': {
       name: 'unschedule-event',
-      summary: 'Takes a scheduled visit away.',
+      summary: 'Removes a scheduled visit.',
       effect: 'idempotent',
       input: unscheduleEventInput,
       result: unscheduleEventResult,
@@ -152,7 +147,7 @@ export const crossmark = {
     },
     'reissue-event': {
       name: 'reissue-event',
-      summary: 'Issues a work item again after it was submitted or has expired. Does not schedule it.',
+      summary: 'Reissues a work item that was submitted or has expired. Does not schedule it.',
       effect: 'unsafe',
       input: reissueEventInput,
       result: reissueEventResult,
@@ -163,7 +158,7 @@ export const crossmark = {
     },
     'list-planning': {
       name: 'list-planning',
-      summary: 'Work items between two dates with their staffing.',
+      summary: 'Lists work items between two dates with their staffing.',
       effect: 'read',
       input: listPlanningInput,
       result: listPlanningResult,
@@ -172,7 +167,7 @@ export const crossmark = {
     },
     'list-available-reps': {
       name: 'list-available-reps',
-      summary: 'The reps available between two times.',
+      summary: 'Lists the reps who are available between two times.',
       effect: 'read',
       input: listAvailableRepsInput,
       result: listAvailableRepsResult,
@@ -182,7 +177,7 @@ export const crossmark = {
     },
     'list-qualified-reps': {
       name: 'list-qualified-reps',
-      summary: 'The reps who may work an item at a location.',
+      summary: 'Lists the reps who are qualified for an item at a location.',
       effect: 'read',
       input: listQualifiedRepsInput,
       result: listQualifiedRepsResult,
@@ -193,15 +188,11 @@ export const crossmark = {
   },
 } as const satisfies UpstreamDefinition;
 
-/** Name of a Crossmark operation. */
 export type CrossmarkOperation = keyof typeof crossmark.operations;
-/** Input of a Crossmark operation. */
 export type CrossmarkInput<Name extends CrossmarkOperation> = z.infer<
   (typeof crossmark.operations)[Name]['input']
 >;
-/** Result of a Crossmark operation. */
 export type CrossmarkResult<Name extends CrossmarkOperation> = z.infer<
   (typeof crossmark.operations)[Name]['result']
 >;
-/** One row of `list-planning`. */
 export type PlanningItem = z.infer<typeof planningItem>;

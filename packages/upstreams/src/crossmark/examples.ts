@@ -1,9 +1,9 @@
-/** An input that works for each operation of Crossmark, for the contract suite. */
+/** A valid input for each operation of Crossmark, for the contract suite. */
 import type { Examples } from '../contract/examples.ts';
 
 const place = (n: number) => ({ mPlanId: String(30_000_000 + n), locationId: String(150_000 + (n % 1_000)) });
 
-/** Another item and another day each time, so that every visit can be told apart. */
+/** A different item and day for each `n`, so that visits are distinguishable. */
 function visit(n: number) {
   const day = new Date(Date.UTC(2027, 0, 4) + (n % 200) * 86_400_000).toISOString().slice(0, 10);
   return {
@@ -14,7 +14,6 @@ function visit(n: number) {
   };
 }
 
-/** Found by the suite under this name. */
 export const examples: Examples = {
   operations: {
     'schedule-event': visit,

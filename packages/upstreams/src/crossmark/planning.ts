@@ -1,9 +1,4 @@
-/**
- * Reading the planning list page by page (upstreams.md A2.1).
- *
- * Always true: a list that is shorter than Crossmark announced is not returned as if it were whole.
- */
-
+/** Reads all pages of the planning list. See docs/upstreams/crossmark.md, "List the planning". */
 import type { Exchange } from '../http/http.ts';
 import type { SignedOut } from '../http/judge-exchange.ts';
 import type { FailedOutcome } from '../http/outcomes.ts';
@@ -12,15 +7,14 @@ import { outcomes } from './outcome-codes.ts';
 import { type Draft, type Place, type PlanningQuery, planningRequest } from './requests.ts';
 import { type PlanningRecord, planningAnswer } from './wire.ts';
 
-/** Sends one request inside the session. */
 export type SendRead = (draft: Draft) => Promise<Exchange>;
 
-/** All rows, and how many Crossmark says there are. */
+/** All rows, and the total that Crossmark reports. */
 export type PlanningList = { readonly rows: readonly PlanningRecord[]; readonly total: number };
 
 const maxPages = 100;
 
-/** Reads all pages of `query`. */
+/** Reads all pages of `query`. A list shorter than announced is a `retry`. */
 export async function readPlanning(
   send: SendRead,
   place: Place,
@@ -38,7 +32,7 @@ export async function readPlanning(
     received += value.rows.length;
     const total = value.total ?? received;
     if (received >= total) return { kind: 'value', value: { rows: [...rows.values()], total }, status };
-    // Nothing new: Crossmark gives the same page again, or has no more than this.
+    // Nothing new: Crossmark repeated the page, or has no more rows.
     if (rows.size === knownBefore) break;
   }
   return outcomes.retry('up', { code: 'incomplete_list' });

@@ -26,7 +26,7 @@ function rows(...mplans: object[]) {
 }
 
 describe('proveScheduled', () => {
-  it('finds our visit, whatever else is there', async () => {
+  it('finds our visit among other rows', async () => {
     const list = rows({ ...ours, scheduleRepID: 9, scheduleEventID: 1 }, { ...ours, mPlanID: 5 }, ours);
     expect(await proveScheduled(list, input, place, free)).toEqual({
       kind: 'applied',
@@ -55,7 +55,7 @@ describe('proveScheduled', () => {
     expect(proof).toMatchObject({ kind: 'unprovable', code });
   });
 
-  it('takes no visit that another call was credited with', async () => {
+  it('claims no visit that another call is credited with', async () => {
     const claim = async (id: string) => id !== '44000001';
     const one = await proveScheduled(rows(ours), input, place, claim);
     expect(one).toMatchObject({ kind: 'unprovable', code: 'visit_of_another_call' });
@@ -63,7 +63,7 @@ describe('proveScheduled', () => {
     expect(two).toMatchObject({ kind: 'applied', result: { scheduleEventId: '44000002' } });
   });
 
-  it('asks for days around the visit, in the zone', () => {
+  it('reads the days around the visit in the configured zone', () => {
     expect(scheduleProofQuery({ ...input, start: '2025-10-01T02:00:00Z' }, place)).toMatchObject({
       startDate: '2025-08-16',
       endDate: '2025-11-14',
@@ -75,7 +75,7 @@ describe('proveScheduled', () => {
 describe('proveUnscheduled', () => {
   const visit = { scheduleEventId: '44000001', mPlanId: '31000001', locationId: '205001' };
 
-  it('says absent while the id is still shown', () => {
+  it('is absent while the id is still listed', () => {
     expect(proveUnscheduled(rows(ours), visit, place)).toEqual({ kind: 'absent', health: 'up' });
   });
 
@@ -106,7 +106,7 @@ describe('proveUnscheduled', () => {
     });
   });
 
-  it('asks for less than a year around today', () => {
+  it('reads less than a year around today', () => {
     expect(unscheduleProofQuery(visit, place, new Date('2026-01-01T12:00:00Z'))).toMatchObject({
       startDate: '2025-07-05',
       endDate: '2026-06-30',

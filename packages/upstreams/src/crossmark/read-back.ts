@@ -1,9 +1,7 @@
 /**
- * Whether an ambiguous write took effect, by reading the planning list (upstreams.md A4).
+ * Proves from the planning list whether an ambiguous write took effect. See docs/upstreams/crossmark.md, "Read-back".
  *
- * Always true: only rows of the same item and location count; times are compared as wall-clock times, for theirs
- * carry no offset. Assumed, not proven: that the list shows a visit soon after it was booked (the worker waits and
- * reads again) and no longer shows one that was taken away.
+ * Assumption: the list shows a visit soon after it was booked and stops showing it after it was removed.
  */
 import type { Verification } from '../contract/upstream.ts';
 import type { CrossmarkInput, CrossmarkResult } from './definition.ts';
@@ -11,12 +9,11 @@ import type { Place, PlanningQuery } from './requests.ts';
 import { fromScheduleDate, toDate, toWallClock } from './times.ts';
 import { type PlanningRecord, toPlanningItem } from './wire.ts';
 
-/** What the read proved; `unreadable` is said by the one who reads. */
 export type Proof = Exclude<Verification, { kind: 'unreadable' }>;
 
-/** Items run for weeks around their visits; an item that does not overlap the interval would not be listed. */
+/** Items run for weeks around their visits. The list contains only items that overlap the interval. */
 const daysAroundVisit = 45;
-/** Without a date to go by. Together less than a year: a wider interval may be refused. */
+/** For visits whose date is unknown. Less than a year in total, because Crossmark may refuse a wider interval. */
 const daysAroundToday = 180;
 const pageSize = 500;
 
@@ -48,8 +45,8 @@ export function unscheduleProofQuery(
 }
 
 /**
- * Applied if a visit there is ours and `claim` gives it to this call; one that another call made, a visit of someone
- * else or at another time is for a person to judge.
+ * Applied if a listed visit matches the input and `claim` credits this call with it. A person decides about a visit of
+ * another call, another rep or another time.
  */
 export async function proveScheduled(
   rows: readonly PlanningRecord[],
@@ -69,23 +66,20 @@ export async function proveScheduled(
     return { kind: 'applied', health: 'up', result };
   }
   if (ids.length > 0) {
-    return unprovable(
-      'visit_of_another_call',
-      'The visit stands there, but another call was credited with it.',
-    );
+    return unprovable('visit_of_another_call', 'The visit exists, but another call is credited with it.');
   }
   if (ours.length > 0) {
-    return unprovable('visit_without_id', 'The visit stands there, but Crossmark shows no id for it.');
+    return unprovable('visit_without_id', 'The visit exists, but Crossmark shows no id for it.');
   }
   if (visits.length > 0) {
-    return unprovable('other_booking', 'Another rep or another time is booked for this item and location.');
+    return unprovable('other_booking', 'A different rep or time is booked for this item and location.');
   }
   return { kind: 'absent', health: 'up' };
 }
 
 /**
- * Applied when the item is listed at its location and the visit's id is not. When it was is not known here, so an
- * item that is not listed at all may lie outside the interval, or the ids may be wrong: that proves nothing.
+ * Applied if the item is listed at its location without the visit's id. An item that is not listed proves nothing: it
+ * may lie outside the interval, or the ids may be wrong.
  */
 export function proveUnscheduled(
   rows: readonly PlanningRecord[],
@@ -94,7 +88,10 @@ export function proveUnscheduled(
 ): Proof {
   const listed = rowsOf(rows, input, place);
   if (listed.length === 0) {
-    return unprovable('item_not_listed', 'Crossmark does not list this item at this location around today.');
+    return unprovable(
+      'item_not_listed',
+      'Crossmark does not list this item at this location within 180 days of today.',
+    );
   }
   if (listed.some((row) => row.scheduleEventID === input.scheduleEventId))
     return { kind: 'absent', health: 'up' };
@@ -102,7 +99,7 @@ export function proveUnscheduled(
   return { kind: 'applied', health: 'up', result };
 }
 
-/** The filter in the request is unproven, so it is made again here. */
+/** Filters again, because the filter in the request is unproven. */
 function rowsOf(
   rows: readonly PlanningRecord[],
   { mPlanId, locationId }: { mPlanId: string; locationId: string },
@@ -114,7 +111,7 @@ function rowsOf(
   });
 }
 
-/** `scheduleDate` alone is no visit: it can be set on an unstaffed item. */
+/** `scheduleDate` alone is no visit: an unstaffed item may have one. */
 function isVisit(row: PlanningRecord): boolean {
   return row.scheduleRepID !== null || row.scheduleEventID !== null;
 }

@@ -1,20 +1,18 @@
 /**
- * Crossmark's requests, field for field as recorded (upstreams.md A1 to A2.6). Pure: input in, request out.
- *
- * Always true: paths are put behind the base URL, which may have a path of its own; ids go out as they came in;
- * no field is sent that the browser did not send.
+ * Crossmark's requests, with exactly the fields that were recorded. Pure. See docs/upstreams/crossmark.md, "Sign-in"
+ * and "Operations".
  */
 import type { HttpRequest } from '../http/http.ts';
 import type { CrossmarkInput } from './definition.ts';
 import { toOffsetTime, toSlashedTime } from './times.ts';
 
-/** Where and in which zone: the part of the settings that requests depend on. */
+/** The part of the settings that requests depend on. */
 export type Place = { readonly baseUrl: string; readonly timezone: string };
 
-/** A request before cookies and signal are added. */
+/** A request without cookies and signal. */
 export type Draft = Omit<HttpRequest, 'signal' | 'cookies'>;
 
-/** What a planning read asks for: dates `YYYY-MM-DD`, and which part of the list. */
+/** The parameters of a planning read. Dates are `YYYY-MM-DD`. */
 export type PlanningQuery = {
   readonly startDate: string;
   readonly endDate: string;
@@ -48,7 +46,7 @@ export function signInRequest(place: Place, credentials: { username: string; pas
   };
 }
 
-/** POST scheduleMplanEvent: nine fields, exactly. */
+/** POST scheduleMplanEvent. */
 export function scheduleRequest(place: Place, input: CrossmarkInput<'schedule-event'>): Draft {
   return {
     ...post(place, '/planningextcontroller/scheduleMplanEvent', '/planning/'),
@@ -74,7 +72,7 @@ export function unscheduleRequest(place: Place, input: CrossmarkInput<'unschedul
   };
 }
 
-/** POST createPendingWork/, with the slash. */
+/** POST createPendingWork/. The trailing slash is required. */
 export function reissueRequest(place: Place, input: CrossmarkInput<'reissue-event'>): Draft {
   return {
     ...post(place, '/pendingworkextcontroller/createPendingWork/', '/planning/'),
@@ -97,7 +95,7 @@ export function reissueRequest(place: Place, input: CrossmarkInput<'reissue-even
   };
 }
 
-/** GET getPlanningMplans. Asks for every condition; the `mPlanID` term is unproven, so filter the answer too. */
+/** GET getPlanningMplans, for every condition. The `mPlanID` term is unproven, so filter the answer too. */
 export function planningRequest(place: Place, query: PlanningQuery): Draft {
   const searchTerms = {
     condition: term('condition', 'Condition', conditions),
@@ -129,7 +127,7 @@ export function availableRepsRequest(place: Place, input: CrossmarkInput<'list-a
   };
 }
 
-/** GET getQualifiedRepsForScheduling. The origin's limit of 100 reps; the browser asks for 25. */
+/** GET getQualifiedRepsForScheduling, with the origin's limit of 100 reps. */
 export function qualifiedRepsRequest(place: Place, input: CrossmarkInput<'list-qualified-reps'>): Draft {
   return {
     ...get(place, '/planningextcontroller/getQualifiedRepsForScheduling'),

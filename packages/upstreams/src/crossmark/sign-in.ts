@@ -1,8 +1,6 @@
 /**
- * One sign-in to Crossmark (upstreams.md A1) and what its answer means.
- *
- * Always true: one request, never repeated here; credentials are `refused` only when Crossmark itself says so. Any
- * page that does not ask for the password again is an outage.
+ * Signs in to Crossmark with one request. See docs/upstreams/crossmark.md, "Sign-in". Only Crossmark's own answer can
+ * refuse credentials. A page without a password field is an outage.
  */
 import type { CookieJar } from 'tough-cookie';
 import type { UpstreamSettings } from '../contract/settings.ts';
@@ -18,12 +16,12 @@ import { outcomes } from './outcome-codes.ts';
 import { signInRequest } from './requests.ts';
 import { signInAnswer } from './wire.ts';
 
-/** What a Crossmark session keeps. `own`: the names of the cookies that the sign-in left. */
+/** The data of a Crossmark session. `own`: names of the cookies that the sign-in set. */
 export type CrossmarkSession = { readonly cookies: string; readonly own: readonly string[] };
 
 export const sessionCookie = 'PHPSESSID';
 
-/** Signs in once with the settings' credentials. Never rejects for what Crossmark or the network did. */
+/** Signs in once. Never rejects because of Crossmark or the network. */
 export async function signIn(
   http: Http,
   settings: UpstreamSettings,
@@ -42,7 +40,7 @@ export async function signIn(
   return judgeSignIn(exchange, cookies, Date.now());
 }
 
-/** What a sign-in exchange shows. `cookies`: the jar it was made with. Pure. */
+/** Judges a sign-in exchange. `cookies`: its jar. Pure. */
 export function judgeSignIn(exchange: Exchange, cookies: CookieJar, nowMs: number): SignInAnswer {
   const judged = judgeExchange(exchange, { dialect: crossmarkDialect, sending: 'read', nowMs });
   if (judged.kind === 'snooze') return failed(judged);
@@ -61,13 +59,13 @@ export function judgeSignIn(exchange: Exchange, cookies: CookieJar, nowMs: numbe
   if (verdict === 'unclear') return down;
   const signedIn = cookies.serializeSync()?.cookies.some(({ key }) => key === sessionCookie);
   const session: CrossmarkSession = { cookies: serializeCookies(cookies), own: cookieNames(cookies) };
-  // Accepted, but with nothing to go on with: trying again is harmless, the credentials are good.
+  // Accepted, but without a session cookie. The credentials are good, so a retry is harmless.
   return signedIn
     ? { kind: 'signed-in', data: session }
     : failed(outcomes.retry('unknown', { code: 'sign_in_failed', status }));
 }
 
-/** Crossmark answers a good sign-in with its application's page or with a redirect into it. */
+/** Crossmark answers a successful sign-in with its application page or a redirect to it. */
 function pageVerdict(status: number, location: string, body: string): 'ok' | 'unclear' {
   if (status >= 300) return location === '' || /login/i.test(location) ? 'unclear' : 'ok';
   return body.includes('Scheduling') ? 'ok' : 'unclear';
@@ -91,7 +89,7 @@ const refused: SignInAnswer = {
 };
 
 const tooMany =
-  'There were too many sign-ins to Crossmark in the last 15 minutes; more could lock the account. The next one is made when this hold ends.';
+  'There were too many sign-ins to Crossmark in the last 15 minutes. More could lock the account. The next sign-in is made when this hold ends.';
 
 function failed(outcome: FailedOutcome): SignInAnswer {
   const pause = outcome.kind === 'snooze' && outcome.hold?.kind === 'rate-limit' ? outcome.hold : null;

@@ -1,9 +1,7 @@
 /**
- * Makes requests inside the fleet's session: loads it, signs in when there is none or it has ended, sends the
- * same request once more, and saves cookies that Crossmark changed.
- *
- * Always true: within one attempt there is at most one sign-in and one repeat; a write is repeated only when it is
- * proved that it was not done.
+ * Makes requests in the fleet's session: signs in if there is none or it has ended, sends the same request once more,
+ * and saves changed cookies. Within one attempt there is at most one sign-in and one repeat. A write is repeated only
+ * if it is proved that it was not done.
  */
 import type { CookieJar } from 'tough-cookie';
 import { z } from 'zod';
@@ -18,22 +16,22 @@ import type { ReadValue } from './classify.ts';
 import { outcomes } from './outcome-codes.ts';
 import { type CrossmarkSession, sessionCookie, signIn } from './sign-in.ts';
 
-/** A sign-in that worked and is not honoured may be a passing fault: one new try every 30 s is no storm. */
+/** Pause after a sign-in that Crossmark accepted but does not honour. It may be a passing fault. */
 const signedOutAgainMs = 30_000;
 const sessionReplacedMs = 1_000;
 
 const sessionData = z.object({ cookies: z.string(), own: z.array(z.string()).default([sessionCookie]) });
 
-/** What is sent in a session. */
+/** A request in a session. */
 export type InSession<T> = {
   readonly sending: 'read' | 'write';
   readonly signal: AbortSignal;
   send(cookies: CookieJar): Promise<T | SignedOut>;
-  /** One small read, which shows whether the session lives. */
+  /** A small read that shows whether the session is alive. */
   look(cookies: CookieJar): Promise<ReadValue<unknown> | SignedOut | FailedOutcome>;
 };
 
-/** `known`: the cookies as they were loaded or handed over to be saved last; see `cookieState`. */
+/** `known`: the cookies as they were last loaded or saved. See `cookieState`. */
 type Jar = {
   readonly id: string;
   readonly revision: number;
@@ -42,14 +40,14 @@ type Jar = {
   known: string;
 };
 
-/** A session in use. `fresh`: signed in during this attempt. */
+/** A session in use. `fresh`: it was signed in during this attempt. */
 type Open = {
   readonly kind: 'open';
   readonly session: Session;
   readonly jar: Jar;
   readonly fresh: boolean;
 };
-/** `over`: the session has ended, and a write was not done. `unproven`: only a new session can tell. */
+/** `over`: the session has ended, so a write was not done. `unproven`: only a new session can show it. */
 type Finding = 'over' | 'unproven' | 'not_over';
 type Failed = { readonly kind: 'failed'; readonly outcome: FailedOutcome };
 
@@ -65,27 +63,27 @@ export class SignedIn {
     this.#options = options;
     const { username, password, operations } = options.settings;
     this.#fingerprint = credentialsFingerprint(username, password);
-    // Less than an attempt has, so that an attempt learns what became of the sign-in before its own time is up.
+    // Shorter than an attempt, so that the attempt learns the result of the sign-in before it times out.
     this.#signInMs = Math.ceil((operations['schedule-event']?.timeoutMs ?? 10_000) * 0.8);
   }
 
   /**
-   * Sends with the session's cookies, once more after a sign-in if it finds itself signed out. Rejects only
-   * for errors of our own: Redis, or whatever `send` throws.
+   * Sends with the session's cookies, and once more after a sign-in if the session has ended. Rejects only when Redis
+   * fails or `send` rejects.
    */
   async run<T extends { kind: string }>(request: InSession<T>): Promise<T | FailedOutcome> {
     const { signal, sending } = request;
     const first = await this.#current(signal);
     if (first.kind === 'failed') return first.outcome;
     const answer = await this.#send(first, request.send);
-    if (isLoginPage(answer)) await this.#mend(first, request);
+    if (isLoginPage(answer)) await this.#restoreSession(first, request);
     if (!isSignedOut(answer)) return answer;
     const finding = await this.#findOut(first, answer, request);
     if (finding === 'not_over') return unproven(answer, sending);
     if (first.fresh) return signedOutAgain(first, answer, sending);
     const next = await this.#renew(first.session, signal);
     if (next.kind === 'failed') return finding === 'over' ? next.outcome : unproven(answer, sending);
-    // Only where the new session works did the page speak of the old one.
+    // If the same look works in the new session, the page was about the old one.
     const proved =
       finding === 'over' || sending === 'read' || (await this.#look(next, request)) === 'not_over';
     if (!proved) return unproven(answer, sending);
@@ -97,7 +95,7 @@ export class SignedIn {
   async signInAnew(when: 'always' | 'others', signal: AbortSignal): Promise<'signed-in' | 'no' | 'later'> {
     const { sessions } = this.#options;
     if (when === 'others' && !(await sessions.refusedOthers(this.#fingerprint))) return 'no';
-    // What this process remembers may be the session that is over.
+    // The cached session may be the one that has ended.
     await sessions.refresh();
     const renewal = await this.#askForSession(null, signal);
     if (renewal.kind === 'refused') return 'no';
@@ -118,7 +116,7 @@ export class SignedIn {
       case 'redirect':
         return isRead ? 'over' : this.#lookAgain(open, request);
       case 'cookies':
-        // Whatever is sent in this session would be refused.
+        // Crossmark would refuse every request in this session.
         await this.#options.sessions.clear(open.session.id);
         return isRead ? 'over' : 'not_over';
       case 'page':
@@ -130,13 +128,13 @@ export class SignedIn {
     }
   }
 
-  /** A write got a login page. It is not repeated, but the next calls, which may be writes too, need a session. */
-  async #mend<T>(open: Open, request: InSession<T>): Promise<void> {
+  /** After a login page in answer to a write: the write is not repeated, but the next calls need a session. */
+  async #restoreSession<T>(open: Open, request: InSession<T>): Promise<void> {
     if (open.fresh || (await this.#lookAgain(open, request)) !== 'over') return;
     await this.#renew(open.session, request.signal);
   }
 
-  /** With the cookies as they are kept: those of the answer just received may be a stranger's. */
+  /** Looks with the stored cookies. Those of the last answer may come from a proxy. */
   async #lookAgain<T>(open: Open, request: InSession<T>): Promise<Finding> {
     const session = await this.#options.sessions.refresh();
     const jar = session?.id === open.session.id && this.#open(session);
@@ -156,7 +154,7 @@ export class SignedIn {
   ): Promise<T | SignedOut> {
     const answer = await send(jar.cookies);
     if (isSignedOut(answer) || isLoginPage(answer)) {
-      // The login page may have put a cookie of its own in the jar.
+      // The login page may have set a cookie in the jar.
       if (this.#jar?.id === session.id) this.#jar = null;
       return answer;
     }
@@ -169,7 +167,7 @@ export class SignedIn {
     return answer;
   }
 
-  /** Saving is best effort: what the answer said about the call must not be lost over it. */
+  /** Best effort: a failure to save must not lose the answer. */
   async #save(session: Session, { cookies, own }: Jar): Promise<void> {
     const data: CrossmarkSession = { cookies: serializeCookies(cookies), own };
     try {
@@ -180,14 +178,14 @@ export class SignedIn {
     }
   }
 
-  /** Another session than `stale`, ready for use. */
+  /** A session other than `stale`, ready for use. */
   async #renew(stale: Session | null, signal: AbortSignal): Promise<Open | Failed> {
     const renewal = await this.#askForSession(stale, signal);
     if (renewal.kind !== 'session') return { kind: 'failed', outcome: about(stale, notSignedIn(renewal)) };
     const { session, fresh } = renewal;
     const jar = this.#open(session);
     if (jar) return { kind: 'open', session, jar, fresh };
-    // Another release stored it: it goes, and the next attempt signs in.
+    // Another release stored it. The next attempt signs in.
     await this.#options.sessions.clear(session.id);
     return { kind: 'failed', outcome: outcomes.rateLimit(sessionReplacedMs, { code: 'session_replaced' }) };
   }
@@ -207,12 +205,12 @@ export class SignedIn {
       return renewal;
     } catch (error) {
       if (!signal.aborted) throw error;
-      // No evidence against Crossmark: a sign-in that hangs reports itself sooner; here its leader may have died.
+      // Health `unknown`: a sign-in that hangs times out sooner, so its leader may have died.
       return { kind: 'failed', outcome: outcomes.retry('unknown', { code: 'sign_in_timeout' }) };
     }
   }
 
-  /** The session's jar; shared by parallel requests, so that they see each other's cookies. */
+  /** The session's jar. Parallel requests share it, so that they see each other's cookies. */
   #open(session: Session): Jar | null {
     const { id, revision } = session;
     if (this.#jar?.id === id && this.#jar.revision >= revision) return this.#jar;
@@ -227,13 +225,12 @@ export class SignedIn {
 }
 
 const checkCredentials =
-  'Crossmark refused the user name or password. Set CROSSMARK_USERNAME and CROSSMARK_PASSWORD and restart the workers: they sign in and go on by themselves. If it was the account that was mended, release this hold: the same password is then tried once more. Without help it is tried again after 15 minutes, then every hour.';
+  'Crossmark refused the user name or password. Set CROSSMARK_USERNAME and CROSSMARK_PASSWORD and restart the workers. They then sign in automatically. If the account was fixed instead, release this hold to try the same password again. Otherwise it is tried again after 15 minutes, then every hour.';
 
 const notHonoured =
-  'Crossmark answers "signed out" right after a sign-in that it accepted. The next try is made when this hold ends; if it comes back, check that the account may use scheduling.';
+  'Crossmark reports "signed out" right after a successful sign-in. The next attempt is made when this hold ends. If the hold returns, check that the account has access to scheduling.';
 
-const waitsForSignIn =
-  'The last sign-in to Crossmark did not work. The next one is made when this hold ends.';
+const waitsForSignIn = 'The last sign-in to Crossmark failed. The next one is made when this hold ends.';
 
 function notSignedIn(renewal: Exclude<Renewal, { kind: 'session' }>): FailedOutcome {
   switch (renewal.kind) {
@@ -256,14 +253,14 @@ const unprovenCodes = {
   cookies: 'cookies_too_large',
 } as const;
 
-/** It looked like signed out, and the session turned out to be something else or nobody knows. */
+/** The answer looked signed out, but the session was alive or its state is unknown. */
 function unproven({ sign, status }: SignedOut, sending: 'read' | 'write'): FailedOutcome {
   const facts = { code: unprovenCodes[sign], status };
   const health = sign === 'page' ? 'down' : 'unknown';
   return sending === 'read' ? outcomes.retry(health, facts) : outcomes.inDoubt(health, facts, true);
 }
 
-/** Signed out in the second session of an attempt, or in one that was signed in during it. */
+/** Signed out in an attempt's second session, or in one that was signed in during the attempt. */
 function signedOutAgain(open: Open, again: SignedOut, sending: 'read' | 'write'): FailedOutcome {
   const { sign, status } = again;
   if (sign === 'page' || (sending === 'write' && sign !== 'certain')) return unproven(again, sending);
@@ -272,7 +269,7 @@ function signedOutAgain(open: Open, again: SignedOut, sending: 'read' | 'write')
   return about(open.session, outcomes.signInHold(notHonoured, facts, signedOutAgainMs));
 }
 
-/** A sign-in hold says which session it is about, so that it is not set over a newer one. */
+/** Adds the session to a sign-in hold, so that the hold is not set when a newer session exists. */
 function about(session: Session | null, outcome: FailedOutcome): FailedOutcome {
   if (!session || outcome.kind !== 'snooze' || outcome.hold?.kind !== 'sign-in') return outcome;
   return { ...outcome, hold: { ...outcome.hold, session: session.id } };

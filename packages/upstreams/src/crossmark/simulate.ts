@@ -1,8 +1,6 @@
 /**
- * A stand-in for Crossmark, after upstreams.md section A. Documented where the document is silent:
- * the sign-in lock lasts until a reset or a new password; sessions end `sessionTtlMs` after their last use.
- *
- * Always true: importing does nothing; two simulations share nothing.
+ * A simulated Crossmark, from docs/upstreams/crossmark.md. Our own assumptions: the sign-in lock lasts until a reset or
+ * a new password, and sessions end `sessionTtlMs` after their last use.
  */
 import { z } from 'zod';
 import {
@@ -44,7 +42,6 @@ const defaults: CrossmarkSettings = {
   timezone: 'America/Indiana/Indianapolis',
 };
 
-/** Makes a fresh simulated Crossmark. */
 export function createCrossmarkSimulation({ now }: SimulationOptions): Simulation {
   const plan = new Plan(now);
   const operations = routeTable.map((route) => route.operation);

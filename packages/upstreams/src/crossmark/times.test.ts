@@ -34,7 +34,7 @@ describe('times for Crossmark', () => {
     expect(toDate('2025-12-01T02:00:00Z', indiana, -45)).toBe('2025-10-16');
   });
 
-  it('reads their times and dates, and nothing else', () => {
+  it('parses Crossmark times and dates, and refuses other texts', () => {
     expect(fromScheduleDate('09/30/2025 09:00:00 AM', indiana)).toBe('2025-09-30T09:00:00-04:00');
     expect(fromScheduleDate('12/01/2025 12:30:00 AM', indiana)).toBe('2025-12-01T00:30:00-05:00');
     expect(fromScheduleDate('12/01/2025 12:30:00 PM', indiana)).toBe('2025-12-01T12:30:00-05:00');

@@ -1,9 +1,6 @@
 /**
- * The bodies of Crossmark as recorded (upstreams.md A2), turned into our words. Numbers and strings are mixed
- * on the wire: an id is text here. Fields we do not use are ignored, names of people are not even read except
- * where a rep list is what was asked for.
- *
- * Always true: an answer that lacks what it is about (no list, no event) does not fit; it is never read as empty.
+ * Schemas of Crossmark's bodies, as recorded in docs/upstreams/crossmark.md, "Operations". Ids become strings. Unused
+ * fields are dropped, and so are names of people, except in rep lists. A missing list is an error, never an empty list.
  */
 import { z } from 'zod';
 import type { CrossmarkResult, PlanningItem } from './definition.ts';
@@ -11,7 +8,7 @@ import { fromScheduleDate, fromSlashedDate } from './times.ts';
 
 const wireId = z.union([z.string().regex(/^\d+$/), z.int().nonnegative()]).transform(String);
 
-/** Absent, null, `''` and `0` all mean "none" on the wire. */
+/** Absent, null, `''` and `0` all mean "none". */
 const optionalId = z
   .union([z.string(), z.number()])
   .nullish()
@@ -50,7 +47,7 @@ const planningRecord = z.object({
   scheduleEventID: optionalId,
 });
 
-/** getPlanningMplans: `mplans`, or `records` in some accounts of it, and perhaps how many there are in all. */
+/** getPlanningMplans: `mplans` (some recordings have `records`) and sometimes a total. */
 export const planningAnswer = z
   .object({
     mplans: z.array(planningRecord).optional(),
@@ -67,7 +64,7 @@ export const planningAnswer = z
 /** A row of getPlanningMplans. */
 export type PlanningRecord = z.infer<typeof planningRecord>;
 
-/** A row in our words. `zone`: the one their times without an offset are in. */
+/** Converts a row. `zone`: of the times without an offset. */
 export function toPlanningItem(row: PlanningRecord, zone: string): PlanningItem {
   return {
     mPlanId: row.mPlanID,
@@ -129,18 +126,18 @@ const qualifiedRep = z
     timezone: rep.Timezone,
   }));
 
-/** getQualifiedRepsForScheduling. `OfflineHash` is as good as a credential and is never read. */
+/** getQualifiedRepsForScheduling. `OfflineHash` works like a credential and is never read. */
 export const qualifiedRepsAnswer = z.object({ reps: z.array(qualifiedRep) });
 
-/** scheduleMplanEvent: the ids that say what was booked. */
+/** scheduleMplanEvent: the ids of what was booked. */
 export const scheduleAnswer = z.object({
   MVScheduledEvent: z.object({ ID: wireId, RepID: wireId, mPlanID: wireId, LocationID: wireId }),
 });
 
-/** The two signs of success or failure in answers to writes; either may be missing. */
+/** The two signs of success or failure in answers to writes. Either may be missing. */
 export const verdictAnswer = z.object({ ok: z.unknown().optional(), success: z.unknown().optional() });
 
-/** login/authenticate, when it answers with JSON. */
+/** login/authenticate, if it answers with JSON. */
 export const signInAnswer = z.object({
   redirectUrl: z.unknown().optional(),
   success: z.unknown().optional(),

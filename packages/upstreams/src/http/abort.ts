@@ -1,15 +1,12 @@
-/** What an abort signal means here: whose time is up, and how to stop waiting without stopping the work. */
+/** Helpers for abort signals. */
 
-/**
- * Whether an aborted signal says "time is up" (a reason named `TimeoutError`, as `AbortSignal.timeout` gives)
- * rather than "the caller changed its mind". Only the first says anything about the upstream.
- */
+/** Why a signal aborted. Only a timeout (a reason named `TimeoutError`) shows anything of the upstream's health. */
 export function abortCause(signal: AbortSignal): 'timeout' | 'aborted' {
   const reason: unknown = signal.reason;
   return reason instanceof Error && reason.name === 'TimeoutError' ? 'timeout' : 'aborted';
 }
 
-/** The promise's result, or a rejection with the signal's reason as soon as it aborts. The promise runs on. */
+/** The promise's result, or a rejection with the signal's reason when it aborts. The promise itself continues. */
 export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   const aborted = Promise.withResolvers<never>();
   const onAbort = () => aborted.reject(signal.reason);

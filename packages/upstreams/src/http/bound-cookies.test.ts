@@ -31,7 +31,7 @@ describe('boundCookies', () => {
     expect(kept.at(-1)).toBe('trk199');
   });
 
-  it('bounds a jar that was stored before', () => {
+  it('limits a jar that was stored before', () => {
     const jar = parseCookies(
       serializeCookies(
         jarOf(

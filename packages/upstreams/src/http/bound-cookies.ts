@@ -1,15 +1,14 @@
-/** Keeps a session's cookies small: upstreams refuse a Cookie header of 8 kB, some of 4 kB. */
+/** Limits the size of a session's cookies. Upstreams refuse a Cookie header of 8 kB, some of 4 kB. */
 import type { CookieJar } from 'tough-cookie';
 
 const maxCookies = 40;
 const maxBytes = 4_000;
 
-/** The names of a jar's cookies. */
 export function cookieNames(jar: CookieJar): string[] {
   return [...new Set(cookiesOf(jar).map(({ key }) => key ?? ''))];
 }
 
-/** Drops the oldest cookies of a jar that is too large. Those named in `own`, the session's own, always stay. */
+/** Drops the oldest cookies of a jar that is too large. Cookies named in `own` (set by the sign-in) always stay. */
 export function boundCookies(jar: CookieJar, own: Iterable<string>): void {
   const kept = new Set(own);
   const cookies = cookiesOf(jar).sort((one, other) => createdAt(one) - createdAt(other));
@@ -18,7 +17,7 @@ export function boundCookies(jar: CookieJar, own: Iterable<string>): void {
     if (count <= maxCookies && bytes <= maxBytes) return;
     const [domain, path, key] = [cookie.domain, cookie.path, cookie.key].map((part) => String(part ?? ''));
     if (kept.has(key ?? '')) continue;
-    // The jar keeps its cookies in memory: this is done when the call returns.
+    // A memory store: the removal is complete when the call returns.
     void jar.store.removeCookie(domain ?? '', path ?? '', key ?? '');
     count -= 1;
     bytes -= sizeOf(cookie);

@@ -47,13 +47,13 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
   return text;
 }
 
-/** Never up: the test's own time limit is the only one. */
+/** Never aborts. Only the test's own timeout applies. */
 const patient = () => new AbortController().signal;
 /** The reason that `AbortSignal.timeout` gives. */
 const timeIsUp = () => new DOMException('The time is up.', 'TimeoutError');
 
-describe('a request that may leave only until a moment', () => {
-  it('does not leave later, on a new connection and on one that is open already', async () => {
+describe('a request with a latest time to send', () => {
+  it('is not sent after that time, on a new or an open connection', async () => {
     let requests = 0;
     const { url } = await serve((_request, response) => {
       requests += 1;
@@ -72,7 +72,7 @@ describe('a request that may leave only until a moment', () => {
 });
 
 describe('createHttp', () => {
-  it('gives an answer whatever its status, decompressed, redirects not followed', async () => {
+  it('returns answers of any status, decompressed, without following redirects', async () => {
     let requests = 0;
     const { url } = await serve((_request, response) => {
       requests += 1;
@@ -136,7 +136,7 @@ describe('createHttp', () => {
     }
   });
 
-  it('keeps cookies in the jar, and the jar survives being text', async () => {
+  it('keeps cookies in the jar, and restores the jar from text', async () => {
     const sent: (string | undefined)[] = [];
     const { url } = await serve((request, response) => {
       sent.push(request.headers.cookie);
@@ -157,7 +157,7 @@ describe('createHttp', () => {
     expect(sent).toEqual([undefined, 'PHPSESSID=abc']);
   });
 
-  it('throws a body away that is larger than the cap', async () => {
+  it('drops a body that is larger than the limit', async () => {
     const { url } = await serve((_request, response) => {
       response.writeHead(200, { 'content-type': 'text/plain' });
       response.end('x'.repeat(200_000));
@@ -168,7 +168,7 @@ describe('createHttp', () => {
 });
 
 describe('what may have been sent', () => {
-  it('says not_sent for a refused connection', async () => {
+  it('is not_sent for a refused connection', async () => {
     const { url, server } = await serve(() => {});
     await new Promise((resolve) => server.close(resolve));
     const exchange = await http().send({ method: 'POST', url: `${url}/a?secret=1`, signal: patient() });
@@ -179,13 +179,13 @@ describe('what may have been sent', () => {
     });
   });
 
-  it('says not_sent for a name that does not resolve', async () => {
-    // A label of 64 letters is no name: the resolver says so without asking the network.
+  it('is not_sent for a name that does not resolve', async () => {
+    // A label of 64 letters is invalid, so the resolver refuses it without a network request.
     const url = `http://${'x'.repeat(64)}.invalid/`;
     expect((await http().send({ method: 'GET', url, signal: patient() })).kind).toBe('not_sent');
   });
 
-  it('says not_sent when the TLS handshake fails or never ends', async () => {
+  it('is not_sent if the TLS handshake fails or never ends', async () => {
     const server = createTcpServer((socket) => {
       socket.once('data', () => socket.destroy());
     });
@@ -210,7 +210,7 @@ describe('what may have been sent', () => {
     });
   });
 
-  it('says not_sent when the signal is aborted already', async () => {
+  it('is not_sent if the signal is already aborted', async () => {
     const { url } = await serve((_request, response) => response.end());
     expect(await http().send({ method: 'POST', url, signal: AbortSignal.abort() })).toMatchObject({
       kind: 'not_sent',
@@ -218,7 +218,7 @@ describe('what may have been sent', () => {
     });
   });
 
-  it('says no_answer for a reset after the request was read', async () => {
+  it('is no_answer for a reset after the request was read', async () => {
     const { url } = await serve((request) => void request.socket.destroy());
     const exchange = await http().send({ method: 'POST', url, form: { a: '1' }, signal: patient() });
     expect(exchange).toMatchObject({ kind: 'no_answer', cause: 'reset' });
@@ -283,7 +283,7 @@ describe('what may have been sent', () => {
     }
   });
 
-  it('tells time being up from the caller giving up', async () => {
+  it('distinguishes a timeout from an abort by the caller', async () => {
     const abortedWith = async (reason?: Error) => {
       const controller = new AbortController();
       const { url } = await serve(() => controller.abort(reason));

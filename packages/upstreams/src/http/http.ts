@@ -1,12 +1,9 @@
 /**
- * One HTTP exchange with an upstream, without any judgement of it: no retries, no redirects followed, no
- * exception for a status. What came of it is a value, `Exchange`, and classify files read that.
+ * Makes one HTTP exchange with an upstream: no retries, no redirects, no exception for a status.
  *
- * Always true: `not_sent` is said only when no byte of the request can have left this machine (the request
- * never got a connection, or its new connection was never completed). Everything after that, a reset on a
- * reused keep-alive socket included, is `no_answer`: the upstream may have acted on it. Once status and headers have
- * arrived it is an `answer`, whatever becomes of the body.
- * Messages never carry a URL, a body or a cookie; they name the error code only.
+ * The result is `not_sent` only if no byte of the request can have left this machine. After that, a reset on a reused
+ * socket included, it is `no_answer`. Once status and headers have arrived, it is an `answer`, even if the body is
+ * lost.
  */
 import { type ClientRequest, Agent as HttpAgent, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
@@ -16,34 +13,34 @@ import got, { type Got, RequestError, type Response } from 'got';
 import { CookieJar } from 'tough-cookie';
 import { abortCause } from './abort.ts';
 
-/** What a connection without an answer died of. `aborted`: the caller gave up for a reason of its own. */
+/** Why there is no answer. `aborted`: the caller gave up for a reason other than a timeout. */
 export type NoAnswerCause = 'timeout' | 'reset' | 'aborted';
 
-/** How the body of an answer was lost. `reset`: the connection broke, or it is not in its content encoding. */
+/** Why a body was lost. `reset`: the connection broke, or the body could not be decoded. */
 export type BodyLoss = 'too_large' | NoAnswerCause;
 
-/** An answer of the upstream, whatever its status. */
+/** An answer with any status. */
 export type Answer = {
   readonly kind: 'answer';
   readonly status: number;
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
-  /** The content-type header, lower case, `''` when there is none. Some upstreams send JSON as text/html. */
+  /** The content-type header in lower case, `''` if absent. Some upstreams send JSON as text/html. */
   readonly contentType: string;
-  /** Decompressed text; `''` when it was lost. */
+  /** Decompressed text; `''` if it was lost. */
   readonly body: string;
-  /** Why there is no whole body. Status and headers arrived. */
+  /** Set if the body is missing or incomplete. */
   readonly bodyLost?: BodyLoss;
-  /** Length of the Cookie header of the request, if it had one. */
+  /** Length of the request's Cookie header, if any. */
   readonly cookieBytes?: number;
-  /** Where a redirect points, as sent. May carry tokens: never log it. */
+  /** The Location header. May contain tokens: never log it. */
   readonly location?: string;
 };
 
-/** No byte of the request left: repeating it is safe whatever it does. */
+/** No byte of the request left this machine, so it is safe to repeat. */
 export type NotSent = { readonly kind: 'not_sent'; readonly code: string; readonly message: string };
 
-/** The request may have reached the upstream and no complete answer came back. */
+/** The request may have reached the upstream, and no answer came back. */
 export type NoAnswer = {
   readonly kind: 'no_answer';
   readonly cause: NoAnswerCause;
@@ -53,7 +50,7 @@ export type NoAnswer = {
 
 export type Exchange = Answer | NotSent | NoAnswer;
 
-/** One request. At most one of `json`, `form` and `multipart` is given. */
+/** One request, with at most one of `json`, `form` and `multipart`. */
 export type HttpRequest = {
   readonly method: 'GET' | 'POST';
   /** Absolute, without a query string. */
@@ -63,30 +60,30 @@ export type HttpRequest = {
   readonly json?: unknown;
   readonly form?: Readonly<Record<string, string>>;
   readonly multipart?: Readonly<Record<string, string>>;
-  /** Sent from, and updated by the answer's Set-Cookie headers. */
+  /** The cookies to send. The answer's Set-Cookie headers update it. */
   readonly cookies?: CookieJar;
   /**
-   * Ends the exchange. A reason named `TimeoutError` (as `AbortSignal.timeout` gives) counts as the upstream's
-   * time being up; any other reason counts as the caller giving up, which says nothing about the upstream.
+   * Ends the exchange. A reason named `TimeoutError` counts as a timeout of the upstream. Any other reason shows
+   * nothing of the upstream's health.
    */
   readonly signal: AbortSignal;
-  /** Until when, by `performance.now()`, it may leave; later it is `not_sent` with `ERR_TOO_LATE`. */
+  /** Latest time to send, by `performance.now()`. After it the result is `not_sent` with `ERR_TOO_LATE`. */
   readonly sendBy?: number;
 };
 
 export type Http = {
-  /** Makes one exchange. Never rejects for anything the network or the upstream did. */
+  /** Makes one exchange. Never rejects because of the network or the upstream. */
   send(request: HttpRequest): Promise<Exchange>;
-  /** Ends idle connections. Safe to call twice. */
+  /** Closes idle connections. Safe to call twice. */
   close(): void;
 };
 
-/** The honest name we go by, upstreams.md section A2 and B1: no browser is imitated. */
+/** Names us. We do not imitate a browser. */
 export const userAgent = 'Recloser/0.1 (queued calls on behalf of a customer application)';
 
 const defaultMaxBodyBytes = 32 * 1024 * 1024;
 
-/** Makes the sender of one upstream, with keep-alive connections of its own. `maxBodyBytes` caps an answer. */
+/** Creates the HTTP client of one upstream, with its own keep-alive connections. `maxBodyBytes` limits an answer. */
 export function createHttp(options: { maxBodyBytes?: number } = {}): Http {
   const agent = { http: new HttpAgent({ keepAlive: true }), https: new HttpsAgent({ keepAlive: true }) };
   const instance = got.extend({
@@ -109,24 +106,23 @@ export function createHttp(options: { maxBodyBytes?: number } = {}): Http {
   };
 }
 
-/** An empty jar for a new session. */
 export function newCookies(): CookieJar {
   return new CookieJar(undefined, { looseMode: true });
 }
 
-/** A jar as text, to keep inside (sealed) session data. */
+/** A jar as text, for (encrypted) session data. */
 export function serializeCookies(jar: CookieJar): string {
   return JSON.stringify(jar.serializeSync() ?? {});
 }
 
-/** The jar out of session data. Throws when the text was not made by `serializeCookies`. */
+/** Reads a jar that `serializeCookies` wrote. Throws on any other text. */
 export function parseCookies(text: string): CookieJar {
   return CookieJar.deserializeSync(text);
 }
 
 /**
- * The jar's names, values and expiry as one text, without access times: equal texts mean nothing changed and
- * nothing needs saving. As secret as the jar itself.
+ * The names, values and expiry times of a jar as one text, without access times. Equal texts mean that nothing needs
+ * saving. As secret as the jar.
  */
 export function cookieState(jar: CookieJar): string {
   const cookies = jar.serializeSync()?.cookies ?? [];
@@ -142,7 +138,7 @@ async function exchange(instance: Got, request: HttpRequest, maxBodyBytes: numbe
   let answered: Head | undefined;
   try {
     const body = await bodyOptions(request);
-    // A caller that gave up while the body was being prepared must not cause a connection any more.
+    // If the caller gave up while the body was being prepared, open no connection.
     if (request.signal.aborted) return withoutAnswer('ERR_ABORTED', request.signal, connection);
     const pending = instance(request.url, {
       ...body,
@@ -187,14 +183,13 @@ async function bodyOptions(request: HttpRequest): Promise<BodyOptions> {
   if (!request.multipart) return { headers };
   const form = new FormData();
   for (const [name, value] of Object.entries(request.multipart)) form.append(name, value);
-  // Serialised whole, so that it is sent with a Content-Length as browsers do and not in chunks.
+  // Serialised first, so that it is sent with a Content-Length like a browser's and not in chunks.
   const encoded = new globalThis.Response(form);
   const contentType = encoded.headers.get('content-type') ?? 'multipart/form-data';
   const body = new Uint8Array(await encoded.arrayBuffer());
   return { headers: { ...headers, 'content-type': contentType }, body };
 }
 
-/** What is known of an answer before its body. */
 type Head = Pick<Response, 'statusCode' | 'headers'> & { readonly cookieBytes?: number };
 
 function answer(response: Head, body: string): Answer {
@@ -232,12 +227,12 @@ function withoutAnswer(code: string, signal: AbortSignal, connection: Connection
 }
 
 const noAnswerText: Readonly<Record<NoAnswerCause, string>> = {
-  timeout: 'No complete answer came in time',
-  reset: 'The connection broke before a complete answer came',
-  aborted: 'The attempt was given up before a complete answer came',
+  timeout: 'No complete answer arrived in time',
+  reset: 'The connection broke before a complete answer arrived',
+  aborted: 'The attempt was aborted before a complete answer arrived',
 };
 
-/** Knows whether a request can have left: it has once its socket was open, or was open already. */
+/** Tracks whether a request can have left: yes, as soon as its socket is open. */
 class ConnectionWatch {
   mayHaveSent = false;
   tooLate = false;
@@ -251,7 +246,7 @@ class ConnectionWatch {
     if (request.socket) this.#watchSocket(request, request.socket);
     else {
       request.once('socket', (socket: Socket) => {
-        // The connection failed at once, before the request was handed to it: nothing can be written any more.
+        // A destroyed socket failed before it got the request, so nothing was written.
         if (!socket.destroyed) this.#watchSocket(request, socket);
       });
     }
@@ -261,7 +256,7 @@ class ConnectionWatch {
     const sent = () => {
       this.mayHaveSent = !this.tooLate;
     };
-    // Runs before Node writes the request, in the same turn: a process that was frozen meanwhile is caught here.
+    // Runs in the turn in which Node writes the request, so it detects a process that was frozen before.
     const check = () => {
       if (performance.now() <= this.#sendBy) return;
       this.tooLate = true;
@@ -269,7 +264,7 @@ class ConnectionWatch {
     };
     if (socket.connecting) socket.once('connect', check);
     else check();
-    // With TLS nothing of the request is sent before the handshake is complete.
+    // TLS sends nothing of the request before the handshake is complete.
     if (request.reusedSocket) sent();
     else if (socket instanceof TLSSocket) socket.once('secureConnect', sent);
     else if (socket.connecting) socket.once('connect', sent);

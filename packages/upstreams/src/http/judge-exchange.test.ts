@@ -31,7 +31,7 @@ const noAnswer = (cause: 'timeout' | 'reset' | 'aborted', code = 'ECONNRESET'): 
   message: '',
 });
 
-/** `kind health code`, with `ended` where the upstream is done with the request; `kind sign` if signed out. */
+/** `kind health code`, with `ended` if the upstream has finished with the request; `kind sign` if signed out. */
 function brief(judged: Judged): string {
   if (judged.kind === 'own') return `own ${judged.status}`;
   if (judged.kind === 'signed_out') return `signed_out ${judged.sign}`;
@@ -62,7 +62,7 @@ const rows: Row[] = [
     'snooze unknown local_network local',
     'in_doubt unknown local_network',
   ],
-  // What proves by its status alone that nothing was done.
+  // Statuses that prove that nothing was done.
   same('429', answer(429), 'snooze unknown rate_limited'),
   same('429 page', answer(429, { body: page }), 'snooze unknown rate_limited'),
   same('429 with its body cut', answer(429, { bodyLost: 'reset' }), 'snooze unknown rate_limited'),
@@ -73,7 +73,7 @@ const rows: Row[] = [
     same(`${status}`, answer(status, { location: '/elsewhere' }), 'retry down unexpected_redirect'),
     same(`${status} to the login`, answer(status, { location: '/login' }), 'signed_out certain'),
   ]),
-  // The API's own no.
+  // The API's own refusal.
   ...[400, 404, 405, 409, 410, 422].flatMap((status) => [
     same(
       `${status} in JSON`,
@@ -97,7 +97,7 @@ const rows: Row[] = [
     ),
   ]),
   same('403 in JSON', answer(403, { body: json }), 'signed_out certain'),
-  // Pages in place of the API's own answer.
+  // Pages instead of the API's own answer.
   ...[400, 404, 405, 409, 410, 422].flatMap((status): Row[] =>
     [
       answer(status, { body: page }),
@@ -161,7 +161,7 @@ const rows: Row[] = [
     'reject up unexpected_answer',
     'in_doubt up unexpected_answer',
   ],
-  // Server errors: the work may be done, or be done later.
+  // Server errors: a write may be done now or later.
   ...[500, 502, 503, 504, 408, 425].flatMap((status): Row[] =>
     [json, page, loginPage, ''].map((body) => [
       `${status} with ${body.slice(0, 10) || 'nothing'}`,
@@ -189,7 +189,7 @@ const rows: Row[] = [
     answer(400, { body: '<html>Request Header Or Cookie Too Large', cookieBytes: 5_000 }),
     'signed_out cookies',
   ),
-  // The API's own yes.
+  // The API's own success.
   ...[200, 201, 202, 206].map((status) =>
     same(`${status} in JSON`, answer(status, { body: json }), `own ${status}`),
   ),
@@ -204,7 +204,7 @@ describe.each(Object.entries(dialects))('%s', (_upstream, dialect) => {
     expect([judge('read'), judge('write')]).toEqual([read, write]);
   });
 
-  it('takes words in a body for no proof, with any status', () => {
+  it('takes no text of a body as proof, with any status', () => {
     for (let status = 200; status < 600; status += 1) {
       const judge = (body: string, sending: 'read' | 'write') =>
         brief(
@@ -216,7 +216,7 @@ describe.each(Object.entries(dialects))('%s', (_upstream, dialect) => {
     }
   });
 
-  it('lets a write be sent again only after what proves that it was not done', () => {
+  it('allows a write to be repeated only after proof that it was not done', () => {
     const bodies = [json, page, wordyPage, loginPage, '', '{"half":'];
     const types = ['application/json', 'application/hal+json', 'text/html', 'text/plain', ''];
     for (let status = 200; status < 600; status += 1) {

@@ -1,47 +1,43 @@
 /**
- * The one judge of what an exchange showed, for all upstreams. Pure. The table in docs/in-doubt.md says the same.
+ * Judges what an exchange showed, for all upstreams. Pure. docs/in-doubt.md has the same rules as a table.
  *
- * Always true:
- * - only the API's own answer can refuse a request; a page is judged by where it stands, never by its words;
- * - a write is proved not done only by: nothing was sent, 401, 429, 307, 308, and the API's own 4xx. Where the proof
- *   depends on the session (a 403 page, a redirect to the login), the caller gets `signed_out` and must look;
- * - a status that arrived counts even when its body did not.
+ * Only the API's own answer can reject a request. Where the proof that a write was not done depends on the session (a
+ * 403 page, a redirect to the login), the result is `signed_out` and the caller must check the session.
  */
-
-import type { Health } from '../contract/upstream.ts';
+import type { Health } from '@recloser/runtime/values/health';
 import type { Answer, BodyLoss, Exchange, NoAnswer, NotSent } from './http.ts';
 import type { ExchangeCode, FailedOutcome, Outcomes } from './outcomes.ts';
 import { isLabelledJson, ownBody } from './own-answer.ts';
-import { retryAfterMs } from './retry-after.ts';
+import { requestedPauseMs } from './retry-after.ts';
 
-/** What an upstream adds to the judge: how its own pages are recognised, and its title in messages. */
+/** What differs between upstreams: how to recognise their pages, and the messages of their outcomes. */
 export type Dialect = {
   readonly outcomes: Outcomes<ExchangeCode>;
-  /** A complete login page. */
+  /** True for a complete login page. */
   readonly isLoginPage: (answer: Answer) => boolean;
-  /** A redirect to the login. */
+  /** True for a redirect to the login. */
   readonly leadsToLogin: (answer: Answer) => boolean;
-  /** The page of a bot defence. */
+  /** True for a page of a bot defence. */
   readonly isChallenge?: (answer: Answer) => boolean;
 };
 
 export type Question = {
   readonly dialect: Dialect;
-  /** `write`: what may have been done must not be sent again blindly. */
+  /** An ambiguous `write` is `in_doubt`, an ambiguous `read` is a `retry`. */
   readonly sending: 'read' | 'write';
   readonly nowMs: number;
 };
 
-/** The API's own answer, 2xx or 4xx. `body` undefined: it had none, or only its status arrived. */
+/** The API's own answer, 2xx or 4xx. `body` is undefined if it had none or if only its status arrived. */
 export type OwnAnswer = { readonly kind: 'own'; readonly status: number; readonly body: unknown };
 
 /**
- * The session seems to be over.
- * - `certain`: the API itself says so; a write was not done.
- * - `redirect`: a redirect to the login. A write was not done if the session is over.
- * - `page`: a 403 page, which may come from anybody. A write was not done if the session is over.
- * - `challenge`: the page of a bot defence: only a person can go on. Says nothing about a write.
- * - `cookies`: our cookies are too large for the upstream. Says nothing about a write.
+ * The session seems to have ended.
+ * - `certain`: the API reports it. A write was not done.
+ * - `redirect`: a redirect to the login. A write was not done if the session has ended.
+ * - `page`: a 403 page, which may come from a proxy. A write was not done if the session has ended.
+ * - `challenge`: a page of a bot defence. Only a person can sign in. Proves nothing about a write.
+ * - `cookies`: our cookies are too large for the upstream. Proves nothing about a write.
  */
 export type SignedOut = {
   readonly kind: 'signed_out';
@@ -52,16 +48,15 @@ export type SignedOut = {
 export type Judged = OwnAnswer | SignedOut | FailedOutcome;
 
 const defaultRateLimitMs = 5_000;
-/** From this size on a 400 may be about our cookies. */
+/** From this size on, a 400 may be caused by our cookies. */
 const largeCookiesBytes = 2_000;
 
-/** Errors of this machine: no descriptors, ports, buffers, memory or leave to connect; a refused proxy tunnel. */
+/** Local faults: no descriptors, ports, buffers, memory or permission to connect; a refused proxy tunnel. */
 const localCodes = new Set([
   ...['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'EACCES', 'EPERM'],
   ...['EAI_MEMORY', 'EAI_SYSTEM', 'ERR_PROXY_TUNNEL'],
 ]);
 
-/** Judges one exchange. */
 export function judgeExchange(exchange: Exchange, question: Question): Judged {
   switch (exchange.kind) {
     case 'not_sent':
@@ -120,10 +115,10 @@ function judgeAnswer(answer: Answer, question: Question): Judged {
   return lost(question, 'down', { code: 'unreadable_answer', status });
 }
 
-/** A pause that the upstream asks for. After a 503 a write may have been done all the same. */
+/** Judges 429, and 503 with `Retry-After`. After a 503 a write may still have been done. */
 function judgePause({ status, headers }: Answer, question: Question): FailedOutcome | null {
   const { dialect, nowMs, sending } = question;
-  const pauseMs = retryAfterMs(headers['retry-after'], nowMs);
+  const pauseMs = requestedPauseMs(headers['retry-after'], nowMs);
   if (status === 429) {
     return dialect.outcomes.rateLimit(pauseMs ?? defaultRateLimitMs, { code: 'rate_limited', status });
   }
@@ -135,7 +130,7 @@ function judgePause({ status, headers }: Answer, question: Question): FailedOutc
 
 function judgeRedirect(answer: Answer, question: Question): SignedOut | FailedOutcome {
   const { status } = answer;
-  // These two ask for the same request at another address: it was not carried out at this one.
+  // RFC 9110: 307 and 308 ask for the same request at another address, so this one was not carried out.
   const notDone = status === 307 || status === 308;
   if (question.dialect.leadsToLogin(answer)) {
     return { kind: 'signed_out', status, sign: notDone ? 'certain' : 'redirect' };
@@ -144,7 +139,7 @@ function judgeRedirect(answer: Answer, question: Question): SignedOut | FailedOu
   return notDone ? question.dialect.outcomes.retry('down', facts) : ended(question, 'down', facts);
 }
 
-/** A 4xx that the judge has no other rule for: the API's own no, or a page. */
+/** Judges any other 4xx: the API's own refusal, or a page. */
 function judgeRefusal(answer: Answer, question: Question): OwnAnswer | SignedOut | FailedOutcome {
   const { status } = answer;
   const own = ownBody(answer) ?? (isLabelledJson(answer) && answer.bodyLost ? { value: undefined } : null);
@@ -162,7 +157,7 @@ function judgeLostBody({ status }: Answer, why: BodyLoss, question: Question): F
   return sending === 'read' ? dialect.outcomes.reject('up', facts) : dialect.outcomes.inDoubt('up', facts);
 }
 
-/** 431, or a 400 page about the size of headers. */
+/** True for 431, and for a 400 page about the size of headers. */
 function isAboutCookies(answer: Answer): boolean {
   const { status, cookieBytes = 0 } = answer;
   if (status === 431) return true;
@@ -176,12 +171,12 @@ function isAboutCookies(answer: Answer): boolean {
 
 type Facts = { readonly code: ExchangeCode; readonly status?: number };
 
-/** No proof either way, and the request may still be worked on. */
+/** No proof either way. The upstream may still be processing the request. */
 function lost({ dialect: { outcomes }, sending }: Question, health: Health, facts: Facts): FailedOutcome {
   return sending === 'read' ? outcomes.retry(health, facts) : outcomes.inDoubt(health, facts);
 }
 
-/** No proof either way, after a redirect or a refusal: whoever gave it is done with the request. */
+/** No proof either way, but a redirect or a refusal ends the processing of the request. */
 function ended({ dialect: { outcomes }, sending }: Question, health: Health, facts: Facts): FailedOutcome {
   return sending === 'read' ? outcomes.retry(health, facts) : outcomes.inDoubt(health, facts, true);
 }

@@ -1,52 +1,51 @@
-/**
- * The outcomes of an exchange that did not work, in fixed words: no address, name or secret can get into a message.
- */
-import type { Health, Outcome } from '../contract/upstream.ts';
+/** The outcomes of a failed exchange. Their messages are fixed texts, so that no address, name or secret leaks. */
+import type { Health } from '@recloser/runtime/values/health';
+import type { Outcome } from '../contract/upstream.ts';
 
-/** An outcome of an attempt that got nowhere. */
+/** An outcome of an attempt that did not succeed. */
 export type FailedOutcome = Exclude<Outcome, { kind: 'done' }>;
 
-/** What any upstream's exchange can come to. `{title}` is the upstream's title. */
+/** The messages of every upstream's exchanges by code. `{title}` is the upstream's title. */
 export const exchangeMessages = {
-  unreachable: '{title} could not be reached; nothing was sent.',
+  unreachable: '{title} could not be reached. Nothing was sent.',
   local_network: 'This machine could not open a connection to {title}.',
-  too_late: 'The worker was held up before the request left; nothing was sent.',
+  too_late: 'The worker was delayed before it sent the request. Nothing was sent.',
   timeout: '{title} did not answer in time.',
   connection_lost: 'The connection broke before {title} answered.',
-  aborted: 'The attempt was given up before {title} answered.',
+  aborted: 'The attempt was aborted before {title} answered.',
   upstream_error: '{title} answered with a server error.',
-  not_own_answer: 'A page came instead of an answer of {title}.',
+  not_own_answer: 'The answer was a page, not an API response from {title}.',
   login_page: '{title} answered with its login page.',
-  unreadable_answer: 'The answer of {title} was not readable: no JSON, or only a part of it.',
-  unexpected_answer: 'The answer of {title} does not have the expected form.',
-  unexpected_redirect: '{title} pointed to another page instead of answering.',
-  cookies_too_large: '{title} refused the size of the session cookies.',
-  rate_limited: '{title} asked for a pause.',
-  unavailable: '{title} says it is unavailable for a time.',
-  request_refused: '{title} refused the request as wrong.',
+  unreadable_answer: 'The answer from {title} was unreadable: not JSON, or incomplete.',
+  unexpected_answer: 'The answer from {title} does not match the expected schema.',
+  unexpected_redirect: '{title} answered with an unexpected redirect.',
+  cookies_too_large: '{title} refused the request because the session cookies are too large.',
+  rate_limited: '{title} rate-limited the request.',
+  unavailable: '{title} is temporarily unavailable.',
+  request_refused: '{title} rejected the request as invalid.',
 } as const;
 
 export type ExchangeCode = keyof typeof exchangeMessages;
 
 type Facts<Code> = { readonly code: Code; readonly status?: number };
 
-/** Makes outcomes with these codes. */
+/** Builds outcomes with these codes. */
 export type Outcomes<Code extends string> = {
-  /** Come again after the usual backoff. */
+  /** Try again after the usual backoff. */
   retry(health: Health, facts: Facts<Code>): FailedOutcome;
-  /** It will never work as asked. */
+  /** The request will never succeed as it is. */
   reject(health: 'up' | 'unknown', facts: Facts<Code>): FailedOutcome;
-  /** It may have been done. `ended`: the upstream is done with the request, so nothing can land later. */
+  /** The write may have been done. `ended`: the upstream has finished with the request, so nothing can land later. */
   inDoubt(health: Health, facts: Facts<Code>, ended?: boolean): FailedOutcome;
-  /** Come again when the pause that the upstream asked for is over. */
+  /** Try again after `delayMs`, which the upstream requested. */
   rateLimit(delayMs: number, facts: Facts<Code>): FailedOutcome;
-  /** Come again when the sign-in works; `forMs` if it may mend itself. */
+  /** Try again when the sign-in works. `forMs`: the hold ends by itself after this time. */
   signInHold(reason: string, facts: Facts<Code>, forMs?: number): FailedOutcome;
-  /** A fault of this machine: the call comes back unspent. */
+  /** A local fault. No attempt is spent. */
   local(facts: Facts<Code>): FailedOutcome;
 };
 
-/** Outcomes in the words of one upstream: those of every exchange, and `own` ones. */
+/** The outcomes of one upstream: the common codes, and its `own` codes with their messages. */
 export function outcomesOf<Own extends Readonly<Record<string, string>>>(
   title: string,
   own: Own,

@@ -1,17 +1,10 @@
-/** What every upstream's client is made of. */
-
+/** The options of every upstream's client. */
+import type { Log } from '@recloser/runtime/observe/log';
 import type { UpstreamSettings } from '../contract/settings.ts';
 import type { SessionStore } from './store.ts';
 
-/** What a client writes to; pino's logger fits. */
-export type ClientLog = {
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-};
-
-/** Settings of one upstream, the fleet's session for it, and a log. */
 export type ClientOptions = {
   readonly settings: UpstreamSettings;
   readonly sessions: SessionStore;
-  readonly log: ClientLog;
+  readonly log: Log;
 };

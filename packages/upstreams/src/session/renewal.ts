@@ -1,19 +1,19 @@
-/** A session, one try to sign in, and what asking for another session came to. */
+/** A session, and the results of a sign-in and of a renewal. */
 import type { FailedOutcome } from '../http/outcomes.ts';
 
-/** A signed-in session. `data` is what the upstream's client keeps: cookies, tokens. JSON values only. */
+/** A signed-in session. `data` is the client's own (cookies, tokens), as JSON values. */
 export type Session = {
   readonly id: string;
-  /** Goes up with each `rotate`; same id = same sign-in. */
+  /** Increases with each `rotate`. The same id means the same sign-in. */
   readonly revision: number;
-  /** Milliseconds since 1970, by the clock of the worker that signed in. */
+  /** Milliseconds since the epoch, by the clock of the worker that signed in. */
   readonly signedInAt: number;
   readonly data: unknown;
 };
 
 /**
- * What one try to sign in came to. `refused`: the credentials are wrong. `failed`: the upstream or network; `waitMs`:
- * how long nobody may try again, if that is known.
+ * The result of one sign-in. `refused`: the credentials are wrong. `failed`: the upstream or the network failed.
+ * `waitMs`: time until the next sign-in is allowed, if known.
  */
 export type SignInAnswer =
   | { readonly kind: 'signed-in'; readonly data: unknown }
@@ -21,9 +21,9 @@ export type SignInAnswer =
   | { readonly kind: 'failed'; readonly outcome: FailedOutcome; readonly waitMs?: number };
 
 /**
- * What `renew` came to. `fresh`: the session was signed in during this call, by us or by the one we waited for;
- * else it was there already and may be stale itself. `remembered`: nobody tried now, the same credentials were
- * refused before. `paused`: nobody tried now, because the last try did not work and the next one must wait.
+ * The result of `renew`. `fresh`: the session was signed in during this call, by us or by another worker. If false, it
+ * existed before and may be stale too. `remembered`: no sign-in was made, because the same credentials were refused
+ * before. `paused`: no sign-in was made, because the last one failed and the next one must wait.
  */
 export type Renewal =
   | { readonly kind: 'session'; readonly session: Session; readonly fresh: boolean }

@@ -1,34 +1,16 @@
-/**
- * Counts, for the whole fleet, how often credentials were sent to an upstream. Always true: no more than `signIns` in
- * any `windowMs`, whoever asks and whatever came of them.
- */
+/** Limits how often the fleet sends credentials to an upstream: at most `signIns` times in any `windowMs`. */
 import { randomUUID } from 'node:crypto';
-import { runScript, type SessionRedis, script } from './scripts.ts';
+import type { Redis } from '@recloser/runtime/redis/connection';
+import { runScript, scripts } from './scripts.ts';
 import type { SignInPace } from './sign-in-pace.ts';
 
-/** `ticket`: gives the place back with `giveBack` if nothing was sent. */
+/** `ticket`: for `giveBack`, if nothing was sent. */
 export type Budgeted =
   | { readonly kind: 'go'; readonly ticket: string }
   | { readonly kind: 'wait'; readonly forMs: number };
 
-/** Keys: sign-ins. Args: ticket, how many, within ms. Returns 0, or the ms until the next place. */
-const takeScript = script(
-  1,
-  `
-local at, window = now(), tonumber(ARGV[3])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', at - window)
-if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then
-  local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-  return math.max(1, math.ceil(tonumber(oldest[2]) + window - at))
-end
-redis.call('ZADD', KEYS[1], at, ARGV[1])
-redis.call('PEXPIRE', KEYS[1], window)
-return 0
-`,
-);
-
 export class SignInBudget {
-  readonly #redis: SessionRedis;
+  readonly #redis: Redis;
   readonly #key: string;
   readonly #pace: Pick<SignInPace, 'signIns' | 'windowMs'>;
 
@@ -36,21 +18,23 @@ export class SignInBudget {
     redis,
     key,
     pace,
-  }: { redis: SessionRedis; key: string; pace: Pick<SignInPace, 'signIns' | 'windowMs'> }) {
+  }: { redis: Redis; key: string; pace: Pick<SignInPace, 'signIns' | 'windowMs'> }) {
     this.#redis = redis;
     this.#key = key;
     this.#pace = pace;
   }
 
-  /** Takes a place for one sign-in, or says how long there is none. */
+  /** Takes one sign-in, or returns the time until one is free. */
   async take(): Promise<Budgeted> {
     const ticket = randomUUID();
     const { signIns, windowMs } = this.#pace;
-    const forMs = Number(await runScript(this.#redis, takeScript, [this.#key], [ticket, signIns, windowMs]));
+    const forMs = Number(
+      await runScript(this.#redis, scripts.takeSignIn, [this.#key], [ticket, signIns, windowMs]),
+    );
     return forMs === 0 ? { kind: 'go', ticket } : { kind: 'wait', forMs };
   }
 
-  /** Nothing was sent: the place is free again. */
+  /** Returns a sign-in for which nothing was sent. */
   async giveBack(ticket: string): Promise<void> {
     await this.#redis.zrem(this.#key, ticket);
   }

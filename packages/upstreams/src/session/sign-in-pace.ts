@@ -1,12 +1,12 @@
-/** How soon sign-ins may follow each other. Too many wrong ones lock accounts. */
+/** Limits on how often sign-ins are made. Too many failed ones lock accounts. */
 export type SignInPace = {
-  /** The pause after a sign-in that did not work; three times longer with each one in a row, up to the longest. */
+  /** The pause after a failed sign-in. It triples with each failure in a row, up to `maxFailureMs`. */
   readonly firstFailureMs: number;
   readonly maxFailureMs: number;
-  /** When refused credentials are tried again: after the first refusal, and after each later one. */
+  /** Time until refused credentials are tried again, after the first refusal and after later ones. */
   readonly firstRefusalMs: number;
   readonly laterRefusalsMs: number;
-  /** No more sign-ins than this in any such time, whatever they came to. */
+  /** At most `signIns` sign-ins in any `windowMs`, successful or not. */
   readonly signIns: number;
   readonly windowMs: number;
 };

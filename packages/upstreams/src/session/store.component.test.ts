@@ -1,9 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { createSealer, type Sealer } from '@recloser/runtime/secrets/seal';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, assert, beforeEach, describe, expect, inject, it } from 'vitest';
 import { credentialsFingerprint } from './credentials.ts';
 import type { Session, SignInAnswer } from './renewal.ts';
-import type { SessionSealer } from './sealed-json.ts';
 import { SessionStore } from './store.ts';
 
 const redis = new Redis(inject('redisUrl'));
@@ -20,21 +20,9 @@ afterEach(() => {
 
 afterAll(() => redis.disconnect());
 
-/** Reversible and opaque enough to see that nothing is stored in the clear. */
-function sealer(key = randomBytes(8).toString('hex')): SessionSealer {
-  return {
-    seal: (plain) => `${key}.${Buffer.from(plain).toString('base64')}`,
-    open: (sealed) => {
-      const [prefix, text] = sealed.split('.');
-      if (prefix !== key) throw new Error('seal broken');
-      return Buffer.from(text ?? '', 'base64').toString();
-    },
-  };
-}
+const shared = createSealer(randomBytes(32));
 
-const shared = sealer();
-
-function store(worker = 'w1', options: { leaseMs?: number; connection?: Redis; seal?: SessionSealer } = {}) {
+function store(worker = 'w1', options: { leaseMs?: number; connection?: Redis; seal?: Sealer } = {}) {
   const { leaseMs, connection = redis, seal = shared } = options;
   return new SessionStore({
     redis: connection,
@@ -46,7 +34,7 @@ function store(worker = 'w1', options: { leaseMs?: number; connection?: Redis; s
   });
 }
 
-/** A process of its own as far as the store can tell. */
+/** A store with its own connection, like another process. */
 function elsewhere(worker: string, leaseMs?: number): SessionStore {
   const connection = new Redis(inject('redisUrl'));
   others.push(connection);
@@ -88,7 +76,7 @@ function never(): Promise<SignInAnswer> {
 }
 
 describe('load and renew', () => {
-  it('knows no session at first, signs in once, and costs nothing once cached', async () => {
+  it('has no session at first, signs in once, and then reads the cache', async () => {
     const first = store();
     expect(await first.load()).toBeNull();
     const { signIn } = signInWith({ cookies: 'secret-cookie' });
@@ -97,7 +85,7 @@ describe('load and renew', () => {
     expect(await store('w2').load()).toMatchObject({ data: { cookies: 'secret-cookie' } });
     expect(JSON.stringify(await redis.hgetall(`${root}:session`))).not.toContain('secret-cookie');
 
-    // A connection that is gone proves that no command is needed.
+    // The closed connection proves that no command is sent.
     const connection = new Redis(inject('redisUrl'));
     const cached = store('w3', { connection });
     await cached.load();
@@ -118,7 +106,7 @@ describe('load and renew', () => {
     expect(new Set(ids).size).toBe(1);
   });
 
-  it('hands over a newer session at once instead of signing in', async () => {
+  it('returns a newer session at once instead of signing in', async () => {
     const one = store('w1');
     const two = elsewhere('w2');
     await one.renew(null, prints, signInWith('old').signIn);
@@ -143,14 +131,14 @@ describe('load and renew', () => {
 
   it('replaces a session that is sealed with another key', async () => {
     await store('w1').renew(null, prints, signInWith('old').signIn);
-    const other = store('w2', { seal: sealer() });
+    const other = store('w2', { seal: createSealer(randomBytes(32)) });
     expect(await other.load()).toBeNull();
     expect(await other.renew(null, prints, signInWith('new').signIn)).toMatchObject({
       session: { data: 'new' },
     });
   });
 
-  it('lets another sign in after the lease of one that died, and ignores the dead one if it wakes', async () => {
+  it('lets another worker sign in after the lease of a dead leader, and ignores that leader if it resumes', async () => {
     const slow = Promise.withResolvers<SignInAnswer>();
     const begun = Promise.withResolvers<void>();
     const zombie = store('zombie', { leaseMs: 60 });
@@ -168,11 +156,11 @@ describe('load and renew', () => {
     expect(await store('w3').load()).toMatchObject({ data: 'of the living' });
   });
 
-  it('keeps the stale session while it is renewed, so that a leader that dies costs nothing', async () => {
+  it('keeps the stale session while it is renewed, in case the leader dies', async () => {
     const dying = elsewhere('w1', 60);
     const stale = await dying.store({ cookies: 'worth renewing' });
     const begun = Promise.withResolvers<void>();
-    // Never heard of again.
+    // Never returns.
     void dying.renew(stale, prints, () => {
       begun.resolve();
       return new Promise(() => {});
@@ -196,7 +184,7 @@ describe('load and renew', () => {
     expect(await elsewhere('w3').load()).toBeNull();
   });
 
-  it('does not save changes of a session that is being renewed: it would look new', async () => {
+  it('does not save changes of a session that is being renewed', async () => {
     const one = store('w1');
     const stale = await one.store('old');
     const slow = Promise.withResolvers<SignInAnswer>();
@@ -211,7 +199,7 @@ describe('load and renew', () => {
     expect(await renewal).toMatchObject({ session: { data: 'new' } });
   });
 
-  it('ends the waiting of a caller that is aborted, not the sign-in', async () => {
+  it('ends the wait of an aborted caller, but not the sign-in', async () => {
     const one = store();
     const slow = Promise.withResolvers<SignInAnswer>();
     const reason = new Error('enough');
@@ -228,7 +216,7 @@ describe('load and renew', () => {
   });
 });
 
-describe('sign-ins that do not work', () => {
+describe('failed sign-ins', () => {
   it('remembers refused credentials for everyone until they change', async () => {
     let tries = 0;
     const refuse = async () => {
@@ -245,13 +233,13 @@ describe('sign-ins that do not work', () => {
     expect(await store().refusal()).toBeNull();
   });
 
-  it('tries refused credentials again once a person says so', async () => {
+  it('tries refused credentials again if a person requests it', async () => {
     await store().renew(null, prints, async () => refusing);
     await store().forgetRefusal();
     expect(await store().renew(null, prints, signInWith('good').signIn)).toMatchObject({ kind: 'session' });
   });
 
-  it('shares a failure among those that waited for it, and has later callers wait', async () => {
+  it('shares a failure among its waiters, and pauses later callers', async () => {
     const slow = Promise.withResolvers<SignInAnswer>();
     const begun = Promise.withResolvers<void>();
     const leading = store('w1').renew(null, prints, () => {
@@ -261,19 +249,19 @@ describe('sign-ins that do not work', () => {
     await begun.promise;
     const waiters = [watched('w2'), watched('w3')];
     const waiting = waiters.map(({ store: each }) => each.renew(null, prints, never));
-    // Who asks a second time has been told to wait the first time.
+    // The second call was paused by the first failure.
     for (const { scripts } of waiters) await expect.poll(() => scripts.run).toBeGreaterThan(1);
     slow.resolve(failing);
     for (const each of [leading, ...waiting]) expect(await each).toEqual(failing);
     expect(await store('w4').renew(null, prints, never)).toMatchObject({ kind: 'paused' });
-    // A person says that it works again.
+    // A person ends the pause.
     await store().forgetRefusal();
     expect(await store('w4').renew(null, prints, signInWith('up again').signIn)).toMatchObject({
       kind: 'session',
     });
   });
 
-  it('waits three times longer after each failure in a row, and not at all after a success', async () => {
+  it('triples the pause after each failure in a row, and ends it after a success', async () => {
     const pauses: number[] = [];
     for (let tries = 0; tries < 6; tries += 1) {
       expect(await store().renew(null, prints, async () => failing)).toEqual(failing);
@@ -293,14 +281,14 @@ describe('sign-ins that do not work', () => {
     expect(await store().renew(null, prints, signInWith('again').signIn)).toMatchObject({ kind: 'session' });
   });
 
-  it('waits as long as the upstream asked for', async () => {
+  it('waits as long as the upstream requested', async () => {
     await store().renew(null, prints, async () => ({ ...failing, waitMs: 77_000 }));
     const paused = await elsewhere('w2').renew(null, prints, never);
     assert(paused.kind === 'paused');
     expect(paused.forMs).toBeGreaterThan(70_000);
   });
 
-  it('tries refused credentials again by itself when that is due, then an hour later', async () => {
+  it('tries refused credentials again after 15 minutes, then every hour', async () => {
     const refusal = `${root}:session:refusal`;
     const one = store();
     const dueIn = async () => {
@@ -319,13 +307,13 @@ describe('sign-ins that do not work', () => {
     expect(await one.refusalIsDue()).toBe(false);
   });
 
-  it('sends credentials five times in a quarter of an hour, whoever asks', async () => {
+  it('sends credentials at most five times in 15 minutes in the whole fleet', async () => {
     const stores = Array.from({ length: 4 }, (_, index) => elsewhere(`w${index}`));
     const taken = await Promise.all([...stores, ...stores].map(({ budget }) => budget.take()));
     const granted = taken.filter(({ kind }) => kind === 'go');
     expect(granted).toHaveLength(5);
     for (const one of taken) if (one.kind === 'wait') expect(one.forMs).toBeLessThanOrEqual(900_000);
-    // One that was never sent is given back.
+    // A sign-in that was never sent is returned.
     const [first] = granted;
     assert(first?.kind === 'go');
     await store().budget.giveBack(first.ticket);
@@ -340,7 +328,7 @@ describe('sign-ins that do not work', () => {
   });
 });
 
-describe('changes by hand', () => {
+describe('changes by a person', () => {
   it('saves rotated data only while that session is current', async () => {
     const one = store('w1');
     await one.renew(null, prints, signInWith('first').signIn);
@@ -408,7 +396,7 @@ describe('changes by hand', () => {
 });
 
 describe('the claim to a code', () => {
-  it('is given to one of many who ask at once', async () => {
+  it('is given to one of many parallel callers', async () => {
     const stores = Array.from({ length: 8 }, (_, index) => elsewhere(`w${index}`));
     const waits = await Promise.all(stores.map((each, index) => each.pending.claimCode(`${index}`, 60_000)));
     expect(waits.filter((waitMs) => waitMs === 0)).toHaveLength(1);
@@ -418,7 +406,7 @@ describe('the claim to a code', () => {
     }
   });
 
-  it('may be given another end, or back, by its holder only', async () => {
+  it('can be extended or released by its holder only', async () => {
     const { pending } = store();
     const other = elsewhere('w2').pending;
     expect(await pending.claimCode('mine', 60_000)).toBe(0);
@@ -430,7 +418,7 @@ describe('the claim to a code', () => {
     expect(await other.claimCode('yours', 60_000)).toBe(0);
   });
 
-  it('ends by itself', async () => {
+  it('expires', async () => {
     const { pending } = store();
     await pending.claimCode('dead', 30);
     await expect.poll(() => pending.claimCode('living', 30)).toBe(0);
@@ -438,7 +426,7 @@ describe('the claim to a code', () => {
 });
 
 describe('credentialsFingerprint', () => {
-  it('tells credentials apart and shows none of them', () => {
+  it('distinguishes credentials without revealing them', () => {
     const one = credentialsFingerprint('user', 'password');
     expect(one).toBe(credentialsFingerprint('user', 'password'));
     expect(one).not.toBe(credentialsFingerprint('user', 'Password'));

@@ -1,53 +1,35 @@
 /**
- * One signed-in session per upstream for the whole fleet, kept sealed in Redis, with one sign-in at a time.
+ * One signed-in session per upstream for the whole fleet, encrypted in Redis, with one sign-in at a time.
  *
- * Always true:
- * - reading the cached session costs no Redis command; a stale cache is found out by the upstream's
- *   signed-out answer, and `renew` then hands over whatever newer session the fleet has;
- * - at most one sign-in runs in the fleet (a leased lock with a fencing number); a holder that died delays the
- *   next one by at most the lease and loses nothing of the session, and one that wakes up after its lease, or
- *   after a person has signed in, changes nothing;
- * - too many wrong tries lock accounts: refused credentials are tried again after a quarter of an hour, then hourly,
- *   unless they change or a person says so; a sign-in that did not work is followed by a growing pause;
- * - only the sealed form of session data ever reaches Redis, and of credentials only a fingerprint.
+ * The sign-in runs under a lease with a fencing token: a leader that dies delays the next sign-in by at most the lease,
+ * and a leader whose lease has expired changes nothing. A cached session may be stale. The upstream's signed-out answer
+ * shows it, and `renew` then returns the fleet's newer session.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { Redis } from '@recloser/runtime/redis/connection';
 import { unlessAborted } from '../http/abort.ts';
 import type { FailedOutcome } from '../http/outcomes.ts';
 import { PendingSignIn } from './pending-sign-in.ts';
 import type { Renewal, Session, SignInAnswer } from './renewal.ts';
-import {
-  claimScript,
-  clearScript,
-  completeScript,
-  failScript,
-  refusalIsDueScript,
-  refuseScript,
-  rotateScript,
-  runScript,
-  type Script,
-  type SessionRedis,
-  storeScript,
-} from './scripts.ts';
+import { runScript, type Script, scripts } from './scripts.ts';
 import { openJson, type SessionSealer, sealJson } from './sealed-json.ts';
 import { SignInBudget } from './sign-in-budget.ts';
 import { defaultSignInPace, type SignInPace } from './sign-in-pace.ts';
 
 export type SessionStoreOptions = {
-  readonly redis: SessionRedis;
-  /** `<prefix>:{<upstream>}`: every key starts with it. */
+  readonly redis: Redis;
+  /** `<prefix>:{<upstream>}`, the prefix of every key. */
   readonly root: string;
   readonly sealer: SessionSealer;
-  /** Id of this worker, kept in session ids so that an operator can see who signed in. */
+  /** Id of this worker. Session ids begin with it, so that an operator can see which worker signed in. */
   readonly worker: string;
-  /** Longest time one sign-in may take; its abort signal fires a little earlier. Default 15 s. */
+  /** Longest time of one sign-in. Its signal aborts a little earlier. Default 15 s. */
   readonly leaseMs?: number;
-  /** How often a waiter looks for the leader's session. Default 100 ms. */
+  /** How often a waiter polls for the leader's session. Default 100 ms. */
   readonly pollMs?: number;
-  /** How soon sign-ins may follow each other. */
   readonly pace?: Partial<SignInPace>;
-  /** Told when this process has signed in and the session stands. Must not throw. */
+  /** Called after this process has signed in and saved the session. Must not throw. */
   readonly onSignedIn?: () => void;
 };
 
@@ -57,14 +39,14 @@ type Flight = { readonly number: string; readonly staleId: string; readonly fing
 const noneKnown: Known = { id: '', revision: 0 };
 
 export class SessionStore {
-  /** What lies between two steps of an interactive sign-in. */
+  /** The state between two steps of an interactive sign-in. */
   readonly pending: PendingSignIn;
-  /** Must be asked before credentials are sent. */
+  /** Take one sign-in from it before credentials are sent. */
   readonly budget: SignInBudget;
   readonly #options: SessionStoreOptions & Required<Pick<SessionStoreOptions, 'leaseMs' | 'pollMs'>>;
   readonly #pace: SignInPace;
   #cached: Session | null = null;
-  /** Sign-ins this process leads or waits for, by what they replace. */
+  /** Sign-ins that this process leads or waits for, by the session and credentials they replace. */
   readonly #flights = new Map<string, Promise<Renewal>>();
 
   constructor(options: SessionStoreOptions) {
@@ -75,12 +57,12 @@ export class SessionStore {
     this.budget = new SignInBudget({ redis, key: this.#key(':sign-ins'), pace: this.#pace });
   }
 
-  /** The fleet's session as this process knows it; asks Redis only while it knows none. */
+  /** The cached session. Reads Redis only if there is none. */
   async load(): Promise<Session | null> {
     return this.#cached ?? this.refresh();
   }
 
-  /** Reads the fleet's session from Redis anew. Null: none, or one sealed with another key. */
+  /** Reads the fleet's session from Redis. Null: there is none, or it was sealed with another key. */
   async refresh(): Promise<Session | null> {
     const fields = await this.#options.redis.hmget(this.#key(), 'id', 'revision', 'sealed', 'signedInAt');
     this.#cached = this.#open(fields);
@@ -88,10 +70,10 @@ export class SessionStore {
   }
 
   /**
-   * A session other than `stale` (the session just found signed out, null: there is none), by a sign-in only if the
-   * fleet has none. `fingerprint` is of the credentials (`credentialsFingerprint`). `signIn` must end soon
-   * after its signal aborts. It is shared: `signal`, the caller's own, ends only the caller's waiting, which
-   * then rejects with the signal's reason. Rejects also when `signIn` throws or Redis fails.
+   * Returns a session other than `stale` (the session that was just found signed out, null: there is none). Signs in
+   * only if the fleet has none. `fingerprint`: see `credentialsFingerprint`. `signIn` must end soon after its own
+   * signal aborts. It is shared between callers: `signal` only ends this caller's wait, which then rejects with the
+   * signal's reason. Also rejects when `signIn` throws or Redis fails.
    */
   async renew(
     stale: Known | null,
@@ -115,9 +97,9 @@ export class SessionStore {
     return signal ? unlessAborted(flight, signal) : flight;
   }
 
-  /** Saves changed data of session `id`. False: it has ended or is being renewed, and nothing was saved. */
+  /** Saves changed data of session `id`. False: the session has ended or is being renewed, and nothing was saved. */
   async rotate(id: string, data: unknown): Promise<boolean> {
-    const revision = Number(await this.#run(rotateScript, ['', ':lock'], [id, this.#seal(data)]));
+    const revision = Number(await this.#run(scripts.rotate, ['', ':lock'], [id, this.#seal(data)]));
     if (revision === 0) {
       if (this.#cached?.id === id) this.#cached = null;
       return false;
@@ -126,22 +108,22 @@ export class SessionStore {
     return true;
   }
 
-  /** Puts in place a session that a person has signed in; refusals, pending steps and renewals under way are over. */
+  /** Stores a session that a person signed in. It ends refusals, pending steps and running renewals. */
   async store(data: unknown): Promise<Session> {
     const session = this.#newSession(data);
     const args = [session.id, this.#seal(data), session.signedInAt];
-    await this.#run(storeScript, ['', ':refusal', ':pending', ':lock', ':failure'], args);
+    await this.#run(scripts.store, ['', ':refusal', ':pending', ':lock', ':failure'], args);
     this.#cached = session;
     return session;
   }
 
-  /** Forgets the session everywhere; with an id only if that one is still current. */
+  /** Deletes the fleet's session. With an id, only if that session is current. */
   async clear(id = ''): Promise<void> {
     if (id === '' || this.#cached?.id === id) this.#cached = null;
-    await this.#run(clearScript, [''], [id]);
+    await this.#run(scripts.clear, [''], [id]);
   }
 
-  /** The remembered refusal of credentials; null when there is none. For display. */
+  /** The stored refusal of credentials, null if there is none. For display. */
   async refusal(): Promise<{ code: string; message: string; at: number } | null> {
     const [code, message, at] = await this.#options.redis.hmget(
       this.#key(':refusal'),
@@ -152,18 +134,18 @@ export class SessionStore {
     return code ? { code, message: message ?? '', at: Number(at) } : null;
   }
 
-  /** True when credentials were refused, and they were others than these. */
+  /** True if credentials were refused and they differ from these. */
   async refusedOthers(fingerprint: string): Promise<boolean> {
     const refused = await this.#options.redis.hget(this.#key(':refusal'), 'fingerprint');
     return refused !== null && refused !== fingerprint;
   }
 
-  /** True when refused credentials may be tried again by now. */
+  /** True if refused credentials may be tried again now. */
   async refusalIsDue(): Promise<boolean> {
-    return (await this.#run(refusalIsDueScript, [':refusal'], [])) === 1;
+    return (await this.#run(scripts.refusalIsDue, [':refusal'], [])) === 1;
   }
 
-  /** Lets refused credentials be tried once more, and at once: the account was unlocked, say. */
+  /** Allows refused credentials to be tried again now, for example after the account was unlocked. */
   async forgetRefusal(): Promise<void> {
     await forgetRefusal(this.#options);
   }
@@ -178,10 +160,10 @@ export class SessionStore {
     for (;;) {
       const args = [known.id, known.revision, fingerprint, this.#options.leaseMs, waitedFor];
       const keys = ['', ':lock', ':flight', ':refusal', ':failure'];
-      const [verdict, ...rest] = (await this.#run(claimScript, keys, args)) as [string, ...string[]];
+      const [verdict, ...rest] = (await this.#run(scripts.claim, keys, args)) as [string, ...string[]];
       if (verdict === 'session') {
         const session = this.#open(rest);
-        // Sealed with a key we do not have: of no use to us, so it is as good as stale.
+        // Sealed with a key that we do not have, so treat it as stale.
         if (!session) known = { id: rest[0] ?? '', revision: Number(rest[1]) };
         else {
           this.#cached = session;
@@ -204,7 +186,7 @@ export class SessionStore {
     }
   }
 
-  /** Signs in as the fleet's only one. Null: the lease ran out or a person signed in, so another's result counts. */
+  /** Signs in as the fleet's leader. Null: the lease expired or a person signed in, so another result counts. */
   async #lead(
     { number: flight, staleId, fingerprint }: Flight,
     signIn: (signal: AbortSignal) => Promise<SignInAnswer>,
@@ -224,12 +206,12 @@ export class SessionStore {
       const { firstRefusalMs, laterRefusalsMs } = this.#pace;
       const { code, message } = answer;
       const args = [flight, fingerprint, code, message, Date.now(), staleId, firstRefusalMs, laterRefusalsMs];
-      const ours = await this.#run(refuseScript, ['', ':lock', ':refusal'], args);
+      const ours = await this.#run(scripts.refuse, ['', ':lock', ':refusal'], args);
       return ours === 1 ? { ...answer, remembered: false } : null;
     }
     const session = this.#newSession(answer.data);
     const args = [flight, session.id, this.#seal(session.data), session.signedInAt];
-    if ((await this.#run(completeScript, ['', ':lock', ':refusal', ':failure'], args)) !== 1) return null;
+    if ((await this.#run(scripts.complete, ['', ':lock', ':refusal', ':failure'], args)) !== 1) return null;
     this.#cached = session;
     this.#options.onSignedIn?.();
     return { kind: 'session', session, fresh: true };
@@ -238,7 +220,7 @@ export class SessionStore {
   async #fail(flight: string, outcome: FailedOutcome, waitMs?: number): Promise<boolean> {
     const { firstFailureMs, maxFailureMs } = this.#pace;
     const args = [flight, JSON.stringify(outcome), firstFailureMs, maxFailureMs, waitMs ?? ''];
-    return (await this.#run(failScript, [':lock', ':failure'], args)) === 1;
+    return (await this.#run(scripts.fail, [':lock', ':failure'], args)) === 1;
   }
 
   #newSession(data: unknown): Session {
@@ -269,7 +251,7 @@ export class SessionStore {
   }
 }
 
-/** As `SessionStore.forgetRefusal`, for who has no session to keep. `root` as in the store's options. */
+/** Like `SessionStore.forgetRefusal`, for a process without a store. */
 export async function forgetRefusal({
   redis,
   root,
@@ -281,5 +263,5 @@ const signInBroke: FailedOutcome = {
   kind: 'retry',
   health: 'unknown',
   code: 'sign_in_error',
-  message: 'The sign-in stopped on an error of our own.',
+  message: 'The sign-in failed because of an internal error.',
 };

@@ -1,22 +1,19 @@
 /**
- * What a simulated upstream is: routes as plain data and functions, no web framework, no sockets.
- * apps/simulator mounts them, applies faults and keeps the ledger.
- *
- * Always true: handlers are synchronous, so one request's change of state is atomic; all state lives in
- * the object a `create…Simulation` returns; bodies follow the upstream's documents, never our wire schemas.
+ * The interface of a simulated upstream: routes as plain data and functions. apps/simulator mounts them, applies faults
+ * and keeps the ledger. Handlers are synchronous, so each request changes the state atomically. Write bodies from the
+ * upstream's documentation, not from our wire schemas.
  */
 import { z } from 'zod';
 
-/** The four ways an upstream shows that a session is over. */
+/** The ways in which an upstream shows that a session has ended. */
 export const expiryStyles = ['401', '403', '302', 'html'] as const;
 
-/** One of the four ways an upstream shows that a session is over. */
 export type ExpiryStyle = (typeof expiryStyles)[number];
 
-/** A request as a handler sees it: body already read and parsed by its content type. */
+/** A request with its body parsed by content type. */
 export type SimulatedRequest = {
   readonly method: string;
-  /** Below the mount, without query; doubled slashes already made single. */
+  /** Below the mount, without query. Double slashes are collapsed. */
   readonly path: string;
   readonly query: URLSearchParams;
   readonly headers: Readonly<Record<string, string | undefined>>;
@@ -25,13 +22,13 @@ export type SimulatedRequest = {
   readonly bodyKind: 'none' | 'form' | 'multipart' | 'json' | 'other';
   /** Fields of a form or multipart body; empty for other kinds. */
   readonly fields: Readonly<Record<string, string>>;
-  /** The parsed body of a JSON request; `undefined` when it is absent or unreadable. */
+  /** The parsed body of a JSON request; `undefined` if it is absent or malformed. */
   readonly json: unknown;
-  /** Absolute address of the sign-in host's mount, for redirects. */
+  /** Absolute URL of the sign-in host's mount, for redirects. */
   readonly loginUrl: string;
 };
 
-/** An answer. `applied` says that a write (or a sign-in) really took effect. */
+/** An answer. `applied`: a write or a sign-in took effect. */
 export type SimulatedReply = {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | readonly string[]>>;
@@ -39,68 +36,66 @@ export type SimulatedReply = {
   readonly applied?: boolean;
 };
 
-/** One route of a simulated upstream. */
 export type SimulatedRoute = {
   readonly method: 'GET' | 'POST';
   /** Matched exactly, trailing slash included. */
   readonly path: string;
-  /** Our operation name, or a step of signing in; the name that faults and the ledger use. */
+  /** Our operation name, or a step of the sign-in. Faults and the ledger use this name. */
   readonly operation: string;
   readonly mount: 'main' | 'login';
-  /** False for the routes that make a session: they need none, and `expired` faults leave them alone. */
+  /** False for the sign-in routes. `expired` faults do not affect them. */
   readonly needsSession: boolean;
   /** True when handling the request changes the upstream's state. */
   readonly changes: boolean;
-  /** How long the real upstream takes (document section A2/B2), used when `realistic` is on. */
+  /** Latency of the real upstream, used if `realistic` is on. See "Operations" in docs/upstreams. */
   readonly realisticMs: number;
-  /** Told of every request before any fault: lets the simulated world contain what clients talk about. */
+  /** Called for every request before any fault, so that the simulation contains what clients refer to. */
   readonly mention?: (request: SimulatedRequest) => void;
   readonly handle: (request: SimulatedRequest) => SimulatedReply;
 };
 
-/** Settings every simulation has. Times in milliseconds. */
+/** The settings of every simulation. Times are in milliseconds. */
 export type CommonSettings = {
   password: string;
-  /** Bad passwords in a row after which every sign-in is refused. */
+  /** Number of wrong passwords in a row after which every sign-in is refused. */
   lockAfter: number;
   sessionTtlMs: number;
-  /** How a request without a living session is answered. */
+  /** The answer to a request without a valid session. */
   expiredStyle: ExpiryStyle;
-  /** One request at a time per session, as PHP's session files do. */
+  /** Handle one request at a time per session, as PHP does. */
   serialiseSessions: boolean;
-  /** Fixed latency by operation; wins over `realistic`. */
+  /** Fixed latency by operation. Overrides `realistic`. */
   latencyMs: Partial<Record<string, number>>;
   realistic: boolean;
 };
 
-/** A simulated upstream. */
 export type Simulation = {
   readonly routes: readonly SimulatedRoute[];
-  /** True when sign-in happens on another host, mounted at `/<name>-login`. */
+  /** True if the sign-in has a separate host, mounted at `/<name>-login`. */
   readonly hasLoginHost: boolean;
   readonly settings: Readonly<CommonSettings>;
-  /** Applies a partial change of settings, or applies nothing and says what is wrong with it. */
+  /** Applies a partial change of settings. On any issue it changes nothing and returns the issues. */
   change(settings: unknown): readonly z.core.$ZodIssue[];
   restoreSettings(): void;
-  /** Null when the request's session lives, else the answer for the signed-out. */
+  /** Null if the request has a valid session, otherwise the signed-out answer. */
   authorise(request: SimulatedRequest): SimulatedReply | null;
-  /** Names the request's session, for serialising. */
+  /** Key of the request's session, for `serialiseSessions`. */
   sessionKey(request: SimulatedRequest): string | null;
-  /** Ends every session; until a new sign-in, requests are answered in `style`. */
+  /** Ends every session. Signed-out requests are answered in `style`. */
   expire(style: ExpiryStyle): void;
   /** Ends this request's session and answers in `style`. */
   endSession(request: SimulatedRequest, style: ExpiryStyle): SimulatedReply;
-  /** The content type this upstream gives its JSON. */
+  /** The content type of its JSON. */
   readonly jsonType: string;
-  /** Its own way to refuse with HTTP 200, if it has one. */
+  /** Its refusal with HTTP 200, if it has one. */
   readonly refusal: SimulatedReply | null;
-  /** What it really did, for the ledger. */
+  /** What took effect, for the ledger. */
   facts(): SimulationFacts;
-  /** Forgets sessions, visits, counters and locks; keeps the settings. */
+  /** Clears sessions, visits, counters and locks. Keeps the settings. */
   reset(): void;
 };
 
-/** One visit that stands in the simulated plan. Ids are strings, times ISO 8601 UTC. */
+/** One current visit. Ids are strings, times are ISO 8601 in UTC. */
 export type SimulatedVisit = {
   readonly scheduleEventId: string;
   readonly mPlanId: string;
@@ -108,31 +103,30 @@ export type SimulatedVisit = {
   readonly repId: string;
   readonly start: string;
   readonly end: string;
-  /** How many writes were applied to this visit; more than 1 only where duplicates update in place. */
+  /** Number of writes applied to this visit. More than 1 only if duplicates update in place. */
   readonly writes: number;
 };
 
-/** An upstream's part of the ledger. `logins` counts sign-in requests handled, refused ones included. */
+/** An upstream's part of the ledger. `logins` counts all sign-in requests, refused ones included. */
 export type SimulationFacts = {
   readonly visits: readonly SimulatedVisit[];
-  /** Standing visits by mPlanId. */
+  /** Current visits by mPlanId. */
   readonly visitsByItem: Readonly<Record<string, number>>;
   readonly visitsMade: number;
   readonly visitsDeleted: number;
-  /** Pending work made, by mPlanId. */
+  /** Pending work by mPlanId. */
   readonly pendingWorkByItem: Readonly<Record<string, number>>;
   readonly logins: number;
   readonly loginsRefused: number;
   readonly smsSent: number;
 };
 
-/** What a simulation is made from. */
 export type SimulationOptions = {
-  /** Milliseconds since the epoch; tests move it to age sessions. */
+  /** Milliseconds since the epoch. Tests advance it to expire sessions. */
   readonly now: () => number;
 };
 
-/** A settings object with validated partial changes; `shape` has one schema per key of `defaults`. */
+/** A settings object with validated partial changes. `shape` has one schema per key of `defaults`. */
 export class Settings<T extends CommonSettings> {
   readonly current: T;
   readonly #defaults: T;
@@ -156,7 +150,7 @@ export class Settings<T extends CommonSettings> {
   }
 }
 
-/** Schemas of the common settings, for an upstream with these operations. */
+/** Schemas of the common settings. `operations`: the keys of `latencyMs`. */
 export function commonSettingsShape(operations: readonly string[]) {
   return {
     password: z.string().min(1).max(200),
@@ -169,7 +163,7 @@ export function commonSettingsShape(operations: readonly string[]) {
   };
 }
 
-/** A stable 32-bit hash (FNV-1a): the same id always gives the same made-up facts. */
+/** A stable 32-bit hash (FNV-1a), so that an id always has the same simulated data. */
 export function stableHash(text: string): number {
   let hash = 0x811c9dc5;
   for (let index = 0; index < text.length; index += 1) {
@@ -180,7 +174,7 @@ export function stableHash(text: string): number {
 
 const dayMs = 86_400_000;
 
-/** Whole days since 1970-01-01 of a calendar date `YYYY-MM-DD…`; NaN when it is none. */
+/** Days since 1970-01-01 of a calendar date `YYYY-MM-DD…`; NaN if malformed. */
 export function dayNumber(date: string): number {
   const match = /^(\d{4})-(\d{2})-(\d{2})(T\d{2}:\d{2}(:\d{2})?)?$/.exec(date);
   if (!match) return Number.NaN;

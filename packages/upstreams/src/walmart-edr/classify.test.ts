@@ -79,7 +79,7 @@ describe('classify', () => {
     expect(classify(exchange, question)).toEqual({ kind: 'signed_out', status: exchange.status, sign });
   });
 
-  it('never repeats what a body said', () => {
+  it('repeats no text of a body', () => {
     const body = JSON.stringify({
       ...report(123456),
       demoDate: 'secret words',
@@ -90,7 +90,7 @@ describe('classify', () => {
     expect(judged).not.toContain('secret');
   });
 
-  it('takes an empty list of events for what it is', () => {
+  it('accepts an empty list of events', () => {
     const browse: Question = { ...question, operation: 'browse-events', eventId: undefined };
     expect(classify(answer(200, '[]'), browse)).toMatchObject({
       outcome: { kind: 'done', result: { rows: [] } },

@@ -1,11 +1,4 @@
-/**
- * What Walmart EDR's answers mean, after the shared judge has said what the exchange showed. Pure: no I/O, no clock
- * of its own.
- *
- * Always true: being signed out or challenged is never a failure of the upstream; an answer is believed only
- * after it passed a schema; no body text ever reaches a message.
- */
-
+/** Classifies Walmart EDR's answers, after the shared judge. Pure. No text of a body reaches a message. */
 import type { Outcome } from '../contract/upstream.ts';
 import type { Answer, Exchange } from '../http/http.ts';
 import { type Dialect, judgeExchange, type OwnAnswer, type SignedOut } from '../http/judge-exchange.ts';
@@ -14,35 +7,32 @@ import type { walmartEdr } from './definition.ts';
 import { outcomes } from './outcomes.ts';
 import { browseData, edrReport, saysUnknownEvent } from './wire.ts';
 
-/** The operations there are. */
 export type WalmartOperation = keyof typeof walmartEdr.operations;
 
-/** What an exchange showed. Only the client can act on `signed_out`, because it holds the session. */
 export type Judgement = { readonly kind: 'outcome'; readonly outcome: Outcome } | SignedOut;
 
-/** Where a request went, to understand its redirects. */
+/** The URLs that redirects are compared with. */
 export type Place = {
-  /** Absolute URL the request went to: relative redirects are resolved against it. */
+  /** Absolute URL of the request. Relative redirects are resolved against it. */
   readonly requestUrl: string;
   readonly loginBaseUrl: string;
 };
 
-/** What the judge must know beside the exchange. */
 export type Question = Place & {
   readonly operation: WalmartOperation;
-  /** The event asked for, to check that the report is of that event. */
+  /** The requested event. The report must be of this event. */
   readonly eventId?: string;
   /** Now in ms, for `Retry-After` given as a date. */
   readonly nowMs: number;
 };
 
-/** Judges one exchange made for an operation. */
+/** Classifies an exchange of an operation. */
 export function classify(exchange: Exchange, question: Question): Judgement {
   const judged = judgePortal(exchange, question);
   return judged.kind === 'own' ? judgeOwn(judged, question) : judged;
 }
 
-/** Judges an exchange with any address of the portal, whose own answers have no schema here. */
+/** Classifies an exchange with any other address of the portal. Its own answers are not parsed. */
 export function judgePortal(
   exchange: Exchange,
   question: Place & { readonly nowMs: number },
@@ -55,7 +45,6 @@ export function judgePortal(
   return judged.kind === 'own' || judged.kind === 'signed_out' ? judged : outcome(judged);
 }
 
-/** How the pages of Walmart EDR are recognised. */
 export function dialectOf(place: Place): Dialect {
   return {
     outcomes,
@@ -65,7 +54,7 @@ export function dialectOf(place: Place): Dialect {
   };
 }
 
-/** True when a redirect leads to the login host, or to anything called login. */
+/** True for a redirect to the login host or to a path that contains "login". */
 export function pointsToLogin(location: string | undefined, { requestUrl, loginBaseUrl }: Place): boolean {
   const target = location === undefined ? null : URL.parse(location, requestUrl);
   const login = URL.parse(loginBaseUrl);
@@ -80,13 +69,13 @@ export function pointsToLogin(location: string | undefined, { requestUrl, loginB
 const robotWords =
   /captcha|perimeterx|_px\b|human (verification|or robot)|robot or human|are you (a )?human|unusual activity/i;
 
-/** A page of the bot defence. A login page stays one though it loads the defence's script, except with 403. */
+/** True for a page of the bot defence. A login page that loads the defence's script counts only with 403. */
 export function isChallenge(answer: Answer): boolean {
   if (!isPage(answer) || !robotWords.test(answer.body)) return false;
   return answer.status === 403 || !asksForPassword(answer);
 }
 
-/** True for a body that is shown to people. */
+/** True for an HTML page. */
 export function isPage(answer: Answer): boolean {
   const isHtml = answer.contentType.includes('html') || answer.body.trimStart().startsWith('<');
   return answer.body.trim() !== '' && isHtml && ownBody(answer) === null;
@@ -113,7 +102,7 @@ function judgeOwn({ status, body }: OwnAnswer, question: Question): Judgement {
   }
 }
 
-/** Names the fields that do not fit, never their values. */
+/** Names the fields that do not match the schema, never their values. */
 function unexpected(status: number, issues: readonly { path: readonly PropertyKey[] }[]): Judgement {
   const fields = [
     ...new Set(issues.map(({ path }) => path.filter((part) => typeof part === 'string').join('.'))),

@@ -1,4 +1,5 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { createSealer } from '@recloser/runtime/secrets/seal';
 import { Redis } from 'ioredis';
 import {
   afterAll,
@@ -18,12 +19,9 @@ import { SessionStore } from '../session/store.ts';
 import { createWalmartEdrClient } from './client.ts';
 import { walmartEdr } from './definition.ts';
 
-const sealer = {
-  seal: (plain: string) => `sealed:${Buffer.from(plain).toString('base64')}`,
-  open: (sealed: string) => Buffer.from(sealed.slice('sealed:'.length), 'base64').toString(),
-};
+const sealer = createSealer(randomBytes(32));
 const reason =
-  "Walmart EDR needs a sign-in with a text-message code: an operator opens the admin app's page /sign-in/walmart-edr and enters the code.";
+  'Walmart EDR requires a sign-in with a text-message code. An operator enters the code on the admin page /sign-in/walmart-edr.';
 const report = '/EventManagement/api/edrReport';
 const authenticate = '/EventManagement/api/authenticate';
 const html = (status: number, body: string): Reply => ({
@@ -74,7 +72,7 @@ function worker(
   return { client, sessions };
 }
 
-/** Never aborted: the test's own time limit is the only one. */
+/** Never aborts. Only the test's own timeout applies. */
 const patient = () => new AbortController().signal;
 
 function context(): AttemptContext {
@@ -96,16 +94,16 @@ async function signIn(by: { client: UpstreamClient }): Promise<void> {
   walmart.seen.length = 0;
 }
 
-/** As if the last message had been sent long enough ago. */
+/** Simulates that the last message was sent more than 30 s ago. */
 async function forgetSpacing(): Promise<void> {
   await redis.del(`${root}:session:code-claim`);
 }
 
 describe('sign-in', () => {
-  it('takes the steps of the document, each with the cookies of those before, and serves every worker', async () => {
+  it('follows the documented steps with their cookies, and signs in for every worker', async () => {
     const [one, two] = [worker('one'), worker('two')];
     expect(await signInStep(one)).toEqual({ kind: 'code-sent' });
-    // The code may be entered on another worker than the one that sent it.
+    // The code may be verified by another worker than the one that sent it.
     expect(await signInStep(two, ' 123456 ')).toEqual({ kind: 'signed-in' });
     expect(walmart.seen.map(({ method, path }) => `${method} ${path}`)).toEqual([
       'GET /login',
@@ -134,18 +132,18 @@ describe('sign-in', () => {
     expect(await redis.exists(`${root}:session:refusal`)).toBe(0);
   });
 
-  it('keeps nothing readable in Redis and logs no secret', async () => {
+  it('stores only encrypted data in Redis and logs no secret', async () => {
     const one = worker('one');
     await signInStep(one);
     const pending = (await redis.get(`${root}:session:pending`)) ?? '';
-    expect(pending).toMatch(/^sealed:/);
+    expect(pending).toMatch(/^s1\./);
     await signInStep(one, '123456');
-    expect(await redis.hget(`${root}:session`, 'sealed')).toMatch(/^sealed:/);
+    expect(await redis.hget(`${root}:session`, 'sealed')).toMatch(/^s1\./);
     expect(logged.join()).not.toMatch(/123456|secret|user"|phone|Bearer|RLSESSION/);
     expect(logged).toHaveLength(2);
   });
 
-  it('texts one code in 30 s, whoever asks and even after it was used', async () => {
+  it('sends one code in 30 s for the whole fleet, even after the code was used', async () => {
     const [one, two] = [worker('one'), worker('two')];
     await signInStep(one);
     expect(await signInStep(two)).toMatchObject({ kind: 'refused', code: 'too_soon' });
@@ -154,13 +152,13 @@ describe('sign-in', () => {
     expect(walmart.smsSent).toBe(1);
   });
 
-  it('texts one code when two ask in the same moment', async () => {
+  it('sends one code for two parallel requests', async () => {
     const results = await Promise.all([signInStep(worker('one')), signInStep(worker('two'))]);
     expect(results.map((result) => result?.kind).sort()).toEqual(['code-sent', 'refused']);
     expect(walmart.smsSent).toBe(1);
   });
 
-  it('logs in once and texts once when many ask in the same moment', async () => {
+  it('logs in once and sends one code for many parallel requests', async () => {
     const asking = Array.from({ length: 6 }, (_, index) => signInStep(worker(`w${index}`)));
     const results = await Promise.all(asking);
     expect(results.filter((result) => result?.kind === 'code-sent')).toHaveLength(1);
@@ -171,10 +169,10 @@ describe('sign-in', () => {
     expect(walmart.smsSent).toBe(1);
   });
 
-  it('texts nothing when its claim ended while it logged in and somebody else has one', async () => {
+  it('sends no code if its claim expired during the login and another ticket holds the claim', async () => {
     const one = worker('one');
     walmart.overrides.set('POST /api/login', () => {
-      // As if the login had taken longer than the claim lasts.
+      // Simulates a login that takes longer than the claim.
       void redis.set(`${root}:session:code-claim`, 'another', 'PX', 30_000);
       return undefined;
     });
@@ -182,7 +180,7 @@ describe('sign-in', () => {
     expect(walmart.smsSent).toBe(0);
   });
 
-  it('says when the credentials are refused, and does not hurry to try them again', async () => {
+  it('reports refused credentials and does not try them again at once', async () => {
     const wrong = worker('one', { WALMART_EDR_PASSWORD: 'wrong' });
     expect(await signInStep(wrong)).toMatchObject({ kind: 'refused', code: 'credentials_refused' });
     expect(await signInStep(wrong)).toMatchObject({ kind: 'refused', code: 'too_soon' });
@@ -190,7 +188,7 @@ describe('sign-in', () => {
     expect(walmart.smsSent).toBe(0);
   });
 
-  it('says when no code would be sent', async () => {
+  it('reports that no code was sent', async () => {
     const wrong = worker('one', { WALMART_EDR_MFA_CREDENTIAL_ID: 'other' });
     expect(await signInStep(wrong)).toMatchObject({ kind: 'refused', code: 'send_code_refused' });
     expect(await signInStep(wrong, '123456')).toMatchObject({ kind: 'refused', code: 'no_pending_code' });
@@ -206,7 +204,7 @@ describe('sign-in', () => {
     expect(walmart.smsSent).toBe(1);
   });
 
-  it('says when a code has expired, and when there is none', async () => {
+  it('reports an expired code and a missing one', async () => {
     const one = worker('one');
     expect(await signInStep(one, '123456')).toMatchObject({ kind: 'refused', code: 'no_pending_code' });
     expect(walmart.seen).toHaveLength(0);
@@ -248,7 +246,7 @@ describe('sign-in', () => {
     expect(walmart.seen.filter(({ method, path }) => `${method} ${path}` === key)).toHaveLength(1);
   });
 
-  it('lets a person try again at once when no login took place', async () => {
+  it('allows another try at once if no login took place', async () => {
     const one = worker('one');
     walmart.overrides.set('POST /api/login', () => ({ status: 500 }));
     await signInStep(one);
@@ -256,7 +254,7 @@ describe('sign-in', () => {
     expect(await signInStep(one)).toEqual({ kind: 'code-sent' });
   });
 
-  it('takes the token from the body too, and stores nothing without one', async () => {
+  it('reads the token from the body too, and stores nothing without a token', async () => {
     const one = worker('one');
     walmart.overrides.set(`GET ${authenticate}`, () => ({ status: 200, body: '{"hello":1}' }));
     await signInStep(one);
@@ -274,7 +272,7 @@ describe('sign-in', () => {
     expect(await getReport(one)).toMatchObject({ kind: 'done' });
   });
 
-  it('asks the app for its token once more when it stumbles, since the code works only once', async () => {
+  it('requests the app token twice if the first request fails, because the code works only once', async () => {
     const one = worker('one');
     let asked = 0;
     walmart.overrides.set(`GET ${authenticate}`, () => {
@@ -285,7 +283,7 @@ describe('sign-in', () => {
     expect(await signInStep(one, '123456')).toEqual({ kind: 'signed-in' });
   });
 
-  it('follows no redirect to a stranger', async () => {
+  it('follows no redirect to another domain', async () => {
     const stranger = new TestWalmart();
     const { baseUrl } = await stranger.start();
     onTestFinished(() => stranger.close());
@@ -299,7 +297,7 @@ describe('sign-in', () => {
 });
 
 describe('run', () => {
-  it('sends nothing without a session, and asks for a person', async () => {
+  it('sends nothing without a session, and sets a sign-in hold', async () => {
     const one = worker('one');
     for (let call = 0; call < 3; call += 1) {
       expect(await getReport(one)).toEqual({
@@ -346,7 +344,7 @@ describe('run', () => {
     expect(JSON.parse(seen?.body ?? '')).toMatchObject({ storeNbr: '8135', eventType: [45], itemNbr: null });
   });
 
-  it('keeps the cookies that every reply rotates, for all workers', async () => {
+  it('saves the cookies that every answer rotates, for all workers', async () => {
     const [one, two] = [worker('one'), worker('two')];
     await signIn(one);
     await getReport(one);
@@ -357,7 +355,7 @@ describe('run', () => {
     expect(walmart.seen[2]?.headers.cookie).toMatch(/PA=3.*TS=3|TS=3.*PA=3/);
   });
 
-  it('writes nothing when a reply changes no cookie', async () => {
+  it('writes nothing if an answer changes no cookie', async () => {
     const one = worker('one');
     await signIn(one);
     walmart.overrides.set(`GET ${report}`, () => ({ status: 200, body: '{}' }));
@@ -365,7 +363,7 @@ describe('run', () => {
     expect(await redis.hget(`${root}:session`, 'revision')).toBe('1');
   });
 
-  it('keeps cookies of replies that arrive together', async () => {
+  it('keeps the cookies of parallel answers', async () => {
     const one = worker('one');
     await signIn(one);
     let count = 0;
@@ -414,7 +412,7 @@ describe('run', () => {
     expect(await getReport(one)).toMatchObject({ kind: 'done' });
   });
 
-  it('uses the session that another worker has meanwhile, with one attempt', async () => {
+  it('uses a newer session of another worker within one attempt', async () => {
     const [one, two] = [worker('one'), worker('two')];
     await signIn(one);
     await getReport(two);
@@ -424,7 +422,7 @@ describe('run', () => {
     expect(walmart.seen.map(({ path }) => path)).toEqual([report, report]);
   });
 
-  it('renews the token once for everybody while the cookies live', async () => {
+  it('renews the token once for the whole fleet while the cookies are valid', async () => {
     const workers = [worker('one'), worker('two'), worker('three')];
     await signIn(workers[0] as (typeof workers)[0]);
     await Promise.all(workers.map((by) => getReport(by)));
@@ -436,10 +434,10 @@ describe('run', () => {
     expect(walmart.smsSent).toBe(1);
   });
 
-  it('needs no text message when the worker that renewed the token died over it', async () => {
+  it('needs no text message if the worker that renews the token dies', async () => {
     await signIn(worker('one'));
     walmart.token = null;
-    // A leader that is killed between its claim and its answer: it never comes back to its lock.
+    // A leader that dies between its claim and its answer.
     const dying = new SessionStore({ redis, root, sealer, worker: 'dying', pollMs: 5, leaseMs: 200 });
     const claimed = Promise.withResolvers<void>();
     void dying.renew(await dying.load(), 'fingerprint', () => {
@@ -452,7 +450,7 @@ describe('run', () => {
     expect(walmart.smsSent).toBe(1);
   });
 
-  it('says which session a sign-in hold is about, and which there is now', async () => {
+  it('names the session of a sign-in hold and the current session', async () => {
     const one = worker('one');
     expect(await one.client.currentSession?.()).toBeNull();
     await signIn(one);
@@ -468,7 +466,7 @@ describe('run', () => {
     expect(await one.client.currentSession?.()).not.toBe(id);
   });
 
-  it('does not ask with a token that is known to be over', async () => {
+  it('does not send an expired token', async () => {
     const one = worker('one');
     await signIn(one);
     const session = await one.sessions.refresh();
@@ -477,7 +475,7 @@ describe('run', () => {
     expect(walmart.seen.map(({ path }) => path)).toEqual([authenticate, report]);
   });
 
-  it('keeps the session when renewing fails for the upstream’s own reasons', async () => {
+  it('keeps the session if a renewal fails because of the upstream', async () => {
     const one = worker('one');
     await signIn(one);
     walmart.token = null;
@@ -492,7 +490,7 @@ describe('run', () => {
     expect(walmart.smsSent).toBe(1);
   });
 
-  it('rejects one request that is forbidden, and keeps the session that others use', async () => {
+  it('rejects a single forbidden request, and keeps the session', async () => {
     const one = worker('one');
     await signIn(one);
     walmart.overrides.set(`GET ${report}`, ({ query }) =>
@@ -502,7 +500,7 @@ describe('run', () => {
     expect(await getReport(one)).toMatchObject({ kind: 'done' });
   });
 
-  it('stops at a page for robots: no other request, a person is asked for', async () => {
+  it('stops at a page of the bot defence: sends no other request and sets a sign-in hold', async () => {
     const one = worker('one');
     await signIn(one);
     walmart.overrides.set(`GET ${report}`, () => html(403, '<html>Robot or human?</html>'));
@@ -522,17 +520,20 @@ describe('run', () => {
     expect(walmart.seen).toHaveLength(1);
   });
 
-  it.each([403, 404, 405, 200])('takes a page with %i for an outage: the session stays', async (status) => {
-    const one = worker('one');
-    await signIn(one);
-    walmart.overrides.set(`GET ${report}`, () => html(status, '<html><h1>nginx</h1></html>'));
-    expect(await getReport(one)).toMatchObject({ kind: 'retry', health: 'down', status });
-    walmart.overrides.clear();
-    expect(await getReport(one)).toMatchObject({ kind: 'done' });
-    expect(walmart.smsSent).toBe(1);
-  });
+  it.each([403, 404, 405, 200])(
+    'treats a page with %i as an outage and keeps the session',
+    async (status) => {
+      const one = worker('one');
+      await signIn(one);
+      walmart.overrides.set(`GET ${report}`, () => html(status, '<html><h1>nginx</h1></html>'));
+      expect(await getReport(one)).toMatchObject({ kind: 'retry', health: 'down', status });
+      walmart.overrides.clear();
+      expect(await getReport(one)).toMatchObject({ kind: 'done' });
+      expect(walmart.smsSent).toBe(1);
+    },
+  );
 
-  it('gives up in time, and says whose time it was', async () => {
+  it('ends in time, and distinguishes a timeout from an abort', async () => {
     const one = worker('one');
     await signIn(one);
     const stop = new AbortController();
@@ -550,20 +551,20 @@ describe('run', () => {
     );
   });
 
-  it('is down when nobody listens', async () => {
+  it('is down if the connection is refused', async () => {
     const one = worker('one');
     await signIn(one);
     await walmart.close();
     expect(await getReport(one)).toMatchObject({
       kind: 'retry',
       health: 'down',
-      // The idle connection may be found closed only when it is used.
+      // A closed idle connection may show only when it is used.
       code: expect.stringMatching(/^(unreachable|connection_lost)$/),
     });
     await walmart.start();
   });
 
-  it('rejects what it cannot make sense of, and has nothing to verify', async () => {
+  it('rejects an unknown operation or an invalid input, and cannot verify', async () => {
     const { client } = worker('one');
     expect(await client.run('get-report', { eventId: 'x' }, context())).toMatchObject({
       kind: 'reject',

@@ -1,18 +1,16 @@
 /**
- * Makes Walmart EDR's calls with the session that the whole fleet shares.
- *
- * Always true: without a session nothing is sent; nobody but a person signs in; one signed-out answer leads
- * to at most one look for a newer session and one renewal of the token, each followed by the same attempt
- * again; cookies of every reply are kept for everybody; being signed out is never held against the upstream.
+ * Makes Walmart EDR's calls in the session that the fleet shares. Only a person can sign in. After a signed-out answer
+ * the client looks for a newer session once and renews the token once, and repeats the request after each. Cookies of
+ * every answer are saved for the fleet.
  */
-
+import type { Log } from '@recloser/runtime/observe/log';
 import type { UpstreamSettings } from '../contract/settings.ts';
 import type { AttemptContext, Outcome, UpstreamClient } from '../contract/upstream.ts';
 import { abortCause } from '../http/abort.ts';
 import { createHttp, type Exchange, type Http } from '../http/http.ts';
 import type { SignedOut } from '../http/judge-exchange.ts';
 import type { FailedOutcome } from '../http/outcomes.ts';
-import type { ClientLog, ClientOptions } from '../session/client-options.ts';
+import type { ClientOptions } from '../session/client-options.ts';
 import { credentialsFingerprint } from '../session/credentials.ts';
 import type { Renewal, SignInAnswer } from '../session/renewal.ts';
 import type { SessionStore } from '../session/store.ts';
@@ -41,7 +39,7 @@ import {
 import { sendCode, verifyCode } from './sign-in.ts';
 import { browseRequest } from './wire.ts';
 
-/** The client of Walmart EDR. Rejects only for what Redis did; `close` ends idle connections. */
+/** Creates the client. It rejects only when Redis fails. Close it when done. */
 export function createWalmartEdrClient(parts: ClientOptions): UpstreamClient {
   const http = createHttp();
   const calls = new WalmartEdrCalls(parts, http);
@@ -71,18 +69,18 @@ type Call = {
   readonly request: { method: 'GET'; query: Record<string, string> } | { method: 'POST'; json: unknown };
 };
 type Found =
-  /** `confirmed`: Walmart itself has just handed it out. */
+  /** `confirmed`: Walmart has just issued it. */
   | { readonly kind: 'session'; readonly held: HeldSession; readonly confirmed: boolean }
   | { readonly kind: 'outcome'; readonly outcome: Outcome };
 
-/** How often `renew` is asked again when it only hands over the same session with newer cookies. */
+/** How often `renew` is called again while it returns the same session with newer cookies. */
 const maxRenewals = 5;
 const renewalTimeoutMs = 10_000;
 
 class WalmartEdrCalls {
   readonly #settings: UpstreamSettings;
   readonly #sessions: SessionStore;
-  readonly #log: ClientLog;
+  readonly #log: Log;
   readonly #http: Http;
   readonly #addresses: ReturnType<typeof addresses>;
   readonly #fingerprint: string;
@@ -103,7 +101,7 @@ class WalmartEdrCalls {
     try {
       return await this.#attempt(call, context);
     } catch (error) {
-      // Only waiting for a neighbour's renewal rejects when the attempt's time is up.
+      // Only a wait for another worker's renewal rejects when the attempt times out.
       if (context.signal.aborted && error === context.signal.reason) {
         return givenUp(abortCause(context.signal));
       }
@@ -124,7 +122,7 @@ class WalmartEdrCalls {
       judged = await this.#exchange(call, held, context);
       if (judged.kind === 'outcome') return judged.outcome;
     }
-    // A page for robots is not answered with another request: only a person can go on from there.
+    // After a page of the bot defence only a person can sign in, so send no other request.
     if (judged.sign === 'challenge') return this.#end(held, judged);
 
     const renewed = await this.#renew(held, context.signal);
@@ -133,12 +131,12 @@ class WalmartEdrCalls {
     if (judged.kind === 'outcome') return judged.outcome;
     if (judged.sign === 'page')
       return outcomes.retry('down', { code: 'not_own_answer', status: judged.status });
-    // Walmart has just confirmed this session, so it is this request that is not allowed.
+    // Walmart has just confirmed this session, so the 403 concerns only this request.
     if (renewed.confirmed && judged.status === 403 && judged.sign === 'certain') return forbidden;
     return this.#end(renewed.held, judged);
   }
 
-  /** The session in use, which a neighbour may be renewing; with none, a renewal tells what a person has to do. */
+  /** The current session. If there is none, a renewal returns the sign-in hold. */
   async #current(signal: AbortSignal): Promise<Found> {
     const held = holdSession(await this.#sessions.load());
     return held ? { kind: 'session', held, confirmed: false } : this.#renew(null, signal);
@@ -164,12 +162,12 @@ class WalmartEdrCalls {
     const { operation, eventId, url: requestUrl } = call;
     const { loginBaseUrl } = this.#settings;
     const judged = classify(exchange, { operation, eventId, requestUrl, loginBaseUrl, nowMs });
-    // What a signed-out answer does to the cookies is no news for those who still work with them.
+    // A signed-out answer may clear cookies that other calls still use.
     if (judged.kind === 'outcome') await this.#keepCookies(held, exchange);
     return judged;
   }
 
-  /** Another sign-in than ours, or ours with cookies that a neighbour's reply renewed; else null. */
+  /** Another session, or the same one with cookies that another answer rotated; otherwise null. */
   async #newer(held: HeldSession, { sign }: SignedOut): Promise<HeldSession | null> {
     const latest = holdSession(await this.#sessions.refresh());
     if (!latest) return null;
@@ -177,7 +175,7 @@ class WalmartEdrCalls {
     return sign !== 'challenge' && latest.revision !== held.revision ? latest : null;
   }
 
-  /** Another session than `held`: renewed by us or by a neighbour, or signed in by a person meanwhile. */
+  /** A session other than `held`: renewed by us or another worker, or signed in by a person meanwhile. */
   async #renew(held: HeldSession | null, signal: AbortSignal): Promise<Found> {
     let stale = held;
     for (let turn = 1; ; turn += 1) {
@@ -206,7 +204,7 @@ class WalmartEdrCalls {
     return { kind: 'session', held, confirmed: fresh };
   }
 
-  /** Asks the app for a new token with the cookies of `stale`. Runs once in the fleet at a time. */
+  /** Requests a new app token with the cookies of `stale`. Runs once in the fleet at a time. */
   async #renewToken(stale: HeldSession | null, ends: AbortSignal): Promise<SignInAnswer> {
     if (!stale) return refusal(signInCode);
     const url = this.#addresses.authenticate;
@@ -217,8 +215,8 @@ class WalmartEdrCalls {
     const nowMs = Date.now();
     const judged = judgePortal(exchange, { requestUrl: url, loginBaseUrl, nowMs });
     const failure = renewalFailure(judged);
-    // Nothing was learned about the cookies, and signing in anew costs a person's time: the session stays,
-    // under a new id so that all who waited share this outcome.
+    // The failure shows nothing of the cookies, and a sign-in needs a person, so the session stays. It gets a new id,
+    // so that all waiters share this outcome.
     if (failure) return { kind: 'signed-in', data: { ...stale.data, renewal: failure } };
     if (judged.kind === 'signed_out' && judged.sign === 'challenge') return refusal(challengedCode);
     const token = judged.kind === 'own' && exchange.kind === 'answer' ? tokenFrom(exchange) : null;
@@ -227,15 +225,15 @@ class WalmartEdrCalls {
     return { kind: 'signed-in', data: newSessionData(stale.jar, token, stale.data.own) };
   }
 
-  /** Ends the session for everybody, unless a person has signed in meanwhile. */
+  /** Ends the fleet's session, unless a person has signed in meanwhile. */
   async #end({ id }: HeldSession, { sign, status }: SignedOut): Promise<Outcome> {
     await this.#sessions.clear(id);
     if (await this.#sessions.refresh()) return signedInMeanwhile;
-    this.#log.warn({ sign, status }, 'Walmart EDR session is over: a person must sign in');
+    this.#log.warn({ sign, status }, 'Walmart EDR session has ended: a person must sign in');
     return needsSignIn(sign === 'challenge' ? challengedCode : signInCode, { session: id, status });
   }
 
-  /** One at a time, so that replies which arrive together build on each other's cookies. */
+  /** One at a time, so that parallel answers build on each other's cookies. */
   #keepCookies(held: HeldSession, exchange: Exchange): Promise<void> {
     this.#keeping = this.#keeping.then(() => this.#keepChanged(held, exchange));
     return this.#keeping;
@@ -249,8 +247,8 @@ class WalmartEdrCalls {
       const data = afterAnswer(held, latest.data, exchange);
       if (data) await this.#sessions.rotate(held.id, data);
     } catch {
-      // The answer is worth more than its cookies: the next reply brings others.
-      this.#log.warn({}, 'Walmart EDR cookies could not be kept');
+      // Best effort: the next answer brings new cookies.
+      this.#log.warn({}, 'could not save Walmart EDR session cookies');
     }
   }
 
@@ -270,7 +268,7 @@ class WalmartEdrCalls {
   }
 }
 
-/** What keeps a renewal from telling anything about the session; null when it told something. */
+/** The failure of a renewal that showed nothing of the session; null if it showed something. */
 function renewalFailure(judged: ReturnType<typeof judgePortal>): FailedOutcome | null {
   if (judged.kind === 'signed_out') {
     const { sign, status } = judged;

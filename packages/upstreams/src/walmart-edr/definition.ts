@@ -1,8 +1,6 @@
 /**
- * What the rest of Recloser knows of Walmart EDR without loading its client: operations, limits, breaker.
- *
- * Always true: every operation is a read, so repeating one is safe and there is nothing to prove by a
- * read-back. Signing in needs a person, because Walmart texts a code to a phone.
+ * Walmart EDR's operations, limits and breaker. All operations are reads. A person signs in, because Walmart sends a
+ * code to a phone.
  */
 import { z } from 'zod';
 import type { RetryPolicy, UpstreamDefinition } from '../contract/upstream.ts';
@@ -13,7 +11,7 @@ const maxRangeDays = 366;
 const dayMs = 86_400_000;
 
 const getReportInput = z.strictObject({
-  /** The six digits that begin the Crossmark item's name; Walmart also calls it `demoId`. */
+  /** The six digits at the start of the Crossmark item's name. Walmart also calls it `demoId`. */
   eventId: z.string().regex(/^\d{6}$/, 'must be 6 digits'),
 });
 
@@ -43,9 +41,9 @@ const browseEventsInput = z
   .strictObject({
     startDate: z.iso.date(),
     endDate: z.iso.date(),
-    /** One club, by its own number (not Crossmark's location id). */
+    /** The club's number, not Crossmark's location id. */
     storeNumber: z.string().regex(/^\d{1,6}$/, 'must be 1 to 6 digits'),
-    /** Walmart's event type codes; without it all known ones (1 and 3 to 45). */
+    /** Walmart's event type codes. Default: all known ones (1 and 3 to 45). */
     eventTypes: z.array(z.int().min(1).max(999)).min(1).max(100).optional(),
   })
   .refine(({ startDate, endDate }) => startDate <= endDate, {
@@ -92,7 +90,7 @@ export const walmartEdr = {
   operations: {
     'get-report': {
       name: 'get-report',
-      summary: 'The event detail report of one event, without its clubs, history and costs.',
+      summary: 'Gets the event detail report of one event, without its clubs, history and costs.',
       effect: 'read',
       input: getReportInput,
       result: getReportResult,
@@ -101,7 +99,7 @@ export const walmartEdr = {
     },
     'browse-events': {
       name: 'browse-events',
-      summary: 'The events of one club between two dates, one row per event and item.',
+      summary: 'Lists the events of one club between two dates, one row per event and item.',
       effect: 'read',
       input: browseEventsInput,
       result: browseEventsResult,
@@ -111,11 +109,6 @@ export const walmartEdr = {
   },
 } as const satisfies UpstreamDefinition;
 
-/** Input of `get-report`. */
-export type GetReportInput = z.infer<typeof getReportInput>;
-/** Result of `get-report`. */
 export type GetReportResult = z.infer<typeof getReportResult>;
-/** Input of `browse-events`. */
 export type BrowseEventsInput = z.infer<typeof browseEventsInput>;
-/** Result of `browse-events`. */
 export type BrowseEventsResult = z.infer<typeof browseEventsResult>;

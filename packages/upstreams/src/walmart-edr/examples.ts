@@ -1,7 +1,6 @@
-/** An input that works for each operation of Walmart EDR, for the contract suite. */
+/** A valid input for each operation of Walmart EDR, for the contract suite. */
 import type { Examples } from '../contract/examples.ts';
 
-/** Found by the suite under this name. */
 export const examples: Examples = {
   signInCode: '123456',
   operations: {

@@ -1,9 +1,6 @@
 /**
- * The steps behind the password: from the login host through the portal to the app's token. Used to finish a
- * sign-in and to renew a token while the cookies still live.
- *
- * Always true: redirects are followed by hand, a few hops, and only to hosts of the upstream's own domain, so
- * cookies and requests never go anywhere an answer merely names.
+ * Addresses of Walmart EDR, and page visits that follow redirects. A visit follows at most 10 redirects, and only
+ * within the upstream's own domain, so that no cookie leaves it.
  */
 import { type CookieJar, getPublicSuffix } from 'tough-cookie';
 import type { UpstreamSettings } from '../contract/settings.ts';
@@ -14,7 +11,6 @@ import type { AppToken } from './wire.ts';
 const maxHops = 10;
 const redirects = new Set([301, 302, 303, 307, 308]);
 
-/** The addresses of the upstream that we use. Each is the base URL, which may have a path prefix, plus a path. */
 export function addresses({ baseUrl, loginBaseUrl }: Pick<UpstreamSettings, 'baseUrl' | 'loginBaseUrl'>) {
   return {
     loginPage: `${loginBaseUrl}/login`,
@@ -31,7 +27,6 @@ export function addresses({ baseUrl, loginBaseUrl }: Pick<UpstreamSettings, 'bas
   };
 }
 
-/** What a visit needs: the sender, the addresses that count as ours, and the jar that fills up. */
 export type Visitor = {
   readonly http: Http;
   readonly settings: Pick<UpstreamSettings, 'baseUrl' | 'loginBaseUrl'>;
@@ -39,10 +34,10 @@ export type Visitor = {
   readonly signal: AbortSignal;
 };
 
-/** Where a visit ended, and the app token if an answer on the way set it as a cookie. */
+/** The last exchange of a visit, and the app token if an answer on the way set it as a cookie. */
 export type Visit = { readonly exchange: Exchange; readonly token: AppToken | null };
 
-/** GETs a page as a browser does, redirects included. */
+/** GETs a page and follows redirects. */
 export async function visit(
   visitor: Visitor,
   page: { url: string; query?: Record<string, string>; headers?: Record<string, string> },
@@ -56,7 +51,7 @@ export async function visit(
     token = tokenFromCookies(exchange) ?? token;
     const next = hop < maxHops ? nextHop(exchange, request.url, visitor) : null;
     if (next === null) return { exchange, token };
-    // The target carries its own query; what we asked for first is not repeated.
+    // The target has its own query.
     request = { url: next, ...(page.headers && { headers: page.headers }) };
   }
 }
@@ -86,7 +81,7 @@ function domainOf(hostname: string): string | undefined {
   return getPublicSuffix(hostname, { allowSpecialUseDomain: false, ignoreError: true });
 }
 
-/** Headers of every call to the app (upstreams.md B1, step 8). */
+/** Headers of every call to the app. See docs/upstreams/walmart-edr.md, "Sign-in". */
 export function appHeaders(
   settings: Pick<UpstreamSettings, 'baseUrl' | 'loginBaseUrl'>,
 ): Record<string, string> {

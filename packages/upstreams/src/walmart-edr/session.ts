@@ -1,8 +1,4 @@
-/**
- * What a signed-in session of Walmart EDR consists of, and how it follows the cookies that replies rotate.
- *
- * Always true: everything in here is secret and leaves this process only sealed, through the session store.
- */
+/** The data of a Walmart EDR session, and how it follows the cookies that answers rotate. All of it is secret. */
 import type { CookieJar } from 'tough-cookie';
 import { z } from 'zod';
 import { boundCookies, cookieNames } from '../http/bound-cookies.ts';
@@ -16,16 +12,16 @@ const sessionData = z.object({
   cookies: z.string(),
   token: z.string(),
   expiresAt: z.number().nullable(),
-  /** The names of the cookies that the sign-in left. */
+  /** Names of the cookies that the sign-in set. */
   own: z.array(z.string()).default([]),
-  /** Set when the last try to renew the token got nowhere: those who waited for it share the outcome. */
+  /** Set if the last renewal of the token failed. All waiters share this outcome. */
   renewal: z.custom<FailedOutcome>((value) => typeof value === 'object' && value !== null).optional(),
 });
 
-/** What the session store keeps for us. `expiresAt`: ms epoch of the app token's end, null: unknown. */
+/** `expiresAt`: expiry of the app token in ms since the epoch, null if unknown. */
 export type SessionData = z.infer<typeof sessionData>;
 
-/** A session in use by one attempt, with a jar of its own. */
+/** A session in use by one attempt, with its own jar. */
 export type HeldSession = {
   readonly id: string;
   readonly revision: number;
@@ -33,7 +29,7 @@ export type HeldSession = {
   readonly jar: CookieJar;
 };
 
-/** Opens a stored session for use; null for none and for one that cannot be read (another release's). */
+/** Opens a stored session. Null if there is none, or if it is unreadable (stored by another release). */
 export function holdSession(session: Session | null): HeldSession | null {
   const data = sessionData.safeParse(session?.data);
   if (!session || !data.success) return null;
@@ -47,7 +43,7 @@ export function holdSession(session: Session | null): HeldSession | null {
   }
 }
 
-/** Makes the data of a session out of what a sign-in or a renewal left. `own`: as `SessionData`, of a renewed one. */
+/** The session data after a sign-in or a renewal. `own`: pass that of the renewed session. */
 export function newSessionData(
   jar: CookieJar,
   { token, expiresAt }: AppToken,
@@ -56,17 +52,16 @@ export function newSessionData(
   return { cookies: serializeCookies(jar), token, expiresAt, own: [...own] };
 }
 
-/** True when the app token is known to be over: asking would only show what is known already. */
 export function isExpired({ expiresAt }: { readonly expiresAt: number | null }, nowMs: number): boolean {
   return expiresAt !== null && expiresAt <= nowMs;
 }
 
-/** The app token an answer hands out: as the `auth-token` cookie, or (one client saw that) in the body. */
+/** The app token in an answer: in the `auth-token` cookie or, as one client recorded, in the body. */
 export function tokenFrom(answer: Answer): AppToken | null {
   return tokenFromCookies(answer) ?? tokenFromBody(answer);
 }
 
-/** The app token an answer sets as a cookie, or null. */
+/** The app token in an answer's `auth-token` cookie, or null. */
 export function tokenFromCookies(answer: Answer): AppToken | null {
   const header = answer.headers['set-cookie'];
   const lines = typeof header === 'string' ? [header] : (header ?? []);
@@ -84,8 +79,8 @@ function tokenFromBody(answer: Answer): AppToken | null {
 }
 
 /**
- * The session's data after `answer`, or null when the answer changed nothing. `latest` is what the process
- * knows by now: cookies that a neighbour's reply rotated meanwhile stay, only our own changes are laid on top.
+ * The session's data after `answer`, or null if the answer changed nothing. `latest` is the session's newest data:
+ * cookies that a parallel answer rotated stay, and only this answer's changes are applied.
  */
 export function afterAnswer(held: HeldSession, latest: SessionData, answer: Answer): SessionData | null {
   const token = tokenFromCookies(answer);
@@ -108,7 +103,7 @@ function mergeCookies(before: CookieJar, after: CookieJar, latest: string): stri
     if (known.get(nameOf(cookie)) !== contentOf(cookie)) merged.set(nameOf(cookie), cookie);
     known.delete(nameOf(cookie));
   }
-  // What is left was in our jar before and is gone: the jar drops a cookie once it has expired.
+  // The remaining cookies were in the jar before and have expired.
   for (const name of known.keys()) merged.delete(name);
   return JSON.stringify({ ...target, cookies: [...merged.values()] });
 }

@@ -1,9 +1,7 @@
 /**
- * The interactive sign-in, in two steps with a person in between: send a code to the phone, verify it.
- *
- * Always true: one `send-code` texts the phone at most once and is never repeated by us; a second one beside it
- * or within 30 s is refused for the whole fleet; what lies between the steps is kept sealed for 10 minutes; a session
- * is stored only after the app handed out its token. Messages are for the person on the sign-in page.
+ * The interactive sign-in in two steps: send a code to the phone, verify the code. `send-code` sends at most one
+ * message and is never repeated automatically; the fleet sends at most one in 30 s. The state between the steps is
+ * stored encrypted for 10 minutes. Messages are for the person on the sign-in page.
  */
 import { randomUUID } from 'node:crypto';
 import type { CookieJar } from 'tough-cookie';
@@ -19,7 +17,7 @@ import {
   serializeCookies,
 } from '../http/http.ts';
 import { asksForPassword, ownBody } from '../http/own-answer.ts';
-import { retryAfterMs } from '../http/retry-after.ts';
+import { requestedPauseMs } from '../http/retry-after.ts';
 import type { SessionStore } from '../session/store.ts';
 import { isChallenge, isPage, judgePortal } from './classify.ts';
 import { addresses, appHeaders, visit } from './portal.ts';
@@ -28,22 +26,21 @@ import type { AppToken } from './wire.ts';
 
 const pendingTtlMs = 600_000;
 const resendAfterMs = 30_000;
-/** Longer than the steps before the message can take, so that a claim does not end under its holder. */
+/** Longer than the steps before the message can take, so that the claim does not expire during them. */
 const claimMs = 60_000;
 const stepTimeoutMs = 10_000;
 
 type Refused = Extract<SignInResult, { kind: 'refused' }>;
 
 const pendingSchema = z.object({
-  /** Tells one `send-code` from another that began at the same moment. */
+  /** Distinguishes `send-code` steps that began at the same time. */
   ticket: z.string(),
   at: z.number(),
-  /** The jar that the code is bound to. */
+  /** The code works only with these cookies. */
   cookies: z.string(),
 });
 type Pending = z.infer<typeof pendingSchema>;
 
-/** What a sign-in needs. */
 export type SignInParts = {
   readonly settings: Pick<
     UpstreamSettings,
@@ -53,7 +50,7 @@ export type SignInParts = {
   readonly http: Http;
 };
 
-/** Steps 1 to 3: fresh cookies, user name and password, then one text message. */
+/** Steps 1 to 3 of docs/upstreams/walmart-edr.md, "Sign-in": fresh cookies, the password, one text message. */
 export async function sendCode(parts: SignInParts, signal: AbortSignal): Promise<SignInResult> {
   const { settings, sessions } = parts;
   if (!settings.username || !settings.password || !settings.mfaCredentialId) return notConfigured;
@@ -64,13 +61,13 @@ export async function sendCode(parts: SignInParts, signal: AbortSignal): Promise
   const jar = newCookies();
   const refused = await logIn(parts, jar, signal);
   if (!refused) return textCode(parts, ticket, jar, signal);
-  // Refused credentials keep their 30 s too: wrong passwords in quick succession lock accounts.
+  // Keep the 30 s after refused credentials too: wrong passwords in quick succession lock accounts.
   if (refused.code === 'credentials_refused') await sessions.pending.claimCode(ticket, resendAfterMs);
   else await sessions.pending.releaseCode(ticket);
   return refused;
 }
 
-/** Steps 4 to 7: the code, the portal, the app's token; then the session is everybody's. */
+/** Steps 4 to 7: the code, the portal, the app token. Then the session is stored for the fleet. */
 export async function verifyCode(
   parts: SignInParts,
   code: string,
@@ -93,7 +90,7 @@ export async function verifyCode(
     await keepForAnotherTry(sessions, pending, jar);
     return refused;
   }
-  // The code works once. From here on a failure needs a new one.
+  // The code works once. After a later failure the person needs a new one.
   const token = await openApp(parts, jar, signal);
   if (!token) {
     await forget(sessions, pending);
@@ -106,7 +103,7 @@ export async function verifyCode(
 async function logIn(parts: SignInParts, jar: CookieJar, signal: AbortSignal): Promise<Refused | null> {
   const { loginPage, login } = addresses(parts.settings);
   const { exchange } = await visit(visitor(parts, jar, signal), { url: loginPage });
-  // Only its cookies are wanted: whatever else is wrong with it, the login itself will tell.
+  // Only its cookies matter. The login itself shows any other problem.
   if (exchange.kind !== 'answer') return judgeStep(exchange, loginRefusal);
   const budgeted = await parts.sessions.budget.take();
   if (budgeted.kind === 'wait') return tooManySignIns(budgeted.forMs);
@@ -123,11 +120,11 @@ async function textCode(
   signal: AbortSignal,
 ): Promise<SignInResult> {
   const { settings, sessions } = parts;
-  // From here on the 30 s count; and should our claim have ended meanwhile, another's message is on its way.
+  // The 30 s start here. If our claim expired meanwhile, another message may be on its way.
   const waitMs = await sessions.pending.claimCode(ticket, resendAfterMs);
   if (waitMs > 0) return tooSoon(Math.min(waitMs, resendAfterMs));
   const sent: Pending = { ticket, at: Date.now(), cookies: serializeCookies(jar) };
-  // Before the message: a worker that dies right after it must not make the code worthless.
+  // Saved before the message is sent, so that the code still works if this worker dies right after it.
   await sessions.pending.save(sent, pendingTtlMs);
   const answer = await post(parts, jar, signal, addresses(settings).sendCode, {
     type: 'SMS_OTP',
@@ -143,7 +140,7 @@ async function textCode(
   return { kind: 'code-sent' };
 }
 
-/** Steps 5 to 7. The portal pages only set cookies; whether they worked shows in the last step. */
+/** Steps 5 to 7. The portal pages only set cookies. The last step shows whether they worked. */
 async function openApp(parts: SignInParts, jar: CookieJar, signal: AbortSignal): Promise<AppToken | null> {
   const { pageDetails, portal, app, authenticate } = addresses(parts.settings);
   const query = { pageId: '6', pageSubId: 'w6040', pageSubDesc: 'Event Management System' };
@@ -151,7 +148,7 @@ async function openApp(parts: SignInParts, jar: CookieJar, signal: AbortSignal):
   await visit(visitor(parts, jar, signal), { url: portal });
   await visit(visitor(parts, jar, signal), { url: app });
   const headers = appHeaders(parts.settings);
-  // A read, so a second try is safe, and it saves the person a second code.
+  // A read, so a second try is safe and may save the person a second code.
   for (let tries = 0; tries < 2 && !signal.aborted; tries += 1) {
     const { exchange, token } = await visit(visitor(parts, jar, signal), { url: authenticate, headers });
     const found = token ?? usableToken(exchange, parts, authenticate);
@@ -185,12 +182,12 @@ function withTimeout(signal: AbortSignal): AbortSignal {
   return AbortSignal.any([signal, AbortSignal.timeout(stepTimeoutMs)]);
 }
 
-/** What a step's exchange came to: null when Walmart accepted it, which any 2xx that is not a page means. */
+/** Judges a step. Null: Walmart accepted it, which any 2xx that is not a page means. */
 function judgeStep(exchange: Exchange, refusal: (answer: Answer) => Refused): Refused | null {
   if (exchange.kind === 'not_sent') return unreachable;
   if (exchange.kind === 'no_answer') return silent;
   const { status } = exchange;
-  if (status === 429) return tooManyRequests(retryAfterMs(exchange.headers['retry-after'], Date.now()));
+  if (status === 429) return tooManyRequests(requestedPauseMs(exchange.headers['retry-after'], Date.now()));
   if (status >= 500 || status === 408 || status === 425) return broken(status);
   if (isChallenge(exchange)) return challenged;
   if (asksForPassword(exchange)) return refusal(exchange);
@@ -202,24 +199,24 @@ function judgeStep(exchange: Exchange, refusal: (answer: Answer) => Refused): Re
 function loginRefusal(): Refused {
   return refuse(
     'credentials_refused',
-    'Walmart refused the user name or password. Correct WALMART_EDR_USERNAME and WALMART_EDR_PASSWORD before trying again: too many wrong tries lock the account.',
+    'Walmart refused the user name or password. Correct WALMART_EDR_USERNAME and WALMART_EDR_PASSWORD before you try again. Too many failed sign-ins lock the account.',
   );
 }
 
 function sendRefusal({ status }: Answer): Refused {
   return refuse(
     'send_code_refused',
-    `Walmart accepted the password but would not send a code (${status}). Check WALMART_EDR_MFA_CREDENTIAL_ID.`,
+    `Walmart accepted the password but did not send a code (status ${status}). Check WALMART_EDR_MFA_CREDENTIAL_ID.`,
   );
 }
 
 function codeRefusal({ status, body }: Answer): Refused {
-  // The real wording is not recorded; either way the person can ask for a new code.
+  // The real wording is not recorded. In both cases the person can request a new code.
   return status === 410 || /expired/i.test(body)
-    ? refuse('code_expired', 'The code has expired. Ask for a new one.')
+    ? refuse('code_expired', 'The code has expired. Request a new one.')
     : refuse(
         'code_refused',
-        'Walmart did not accept the code. Check it and enter it again, or ask for a new one.',
+        'Walmart did not accept the code. Check it and enter it again, or request a new one.',
       );
 }
 
@@ -228,7 +225,7 @@ async function loadPending(sessions: SignInParts['sessions']): Promise<Pending |
   return pending.success ? pending.data : null;
 }
 
-/** A mistyped code may be entered again while it lives, with the cookies as they are now. */
+/** A mistyped code may be entered again until it expires, with the current cookies. */
 async function keepForAnotherTry(sessions: SignInParts['sessions'], pending: Pending, jar: CookieJar) {
   const leftMs = pending.at + pendingTtlMs - Date.now();
   const current = await loadPending(sessions);
@@ -236,7 +233,7 @@ async function keepForAnotherTry(sessions: SignInParts['sessions'], pending: Pen
   await sessions.pending.save({ ...pending, cookies: serializeCookies(jar) }, leftMs);
 }
 
-/** The code is of no use any more, unless a newer one has been sent. The 30 s between two messages still hold. */
+/** Drops a used code, unless a newer one was sent. The 30 s between two messages still apply. */
 async function forget(sessions: SignInParts['sessions'], pending: Pending): Promise<void> {
   const current = await loadPending(sessions);
   if (current?.ticket === pending.ticket) await sessions.pending.clear();
@@ -244,26 +241,26 @@ async function forget(sessions: SignInParts['sessions'], pending: Pending): Prom
 
 function tooSoon(waitMs: number): Refused {
   const seconds = Math.ceil(waitMs / 1_000);
-  return refuse(
-    'too_soon',
-    `A code was asked for a moment ago. Wait ${seconds} s before asking for another.`,
-  );
+  return refuse('too_soon', `A code was just requested. Wait ${seconds} s before you request another one.`);
 }
 
 function tooManySignIns(waitMs: number): Refused {
   return refuse(
     'too_many_sign_ins',
-    `There were too many sign-ins in the last 15 minutes; more could lock the account. Try again after ${Math.ceil(waitMs / 60_000)} min.`,
+    `There were too many sign-ins in the last 15 minutes. More could lock the account. Try again after ${Math.ceil(waitMs / 60_000)} min.`,
   );
 }
 
 function tooManyRequests(waitMs: number | null): Refused {
   const wait = waitMs === null ? 'a while' : `${Math.ceil(waitMs / 1_000)} s`;
-  return refuse('rate_limited', `Walmart asks to wait: try again after ${wait}.`);
+  return refuse('rate_limited', `Walmart rate-limited the request. Try again after ${wait}.`);
 }
 
 function broken(status: number): Refused {
-  return refuse('upstream_error', `Walmart's login host has a problem (${status}). Try again later.`);
+  return refuse(
+    'upstream_error',
+    `Walmart's login host answered with an error (status ${status}). Try again later.`,
+  );
 }
 
 function refuse(code: string, message: string): Refused {
@@ -274,18 +271,18 @@ const notConfigured = refuse(
   'not_configured',
   'Set WALMART_EDR_USERNAME, WALMART_EDR_PASSWORD and WALMART_EDR_MFA_CREDENTIAL_ID for the workers.',
 );
-const noPending = refuse('no_pending_code', 'No code was sent in the last 10 minutes. Ask for a code first.');
+const noPending = refuse('no_pending_code', 'No code was sent in the last 10 minutes. Request a code first.');
 const noToken = refuse(
   'no_app_token',
-  'The code was right, but Walmart EDR did not open. The code is used up: ask for a new one.',
+  'The code was correct, but Walmart EDR did not issue an app token. The code cannot be used again. Request a new one.',
 );
 const maybeSent = refuse(
   'code_maybe_sent',
-  'Walmart did not answer in time. If a code arrives on the phone, enter it; if not, ask again after 30 s.',
+  'Walmart did not answer in time. If a code arrives on the phone, enter it. Otherwise request a new one after 30 s.',
 );
 const unreachable = refuse('unreachable', "Walmart's login host could not be reached. Try again later.");
 const silent = refuse('no_answer', "Walmart's login host did not answer in time. Try again.");
 const challenged = refuse(
   'challenged',
-  'Walmart answered with a check for robots. Sign-in by Recloser is blocked for now; nothing here can get around it.',
+  'Walmart answered with a bot check. It currently blocks sign-ins from Recloser. Try again later.',
 );

@@ -1,8 +1,6 @@
 /**
- * A stand-in for Walmart's Retail Link event management, after upstreams.md section B.
- * The sign-in host is a mount of its own; cookies are shared because both live on one simulated host.
- *
- * Always true: importing does nothing; two simulations share nothing.
+ * A simulated Retail Link event management, from docs/upstreams/walmart-edr.md. The sign-in has its own mount. Both
+ * mounts share cookies, because they are on the same simulated host.
  */
 import { z } from 'zod';
 import {
@@ -30,7 +28,6 @@ const defaults: WalmartSettings = {
   realistic: false,
 };
 
-/** Makes a fresh simulated Walmart EDR. */
 export function createWalmartEdrSimulation({ now }: SimulationOptions): Simulation {
   const settings = new Settings<WalmartSettings>(
     {

@@ -71,7 +71,7 @@ const row = {
 };
 
 describe('browseData', () => {
-  it('keeps useful fields and says whether the event is locked', () => {
+  it('keeps the needed fields and whether the event is locked', () => {
     const result = browseData.parse([row]);
     expect(result.rows).toEqual([
       {
@@ -108,14 +108,14 @@ describe('browseData', () => {
     expect(browseData.parse([{ ...row, lockDate }]).rows[0]?.locked).toBe(locked);
   });
 
-  it('refuses a lockDate it does not understand, and anything but a list', () => {
+  it('refuses an unknown lockDate, and anything but a list', () => {
     expect(browseData.safeParse([{ ...row, lockDate: '2026-01-15' }]).success).toBe(false);
     expect(browseData.safeParse({ rows: [] }).success).toBe(false);
   });
 });
 
 describe('browseRequest', () => {
-  it('asks for all known event types unless told which', () => {
+  it('requests all known event types by default', () => {
     const input = { startDate: '2026-01-01', endDate: '2026-01-31', storeNumber: '8135' };
     expect(browseRequest(input)).toEqual({
       startDate: '2026-01-01',
@@ -136,7 +136,7 @@ describe('browseRequest', () => {
 describe('inputs', () => {
   const range = { startDate: '2026-01-01', endDate: '2026-01-31', storeNumber: '8135' };
 
-  it.each(['123456', '000001'])('takes event %s', (eventId) => {
+  it.each(['123456', '000001'])('accepts event %s', (eventId) => {
     expect(getReport.input.safeParse({ eventId }).success).toBe(true);
   });
 
@@ -159,7 +159,7 @@ describe('inputs', () => {
     expect(parsed.error?.issues[0]?.path).toEqual(path);
   });
 
-  it('takes one day, and event types', () => {
+  it('accepts one day, and event types', () => {
     expect(
       browseEvents.input.safeParse({ ...range, endDate: range.startDate, eventTypes: [1] }).success,
     ).toBe(true);
@@ -167,7 +167,7 @@ describe('inputs', () => {
 });
 
 describe('the app token', () => {
-  it('is read from the cookie with the end its JWT names', () => {
+  it('is read from the cookie with the expiry of its JWT', () => {
     const token = jwt(2_000_000_000);
     const cookie = encodeURIComponent(
       JSON.stringify({ token, startTime: 'x', endTime: 'y', expiresIn: 480 }),
@@ -175,7 +175,7 @@ describe('the app token', () => {
     expect(readTokenCookie(cookie)).toEqual({ token, expiresAt: 2_000_000_000_000 });
   });
 
-  it('may be no JWT', () => {
+  it('may be a text other than a JWT', () => {
     expect(readTokenRecord({ token: 'opaque' })).toEqual({ token: 'opaque', expiresAt: null });
     expect(readTokenRecord({ token: 'a.b.c' })).toEqual({ token: 'a.b.c', expiresAt: null });
   });

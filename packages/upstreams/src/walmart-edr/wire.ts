@@ -1,18 +1,17 @@
 /**
- * Walmart EDR's own requests and answers, and how they become ours.
- *
- * Always true: an answer is believed only after it passed a schema here; ids leave as strings, texts leave
- * trimmed; clubs, history, fees, costs, claim numbers and user ids never leave this file.
+ * Schemas of Walmart EDR's requests and answers. Ids become strings, and texts are trimmed. Clubs, history, fees,
+ * costs, claim numbers and user ids are dropped.
  */
+import { parseJson } from '@recloser/runtime/values/parse-json';
 import { z } from 'zod';
 import type { BrowseEventsInput, BrowseEventsResult, GetReportResult } from './definition.ts';
 
-/** Ids come as numbers here and as strings there; absent and blank ones become null. */
+/** Ids are numbers or strings. Absent and blank ones become null. */
 const id = z
   .union([z.int(), z.string()])
   .nullish()
   .transform((value) => blankToNull(value));
-/** Texts come padded with blanks (names to 100 characters). */
+/** Texts are padded with blanks (names to 100 characters). */
 const text = z
   .union([z.string(), z.number()])
   .nullish()
@@ -32,7 +31,7 @@ const item = z
 
 const instructions = z.object({ demoPrepnTxt: text, demoPortnTxt: text }).nullish();
 
-/** Answer of `GET /EventManagement/api/edrReport`, already turned into our result. */
+/** Answer of `GET /EventManagement/api/edrReport`, converted to our result. */
 export const edrReport = z
   .object({
     demoId: requiredId,
@@ -42,7 +41,7 @@ export const edrReport = z
     demoStatusCode: z.int(),
     demoLockInd: text,
     demoInstructions: instructions,
-    // Null for events without items, which crashed renderers that expected a list.
+    // Null for events without items.
     itemDetails: z.array(item).nullish(),
   })
   .transform(
@@ -58,7 +57,7 @@ export const edrReport = z
     }),
   );
 
-/** `lockDate` is not a date: it holds "true" or "false". Absent or blank counts as not locked. */
+/** `lockDate` is not a date but "true" or "false". Absent or blank means not locked. */
 const lockDate = z
   .union([
     z.boolean(),
@@ -93,15 +92,15 @@ const browseRow = z
   })
   .transform(({ lockDate: locked, ...row }) => ({ ...row, locked }));
 
-/** Answer of `POST /EventManagement/api/browse-event/browse-data`, already turned into our result. */
+/** Answer of `POST /EventManagement/api/browse-event/browse-data`, converted to our result. */
 export const browseData = z.array(browseRow).transform((rows): BrowseEventsResult => ({ rows }));
 
-/** Codes asked for when the caller names none: what the browser sends, 1 and 3 to 45. */
+/** The default codes, as the browser sends them: 1 and 3 to 45. */
 const allEventTypes: readonly number[] = [1, ...Array.from({ length: 43 }, (_, index) => index + 3)];
 
 /**
- * True when a JSON answer to `edrReport` says that there is no such event. What Walmart really answers is
- * not recorded, so every plain form counts: nothing, an empty object or list, a null id, a text that says so.
+ * True if a JSON answer to `edrReport` means that the event does not exist. Walmart's real answer is not recorded, so
+ * every plausible form counts: null, an empty object or list, a null id, a message that says so.
  */
 export function saysUnknownEvent(body: unknown): boolean {
   if (body === null || (Array.isArray(body) && body.length === 0)) return true;
@@ -120,7 +119,7 @@ const unknownEvent = z.object({
   error: z.string().nullish().catch(null),
 });
 
-/** Body of `POST /EventManagement/api/browse-event/browse-data`; the nulls are part of the protocol. */
+/** Body of `POST /EventManagement/api/browse-event/browse-data`. The nulls are required. */
 export function browseRequest(input: BrowseEventsInput): Record<string, unknown> {
   return {
     startDate: input.startDate,
@@ -136,12 +135,12 @@ export function browseRequest(input: BrowseEventsInput): Record<string, unknown>
   };
 }
 
-/** The bearer token of the app and when it ends (ms epoch; null: it does not say). */
+/** The app's bearer token and its expiry (ms since the epoch, null if unknown). */
 export type AppToken = { readonly token: string; readonly expiresAt: number | null };
 
 const tokenRecord = z.object({ token: z.string().min(1) });
 
-/** Reads the app token out of the `auth-token` cookie's value (URL-encoded JSON), or null. */
+/** Parses the value of the `auth-token` cookie (URL-encoded JSON). Null if malformed. */
 export function readTokenCookie(value: string): AppToken | null {
   try {
     return readTokenRecord(JSON.parse(decodeURIComponent(value)));
@@ -150,7 +149,7 @@ export function readTokenCookie(value: string): AppToken | null {
   }
 }
 
-/** Reads the app token out of the body of `/EventManagement/api/authenticate` (`{token, …}`), or null. */
+/** Parses the body of `/EventManagement/api/authenticate` (`{token, …}`). Null if malformed. */
 export function readTokenRecord(body: unknown): AppToken | null {
   const record = tokenRecord.safeParse(body);
   if (!record.success) return null;
@@ -158,18 +157,14 @@ export function readTokenRecord(body: unknown): AppToken | null {
   return { token, expiresAt: jwtExpiry(token) };
 }
 
-/** `exp` of a JWT in ms, or null. Its signature is Walmart's business: we only want to know when to stop. */
+const jwtClaims = z.object({ exp: z.number().positive() });
+
+/** `exp` of a JWT in ms, or null. The signature is not checked. */
 function jwtExpiry(token: string): number | null {
   const payload = token.split('.')[1];
   if (!payload) return null;
-  try {
-    const claims = z
-      .object({ exp: z.number().positive() })
-      .safeParse(JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')));
-    return claims.success ? claims.data.exp * 1_000 : null;
-  } catch {
-    return null;
-  }
+  const claims = jwtClaims.safeParse(parseJson(Buffer.from(payload, 'base64url').toString('utf8')));
+  return claims.success ? claims.data.exp * 1_000 : null;
 }
 
 function blankToNull(value: string | number | null | undefined): string | null {

@@ -1,13 +1,8 @@
-/**
- * The made-up representatives of the Crossmark simulation. No real person is meant.
- *
- * Always true: any rep id gives the same answer each time; ids outside the roster get a neutral name.
- */
+/** The fictional reps of the Crossmark simulation. */
 
-/** One representative; ids are the 5 to 6 digit RepIDs. */
+/** One rep. `id` is the RepID of 5 or 6 digits. */
 export type SimulatedRep = { readonly id: string; readonly firstName: string; readonly lastName: string };
 
-/** The roster of the one simulated club. */
 export const roster: readonly SimulatedRep[] = [
   { id: '151201', firstName: 'Ada', lastName: 'Alder' },
   { id: '151202', firstName: 'Bruno', lastName: 'Birch' },
@@ -27,12 +22,12 @@ export const roster: readonly SimulatedRep[] = [
 
 const byId = new Map(roster.map((rep) => [rep.id, rep]));
 
-/** The rep with this id; one outside the roster is made up from the id alone. */
+/** The rep with this id. An id outside the roster gets a neutral name. */
 export function repById(id: string): SimulatedRep {
   return byId.get(id) ?? { id, firstName: 'Rep', lastName: id };
 }
 
-/** "First Last", as the planning list and the schedule reply show it. */
+/** "First Last", as in the planning list and the schedule answer. */
 export function repName(id: string): string {
   const rep = repById(id);
   return `${rep.firstName} ${rep.lastName}`;

@@ -1,13 +1,11 @@
 /**
- * The plan inside the simulated Crossmark: items, visits, pending work, and how late reads see writes.
- *
- * Always true: any 8-digit mPlanID is an item, with facts made from the id alone; a visit is seen by
- * reads once the read-back lag has passed, and the ledger sees it at once.
+ * The plan of the simulated Crossmark: items, visits and pending work. Any 8-digit mPlanID is an item, with data
+ * derived from the id. Reads see a write after the read-back lag, the ledger sees it at once.
  */
 import { randomUUID } from 'node:crypto';
 import { dateOfDay, type SimulatedVisit, stableHash } from '../../simulation/simulation.ts';
 
-/** What a schedule request asks for; times in milliseconds since the epoch. */
+/** The contents of a schedule request. Times are in milliseconds since the epoch. */
 export type Booking = {
   readonly mPlanId: string;
   readonly locationId: string;
@@ -16,7 +14,7 @@ export type Booking = {
   readonly endMs: number;
 };
 
-/** One visit. `versions` is its history by the time reads may see each; null means removed. */
+/** One visit. `versions`: its history by the time at which reads see each version; null means removed. */
 export type Visit = {
   readonly id: number;
   readonly mvid: string;
@@ -26,14 +24,14 @@ export type Visit = {
   readonly versions: { readonly visibleMs: number; readonly booking: Booking | null }[];
 };
 
-/** A work item's made-up facts. Dates `YYYY-MM-DD`. */
+/** A simulated work item. Dates are `YYYY-MM-DD`. */
 export type PlanItem = {
   readonly mPlanId: string;
   readonly name: string;
   readonly startDate: string;
   readonly endDate: string;
   readonly homeLocationId: string;
-  /** Some items carry a date although nobody is booked, as upstream. */
+  /** As in the real Crossmark, some items have a date although no visit is booked. */
   readonly looseDate: string | null;
 };
 
@@ -41,12 +39,12 @@ const itemsPerDay = 20;
 const catalogueBase = 30_000_000;
 const types = ['Core', 'Core', 'Core', 'Juicer', 'Supervisor', 'Digitals', 'Freeosk'];
 
-/** The catalogue's item ids that start on this day; about as many as the real list has. */
+/** Ids of the catalogue's items that start on this day. About as many as in the real list. */
 export function catalogueOfDay(day: number): string[] {
   return Array.from({ length: itemsPerDay }, (_, index) => String(catalogueBase + day * 100 + index));
 }
 
-/** The item with this id. Ids outside the catalogue are long-running items, so any interval shows them. */
+/** The item with this id. Items outside the catalogue run for years, so every interval lists them. */
 export function planItem(mPlanId: string): PlanItem {
   const hash = stableHash(mPlanId);
   const offset = Number(mPlanId) - catalogueBase;
@@ -63,7 +61,7 @@ export function planItem(mPlanId: string): PlanItem {
   };
 }
 
-/** Everything that changes in one simulated Crossmark. */
+/** The mutable state of a simulated Crossmark. */
 export class Plan {
   visitsMade = 0;
   visitsDeleted = 0;
@@ -78,7 +76,7 @@ export class Plan {
     this.#now = now;
   }
 
-  /** Makes an item exist at a location, so that reads show it there even when no write ever arrived. */
+  /** Creates an item at a location, so that reads list it there even if no write arrived. */
   mention(mPlanId: string, locationId: string): void {
     if (!/^\d{8}$/.test(mPlanId) || !/^\d{6}$/.test(locationId)) return;
     const known = this.#locations.get(mPlanId);
@@ -86,7 +84,7 @@ export class Plan {
     else this.#locations.set(mPlanId, new Set([locationId]));
   }
 
-  /** Adds a visit, or with `inPlace` overwrites the one that stands at this item and location. */
+  /** Adds a visit, or with `inPlace` overwrites the current visit at this item and location. */
   schedule(booking: Booking, options: { inPlace: boolean; lagMs: number }): Visit {
     this.mention(booking.mPlanId, booking.locationId);
     const key = pairKey(booking.mPlanId, booking.locationId);
@@ -98,7 +96,7 @@ export class Plan {
     return visit;
   }
 
-  /** Removes a visit; false when there is none (any more). */
+  /** Removes a visit. False if there is none. */
   remove(id: number, lagMs: number): boolean {
     const visit = this.#visits.get(id);
     if (!visit || latest(visit) === null) return false;
@@ -118,18 +116,18 @@ export class Plan {
     return this.#pendingWork.get(mPlanId)?.locationId === locationId;
   }
 
-  /** Where an item is: every location clients spoke of, else its own. */
+  /** The item's locations: all that clients mentioned, otherwise its default one. */
   locationsOf(mPlanId: string): string[] {
     const known = this.#locations.get(mPlanId);
     return known ? [...known] : [planItem(mPlanId).homeLocationId];
   }
 
-  /** Ids of all items clients spoke of. */
+  /** Ids of all items that clients mentioned. */
   mentionedItems(): Iterable<string> {
     return this.#locations.keys();
   }
 
-  /** The visits a read sees now at an item and location, oldest first. */
+  /** The visits that a read sees now at an item and location, oldest first. */
   visible(mPlanId: string, locationId: string): { id: number; booking: Booking }[] {
     const now = this.#now();
     const seen: { id: number; booking: Booking }[] = [];
@@ -140,7 +138,7 @@ export class Plan {
     return seen;
   }
 
-  /** The visits that really stand, lag or no lag. */
+  /** The current visits, regardless of the lag. */
   standing(): SimulatedVisit[] {
     return [...this.#visits.values()].flatMap((visit) => {
       const booking = latest(visit);
@@ -158,7 +156,7 @@ export class Plan {
     return Object.fromEntries([...this.#pendingWork].map(([mPlanId, { count }]) => [mPlanId, count]));
   }
 
-  /** Forgets everything; ids go on, so that an id from before never names a new visit. */
+  /** Clears everything. Visit ids are not reused. */
   reset(): void {
     this.#visits.clear();
     this.#byPair.clear();

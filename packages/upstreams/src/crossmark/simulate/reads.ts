@@ -1,9 +1,8 @@
 /**
- * The reads of the simulated Crossmark (upstreams.md, A2.1 to A2.3 and A3).
- *
- * Always true: numbers go out as strings where the document says so; nothing here changes the plan.
+ * The reads of the simulated Crossmark. See docs/upstreams/crossmark.md, "Operations" and "Other endpoints, unused".
  */
 import { createHash } from 'node:crypto';
+import { parseJson } from '@recloser/runtime/values/parse-json';
 import { DateTime } from 'luxon';
 import {
   dateOfDay,
@@ -18,7 +17,7 @@ import { jsonReply, notOk } from './replies.ts';
 
 const longestIntervalDays = 400;
 
-/** `GET getPlanningMplans`: `{mplans, total}`, filtered by the mPlanID and condition terms. */
+/** `GET getPlanningMplans`: `{mplans, total}`, filtered by the terms `mPlanID` and `condition`. */
 export function planningList(plan: Plan, request: SimulatedRequest, timezone: string): SimulatedReply {
   const from = dayNumber(request.query.get('intervalStart') ?? '');
   const to = dayNumber(request.query.get('intervalEnd') ?? '');
@@ -145,7 +144,7 @@ function overlaps(row: Row, from: number, to: number): boolean {
 
 function catalogueOfDays(from: number, to: number): string[] {
   const ids: string[] = [];
-  // Items run up to four days, so those that began shortly before still overlap.
+  // Items last up to four days, so some that began before `from` overlap.
   for (let day = from - 3; day <= to; day += 1) ids.push(...catalogueOfDay(day));
   return ids;
 }
@@ -153,14 +152,10 @@ function catalogueOfDays(from: number, to: number): string[] {
 type Terms = { mPlanId: string[] | null; condition: string[] | null };
 
 function searchTerms(text: string | null): Terms | null {
-  try {
-    const parsed = JSON.parse(text ?? '') as { searchTerms?: Record<string, unknown> } | null;
-    const terms = parsed?.searchTerms;
-    if (typeof terms !== 'object' || terms === null) return null;
-    return { mPlanId: termValues(terms.mPlanID), condition: termValues(terms.condition) };
-  } catch {
-    return null;
-  }
+  const parsed = parseJson(text ?? '') as { searchTerms?: Record<string, unknown> } | null | undefined;
+  const terms = parsed?.searchTerms;
+  if (typeof terms !== 'object' || terms === null) return null;
+  return { mPlanId: termValues(terms.mPlanID), condition: termValues(terms.condition) };
 }
 
 function termValues(term: unknown): string[] | null {

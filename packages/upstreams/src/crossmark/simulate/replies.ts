@@ -1,11 +1,7 @@
-/**
- * How the simulated Crossmark words its answers (upstreams.md, A and A1).
- *
- * Always true: JSON goes out as `text/html; charset="utf-8"`, so only the body tells it from a page.
- */
+/** The answers of the simulated Crossmark. See docs/upstreams/crossmark.md, "Transport" and "Session". */
 import type { ExpiryStyle, SimulatedReply, SimulatedRequest } from '../../simulation/simulation.ts';
 
-/** The content type of every Crossmark answer, JSON included. */
+/** The content type of every answer, JSON included. */
 export const crossmarkContentType = 'text/html; charset="utf-8"';
 
 const commonHeaders = {
@@ -19,22 +15,20 @@ const commonHeaders = {
   'x-include-js': '',
 };
 
-/** A JSON answer. */
 export function jsonReply(body: unknown, more: Partial<SimulatedReply> = {}): SimulatedReply {
   return { status: 200, body: JSON.stringify(body), ...more, headers: { ...commonHeaders, ...more.headers } };
 }
 
-/** An HTML page. */
 export function pageReply(body: string, more: Partial<SimulatedReply> = {}): SimulatedReply {
   return { status: 200, body, ...more, headers: { ...commonHeaders, ...more.headers } };
 }
 
-/** The refusal with HTTP 200 that only `ok` shows. */
+/** A refusal with HTTP 200 and `ok: 0`. */
 export function notOk(message: string): SimulatedReply {
   return jsonReply({ ok: 0, message });
 }
 
-/** The sign-in page; without the word that marks a successful sign-in. */
+/** The sign-in page. It must not contain "Scheduling", which marks a successful sign-in. */
 export function loginPage(notice = ''): string {
   return (
     '<!DOCTYPE html><html><head><title>Sign in</title></head><body>' +
@@ -43,7 +37,7 @@ export function loginPage(notice = ''): string {
   );
 }
 
-/** The answer to a request without a living session. */
+/** The answer to a request without a valid session. */
 export function signedOut(style: ExpiryStyle, request: SimulatedRequest): SimulatedReply {
   switch (style) {
     case '401':

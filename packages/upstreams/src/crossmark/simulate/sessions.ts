@@ -1,8 +1,6 @@
 /**
- * Signing in to the simulated Crossmark (upstreams.md, A1): one JSON post, one PHPSESSID cookie.
- *
- * Always true: a refused sign-in still sets a PHPSESSID (PHP does), but one that opens nothing; every
- * request with a living session extends it.
+ * The sign-in and the sessions of the simulated Crossmark. See docs/upstreams/crossmark.md, "Session". Like PHP, a
+ * refused sign-in also sets a PHPSESSID, but without a session.
  */
 import { randomBytes } from 'node:crypto';
 import type {
@@ -13,12 +11,11 @@ import type {
 } from '../../simulation/simulation.ts';
 import { jsonReply, loginPage, pageReply, signedOut } from './replies.ts';
 
-/** The one account of the simulation. */
+/** The only account of the simulation. */
 export const simulatedUser = 'simulator';
 
 type SessionSettings = CommonSettings & { badPasswordStyle: 'html' | '401' };
 
-/** All sessions of one simulation, and the counter that locks the account. */
 export class CrossmarkSessions {
   logins = 0;
   loginsRefused = 0;
@@ -55,7 +52,7 @@ export class CrossmarkSessions {
     return pageReply('', { status: 302, headers: { Location: `${request.loginUrl}/login` }, applied: ended });
   }
 
-  /** Null and a longer life for a living session, else the answer for the signed-out. */
+  /** Null for a valid session, which it extends; otherwise the signed-out answer. */
   authorise(request: SimulatedRequest): SimulatedReply | null {
     const id = sessionId(request);
     const usedAt = id === null ? undefined : this.#lastUsed.get(id);
@@ -71,7 +68,7 @@ export class CrossmarkSessions {
     return signedOut(style, request);
   }
 
-  /** Ends every session; the signed-out are answered in `style` until the next reset. */
+  /** Ends every session. Signed-out requests are answered in `style` until the next reset. */
   endAll(style: ExpiryStyle): void {
     this.#lastUsed.clear();
     this.#endedStyle = style;
@@ -105,7 +102,7 @@ export class CrossmarkSessions {
   }
 }
 
-/** The PHPSESSID a request carries, or null. */
+/** The request's PHPSESSID, or null. */
 export function sessionId(request: SimulatedRequest): string | null {
   return request.cookies.get('PHPSESSID') ?? null;
 }
@@ -114,7 +111,7 @@ function newSessionId(): string {
   return randomBytes(16).toString('hex');
 }
 
-// Without `Secure`, which the real one surely has: the simulator speaks plain HTTP on loopback.
+// Without `Secure`, because the simulator uses plain HTTP on loopback.
 function sessionCookie(id: string): Record<string, string> {
   return { 'Set-Cookie': `PHPSESSID=${id}; path=/; HttpOnly` };
 }

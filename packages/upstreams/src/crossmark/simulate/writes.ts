@@ -1,8 +1,6 @@
 /**
- * The writes of the simulated Crossmark (upstreams.md, A2.4 to A2.6).
- *
- * Always true: a request that lacks a recorded field changes nothing and is refused with `ok: 0`; the
- * success body has the recorded mix of ints, "0" strings and UTC times.
+ * The writes of the simulated Crossmark. See docs/upstreams/crossmark.md, "Operations". A request that lacks a recorded
+ * field is refused with `ok: 0`.
  */
 import type { SimulatedReply, SimulatedRequest } from '../../simulation/simulation.ts';
 import { repName } from './people.ts';
@@ -56,7 +54,7 @@ export function scheduleEvent(
   );
 }
 
-/** `POST deleteScheduledMplanEvent`: the reply for a missing id is unknown, hence a setting. */
+/** `POST deleteScheduledMplanEvent`. The real answer for a missing id is unknown, so it is a setting. */
 export function unscheduleEvent(
   plan: Plan,
   request: SimulatedRequest,
@@ -68,7 +66,7 @@ export function unscheduleEvent(
   return options.missing === 'ok' ? jsonReply({ ok: 1 }) : notOk('No such scheduled event');
 }
 
-/** `POST createPendingWork/`: reissues an item; every accepted request counts, repeats too. */
+/** `POST createPendingWork/`: reissues an item. Repeats count too. */
 export function reissueEvent(plan: Plan, request: SimulatedRequest): SimulatedReply {
   const { fields } = request;
   const problem =

@@ -1,8 +1,6 @@
 /**
- * The events of the simulated Retail Link (upstreams.md, B2). All facts are made from the event's number.
- *
- * Always true: ids starting with 9 are unknown; ids ending in 0 have `itemDetails: null`; names are padded
- * to 100 characters; the same id always gives the same report.
+ * The events of the simulated Retail Link, derived from the event's id. See docs/upstreams/walmart-edr.md,
+ * "Operations". Ids that begin with 9 are unknown. Ids that end in 0 have `itemDetails: null`.
  */
 import {
   dateOfDay,
@@ -19,7 +17,7 @@ const firstEvent = 100_000;
 const recentDays = { from: dayNumber('2022-01-01'), to: dayNumber('2035-01-01') };
 const statusTexts: Record<number, string> = { 1: 'REQUESTED', 2: 'APPROVED', 4: 'PERFORMED' };
 
-/** `GET edrReport?id=`: the report; 404 for an unknown id, 400 for none. */
+/** `GET edrReport?id=`: the report; 404 for an unknown id, 400 for a malformed one. */
 export function edrReport(request: SimulatedRequest): SimulatedReply {
   const id = request.query.get('id') ?? '';
   if (!/^\d{6}$/.test(id))

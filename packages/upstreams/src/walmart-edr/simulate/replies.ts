@@ -1,31 +1,24 @@
-/**
- * How the simulated Retail Link words its answers (upstreams.md, B).
- *
- * Always true: JSON really is `application/json`; every answer of the app hosts also rotates a cookie.
- */
+/** The answers of the simulated Retail Link. See docs/upstreams/walmart-edr.md. */
 import type { ExpiryStyle, SimulatedReply, SimulatedRequest } from '../../simulation/simulation.ts';
 
-/** The content type of every JSON answer. */
 export const walmartJsonType = 'application/json';
 
-/** A JSON answer. */
 export function jsonReply(body: unknown, more: Partial<SimulatedReply> = {}): SimulatedReply {
   const headers = { 'Content-Type': walmartJsonType, Server: 'envoy', ...more.headers };
   return { status: 200, body: JSON.stringify(body), ...more, headers };
 }
 
-/** An HTML page. */
 export function pageReply(body: string, more: Partial<SimulatedReply> = {}): SimulatedReply {
   const headers = { 'Content-Type': 'text/html; charset=utf-8', Server: 'envoy', ...more.headers };
   return { status: 200, body, ...more, headers };
 }
 
-/** The page that asks for user and password. */
+/** The login page. */
 export function loginPage(): string {
   return '<!DOCTYPE html><html><head><title>Retail Link - Login</title></head><body><form id="login"><input name="username"><input name="password" type="password"></form></body></html>';
 }
 
-/** The answer to a request without a living session. */
+/** The answer to a request without a valid session. */
 export function signedOut(style: ExpiryStyle, request: SimulatedRequest): SimulatedReply {
   switch (style) {
     case '401':

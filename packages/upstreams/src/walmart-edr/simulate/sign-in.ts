@@ -1,8 +1,7 @@
 /**
- * Signing in to the simulated Retail Link (upstreams.md, B1): password, text-message code, portal, app token.
- *
- * Always true: each step works only in the cookie jar of the step before it; a code works once; every
- * answer to a signed-in request carries a fresh PingAccess cookie, and an old one ends on its own time.
+ * The sign-in of the simulated Retail Link: password, text-message code, portal, app token. See
+ * docs/upstreams/walmart-edr.md, "Sign-in" and "Session". Each step works only with the cookies of the previous one. A
+ * code works once. Every answer to a signed-in request sets a new PingAccess cookie.
  */
 import { randomBytes } from 'node:crypto';
 import type {
@@ -14,18 +13,17 @@ import type {
 import { jsonReply, loginPage, pageReply, signedOut } from './replies.ts';
 import { Tokens } from './tokens.ts';
 
-/** The code every text message of the simulation carries. */
+/** The code in every simulated text message. */
 export const testCode = '123456';
 
-/** Wrong codes after which a code is void. */
+/** Number of wrong codes after which a code becomes invalid. */
 const codeTries = 5;
 
-/** Settings of Walmart's sign-in; `sessionTtlMs` is the hard cap (8 h), `idleTtlMs` the cookie's life. */
+/** `sessionTtlMs` is the hard limit of a session (8 h), `idleTtlMs` the lifetime of its cookie. */
 export type WalmartSettings = CommonSettings & { idleTtlMs: number; codeTtlMs: number };
 
 type Jar = { password: boolean; code: { untilMs: number; wrong: number } | null };
 
-/** All sign-ins and sessions of one simulation. */
 export class WalmartSignIn {
   logins = 0;
   loginsRefused = 0;
@@ -34,7 +32,7 @@ export class WalmartSignIn {
   readonly #now: () => number;
   readonly #tokens: Tokens;
   readonly #jars = new Map<string, Jar>();
-  /** The hard end of each living session; null until its first app token. */
+  /** The hard end of each session; null until its first app token. */
   readonly #sessions = new Map<string, number | null>();
   #badInARow = 0;
   #endedStyle: ExpiryStyle | null = null;
@@ -84,7 +82,7 @@ export class WalmartSignIn {
     return jsonReply({ status: 'SENT' }, { applied: true });
   }
 
-  /** `POST {login}/api/mfa/validateCode`: opens a session for a right, unused code in the same jar. */
+  /** `POST {login}/api/mfa/validateCode`: opens a session for a correct, unused code with the same cookies. */
   verifyCode(request: SimulatedRequest): SimulatedReply {
     const jar = this.#jarOf(request);
     const body = bodyOf(request);
@@ -107,7 +105,7 @@ export class WalmartSignIn {
     this.#pruneSessions();
     const sid = randomBytes(12).toString('hex');
     this.#sessions.set(sid, null);
-    // Good for opening the portal, not for coming back after an idle hour: that takes a new code.
+    // Opens the portal, but expires after an idle hour like the session cookie.
     const { token } = this.#tokens.issue(sid, this.#settings.idleTtlMs);
     return jsonReply(
       { status: 'VALID' },
@@ -115,7 +113,7 @@ export class WalmartSignIn {
     );
   }
 
-  /** The portal pages: best effort, they only rotate the cookies. */
+  /** The portal pages. They only rotate the cookies. */
   portal(request: SimulatedRequest): SimulatedReply {
     const sid = this.#portalSession(request);
     if (!sid) return signedOut(this.#style(), request);
@@ -143,12 +141,12 @@ export class WalmartSignIn {
     return jsonReply({ authenticated: true }, { headers: { 'Set-Cookie': cookies }, applied: true });
   }
 
-  /** Null for a living token and cookie of one living session. */
+  /** Null if the token and the cookie belong to the same valid session. */
   authorise(request: SimulatedRequest): SimulatedReply | null {
     return this.sessionOf(request) ? null : signedOut(this.#style(), request);
   }
 
-  /** The session both the bearer token and the PingAccess cookie belong to. */
+  /** The session that the bearer token and the PingAccess cookie both belong to. */
   sessionOf(request: SimulatedRequest): string | null {
     const bearer = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1];
     const sid = this.#tokens.check(bearer);
@@ -167,7 +165,7 @@ export class WalmartSignIn {
     return signedOut(style, request);
   }
 
-  /** Ends every session; the signed-out are answered in `style` until the next reset. */
+  /** Ends every session. Signed-out requests are answered in `style` until the next reset. */
   endAll(style: ExpiryStyle): void {
     this.#sessions.clear();
     this.#endedStyle = style;
@@ -201,14 +199,14 @@ export class WalmartSignIn {
   }
 
   #openJar(): string {
-    // Old jars are of no use to anyone; this only keeps a long-running simulator small.
+    // Limits the memory of a long-running simulator.
     if (this.#jars.size >= 10_000) this.#jars.clear();
     const id = randomBytes(12).toString('hex');
     this.#jars.set(id, { password: false, code: null });
     return id;
   }
 
-  /** The newest sign-in wins over a cookie that is left from an older one. */
+  /** The newest sign-in takes precedence over a cookie of an older one. */
   #portalSession(request: SimulatedRequest): string | null {
     const candidates = [request.cookies.get('_auth'), request.cookies.get('PA.PA_Retaillink')];
     const sids = candidates.map((value) => this.#tokens.check(value));
@@ -235,7 +233,7 @@ function jarCookie(id: string): string {
   return cookie('RLSESSION', id);
 }
 
-// Without `Secure`, which the real ones surely have: the simulator speaks plain HTTP on loopback.
+// Without `Secure`, because the simulator uses plain HTTP on loopback.
 function cookie(name: string, value: string): string {
   return `${name}=${value}; Path=/; HttpOnly`;
 }

@@ -1,15 +1,13 @@
 /**
- * The signed values the simulated Retail Link hands out: the JWT-shaped app token and the PingAccess cookie.
- *
- * Always true: a value proves its session and its end by itself; the key is random per simulation, so
- * nothing survives a restart.
+ * The signed values of the simulated Retail Link: the JWT-shaped app token and the PingAccess cookie. The key is random
+ * per simulation, so no value survives a restart.
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 
-/** What a signed value says. Times in whole seconds since the epoch, as in a JWT. */
+/** The claims of a signed value. Times are in whole seconds since the epoch, as in a JWT. */
 export type Claims = { readonly sid: string; readonly iat: number; readonly exp: number };
 
-/** Signs and checks values of the shape header.payload.signature. */
+/** Signs and checks values of the form header.payload.signature. */
 export class Tokens {
   readonly #key = randomBytes(32);
   readonly #now: () => number;
@@ -26,7 +24,7 @@ export class Tokens {
     return { token: `${head}.${payload}.${this.#sign(`${head}.${payload}`)}`, claims };
   }
 
-  /** The session of a value that is ours and not over; null otherwise. */
+  /** The session of a valid, unexpired value; null otherwise. */
   check(token: string | undefined): string | null {
     const [head, payload, signature] = token?.split('.') ?? [];
     if (!head || !payload || !signature) return null;
