@@ -1,4 +1,4 @@
-/** Formats figures as the Markdown tables of docs/bench.md. */
+/** Formats figures as the Markdown tables of docs/measurements/bench.md. */
 import type { Figure } from './figure.ts';
 import { summarize } from './statistics.ts';
 
