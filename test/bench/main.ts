@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- --only intake,worker --rounds 5 --quick --json file]`: ours beside the bare parts. Prints a table
- * per experiment and writes everything to a file of JSON.
+ * `npm run bench [-- --only intake,worker --rounds 5 --quick --json file]`: compares Recloser with the bare libraries.
+ * Prints one table per experiment. `--json` also writes every round to a file.
  */
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -26,7 +26,7 @@ const chosen = experiments.filter(({ name }) => names.includes(name));
 const unknown = names.filter((name) => !experiments.some((one) => one.name === name));
 if (unknown.length > 0) {
   console.error(
-    `No such experiment: ${unknown.join(', ')}. There are ${experiments.map(({ name }) => name).join(', ')}.`,
+    `Unknown experiment: ${unknown.join(', ')}. Available: ${experiments.map(({ name }) => name).join(', ')}.`,
   );
   process.exit(1);
 }
@@ -37,13 +37,13 @@ const source = await findRedis({
   env: { ...process.env, REDIS_URL: '' },
   cacheDir: join(projectDir, '.cache'),
 });
-// An experiment empties it, so it is never one that somebody else uses.
-if (source.kind === 'url') throw new Error('a Redis of our own is needed');
+// Experiments empty it, so it must not be in use elsewhere.
+if (source.kind === 'url') throw new Error('The bench needs its own Redis');
 const dataDir = join(projectDir, `.data/bench-${process.pid}`);
 const redis = await startEmbeddedRedis({ dataDir, source, appendfsync: 'everysec' });
 const interrupted = Promise.withResolvers<never>();
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  process.once(signal, () => interrupted.reject(new Error(`ended by ${signal}`)));
+  process.once(signal, () => interrupted.reject(new Error(`Interrupted by ${signal}`)));
 try {
   const machine = await describeMachine(redis.url);
   console.log(JSON.stringify(machine));
@@ -72,5 +72,5 @@ try {
   await redis.stop();
   await rm(dataDir, { recursive: true, force: true });
 }
-// What an experiment that was cut short has left would keep us.
+// An interrupted experiment may leave open handles.
 process.exit();

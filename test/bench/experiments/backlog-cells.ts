@@ -1,7 +1,4 @@
-/**
- * The two intakes of the backlog experiment, each with a Redis of its own in which so many calls wait, so that every
- * backlog can be measured in turn.
- */
+/** The intakes of the backlog experiment. Each has its own Redis with its backlog, so that they can be measured in turn. */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type EmbeddedRedis, startEmbeddedRedis } from '@recloser/local-stack/redis/embedded-redis';
@@ -14,7 +11,7 @@ import type { BenchContext } from './experiment.ts';
 
 export type Side = 'ours' | 'bare';
 
-/** One side with one backlog. Ours: web, then admin. */
+/** One side with one backlog. On our side, `processes` are web and admin. */
 export type Cell = {
   readonly side: Side;
   readonly waiting: number;
@@ -29,10 +26,10 @@ export type Cell = {
 
 const projectDir = join(import.meta.dirname, '../../..');
 const input = { mPlanId: '30000001', locationId: '150001' };
-/** Between the acceptance of two calls that wait. */
+/** The time between the acceptance of two waiting calls. */
 const everyMs = 30;
 
-/** Our web, and admin, which looks at the same queue. */
+/** Our web, and admin on the same queue. */
 export async function ourCell({ say }: BenchContext, waiting: number): Promise<Cell> {
   const redis = await startRedis(`ours-${waiting}`);
   const env = ourEnv({
@@ -79,18 +76,18 @@ function cellOf(parts: Pick<Cell, 'side' | 'waiting' | 'redis' | 'processes' | '
 
 const dataDir = (name: string): string => join(projectDir, `.data/bench-${process.pid}-${name}`);
 
-/** As in production, but for `appendfsync`, which is `everysec` on both sides. */
+/** Production's settings, except for `appendfsync everysec`, on both sides. */
 async function startRedis(name: string): Promise<EmbeddedRedis> {
   const source = await findRedis({
     env: { ...process.env, REDIS_URL: '' },
     cacheDir: join(projectDir, '.cache'),
   });
-  if (source.kind === 'url') throw new Error('a Redis of our own is needed');
+  if (source.kind === 'url') throw new Error('The bench needs its own Redis');
   await rm(dataDir(name), { recursive: true, force: true });
   return startEmbeddedRedis({ dataDir: dataDir(name), source, appendfsync: 'everysec' });
 }
 
-/** Posts one call and copies it until so many wait, accepted one after the other until now. */
+/** Posts one call and copies it until `waiting` calls wait, with acceptance times up to now. */
 async function fill(
   { url }: EmbeddedRedis,
   options: { keyStart: string; post: Post; waiting: number; say: BenchContext['say'] },
@@ -104,7 +101,7 @@ async function fill(
   });
   const { id: sample } = (await response.json()) as { id: string };
   const redis = new Redis(url);
-  // The file is rewritten once, at the end, and not again while it is measured.
+  // Rewrites the append-only file once, at the end, and never during a measurement.
   await redis.config('SET', 'auto-aof-rewrite-percentage', '0');
   const beganAt = Date.now() - waiting * everyMs;
   const copyOf = (n: number) => {
@@ -120,14 +117,14 @@ async function fill(
   redis.disconnect();
 }
 
-/** What was posted before waits too: away with it. */
+/** Deletes the calls that earlier rounds posted. */
 export async function empty({ url }: EmbeddedRedis): Promise<void> {
   const redis = new Redis(url);
   await redis.flushall();
   redis.disconnect();
 }
 
-/** Processor time, in µs, that Redis has spent on commands so far: what else the machine does is not in it. */
+/** Returns the CPU time that Redis' main thread has used, in µs. Independent of other load on the machine. */
 export async function redisCpuUs({ url }: EmbeddedRedis): Promise<number> {
   const redis = new Redis(url);
   const info = await redis.info('cpu');

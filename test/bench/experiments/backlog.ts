@@ -1,6 +1,6 @@
 /**
- * How long a 202 takes with nothing, ten thousand and a million calls waiting, and whether anything else that is asked
- * of a full queue keeps Redis from serving others.
+ * The latency of a 202 with 0, 10,000 and 1,000,000 waiting calls, and whether other requests to a full queue block
+ * Redis.
  */
 
 import type { Figure } from '../figures/figure.ts';
@@ -12,7 +12,6 @@ import { askEverything, costOf } from './full-queue.ts';
 const postsPerRound = 1_000;
 const atOnce = 4;
 
-/** Latency of the 202 by backlog. */
 export const backlog: Experiment = {
   name: 'backlog',
   title: 'A 202 with many calls waiting',
@@ -23,7 +22,7 @@ export const backlog: Experiment = {
     try {
       for (const waiting of sizes)
         cells.push(await ourCell(context, waiting), await bareCell(context, waiting));
-      // The first posts of a process are slow whatever waits.
+      // Warm-up: the first posts of a process are slow.
       for (const { post } of cells) await latencies(post, { count: count / 2, atOnce });
       for (let round = 1; round <= context.rounds; round += 1) {
         context.say(`round ${round} of ${context.rounds}`);
@@ -49,7 +48,7 @@ export const backlog: Experiment = {
   },
 };
 
-/** Another one begins each round, so that what the machine does otherwise does not always meet the same. */
+/** Rotates the cells, so that other load on the machine does not always affect the same one. */
 function inTurn(cells: readonly Cell[], round: number): readonly Cell[] {
   const first = round % cells.length;
   return [...cells.slice(first), ...cells.slice(0, first)];
@@ -90,11 +89,11 @@ function figuresOf(cells: readonly Cell[], sizes: readonly number[]): readonly F
   return figures;
 }
 
-/** What everything else that can be asked costs, at each backlog. */
+/** Measures the cost of all other requests, at each backlog. */
 async function askFull({ rounds, say }: BenchContext, cells: readonly Cell[]): Promise<readonly Figure[]> {
   const figures: Figure[] = [];
   for (const { waiting, redis, processes } of cells) {
-    say(`asking for everything with ${waiting} waiting`);
+    say(`all other requests with ${waiting} waiting`);
     const [web, admin] = processes.map(({ url }) => url) as [string, string];
     const costs = [];
     for (let round = 0; round < rounds; round += 1) {

@@ -1,6 +1,6 @@
 /**
- * How many requests reach an upstream that is down, by the number of workers. The cells stand side by side: they wait
- * nearly all the time, and requests are counted, not timed.
+ * How many requests reach an upstream that is down, by the number of workers. The cells run in parallel, because they are
+ * mostly idle, and requests are counted, not timed.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
@@ -14,13 +14,13 @@ type Variant = {
   readonly name: string;
   readonly rounds: number;
   readonly fault: Readonly<Record<string, unknown>>;
-  /** True: one after the other over the whole time; false: all at the start. */
+  /** Whether calls are posted over the whole time, or all at the start. */
   readonly steady: boolean;
-  /** Of our requests: the failures that open the breaker, what is in flight by then, and the probe at the end. */
+  /** Our allowed requests: the failures that open the breaker, the calls in flight by then, and the probe. */
   readonly allowed: (workers: number) => number;
 };
 
-/** How much is tried. `scale` shrinks the window and all times of both sides alike. */
+/** The size of the experiment. `scale` multiplies the window and all times of both sides. */
 type Plan = {
   readonly fleetSizes: readonly number[];
   readonly posts: number;
@@ -33,16 +33,16 @@ const apartMs = 3_000;
 
 const failMax = 5;
 const probe = 1;
-/** Calls on their way while the last failure is being written down, at a few posts a second. */
+/** Calls sent while the last failure is being recorded, at a few posts per second. */
 const strayed = 4;
-/** Posts within the 10 s after which a call times out. */
+/** Posts within the timeout of 10 s. */
 const unanswered = 34;
 const refuses = { kind: 'status', status: 503 };
 
 function planOf({ rounds, quick }: BenchContext): Plan {
   const steady: Variant = {
     name: 'calls over the time, it answers 503',
-    // A round takes a minute and counts instead of timing: two tell as much as five.
+    // A round takes a minute and counts requests, so two rounds are enough.
     rounds: Math.min(rounds, 2),
     fault: refuses,
     steady: true,
@@ -61,13 +61,12 @@ function planOf({ rounds, quick }: BenchContext): Plan {
     rounds: 1,
     name: 'calls over the time, it never answers',
     fault: { kind: 'hang' },
-    // What is posted until the first ones have timed out is on its way before anybody can know.
+    // Calls posted before the first timeout are sent before the outage is known.
     allowed: (workers: number) => failMax + Math.min(workers * concurrency, unanswered) + strayed + probe,
   };
   return { fleetSizes: [1, 4, 8], posts: 200, scale: 1, variants: [steady, atOnce, silent] };
 }
 
-/** Requests to a dead upstream. */
 export const deadUpstream: Experiment = {
   name: 'dead-upstream',
   title: 'Requests that reach a dead upstream',
@@ -75,7 +74,7 @@ export const deadUpstream: Experiment = {
     const plan = planOf(context);
     const cells: Cell[] = [];
     try {
-      // One size after the other: started all together they would be late on a small machine.
+      // One size after the other: together they would start too slowly on a small machine.
       for (const workers of plan.fleetSizes) cells.push(await startCell(context, workers, plan.scale));
       const figures: Figure[] = [];
       for (const variant of plan.variants) figures.push(...(await measure(context, plan, variant, cells)));
@@ -106,7 +105,7 @@ async function measure(
     await Promise.all(
       cells.flatMap((cell, index) =>
         (['ours', 'bare'] as const).map(async (side) => {
-          // Not all in the same moment: 26 workers would have to share this machine's cores.
+          // Staggered, because 26 workers share the machine's cores.
           if (!variant.steady) await pause(apartMs * (2 * index + (side === 'ours' ? 0 : 1)));
           reached[index]?.[side].push(await outage(cell[side], plan, variant));
         }),
@@ -120,11 +119,11 @@ async function measure(
     ours: reached[index]?.ours ?? [],
     bare: reached[index]?.bare ?? [],
     aim: { kind: 'value', atMost: variant.allowed(workers) },
-    ...(plan.scale < 1 && { note: `All times shrunk to ${plan.scale} of production’s.` }),
+    ...(plan.scale < 1 && { note: `All times are ${plan.scale} of production’s.` }),
   }));
 }
 
-/** Empties Redis while the fleets run and waits until all of them work again. */
+/** Empties Redis while the fleets run, and waits until all of them work again. */
 async function startAnew(redisUrl: string, cells: readonly Cell[]): Promise<void> {
   const fleets = cells.flatMap(({ ours, bare }) => [ours, bare]);
   await Promise.all(fleets.map(({ simulator }) => simulator.faults([])));
@@ -134,7 +133,7 @@ async function startAnew(redisUrl: string, cells: readonly Cell[]): Promise<void
   await Promise.all(fleets.map((fleet) => fleet.settle()));
 }
 
-/** Takes the upstream away, hands calls over, and counts what reaches it within the time. */
+/** Takes the upstream down, posts calls, and counts the requests that reach it within the window. */
 async function outage(fleet: Fleet, { posts, scale }: Plan, { fault, steady }: Variant): Promise<number> {
   await fleet.simulator.faults([fault]);
   const beganAt = performance.now();

@@ -1,4 +1,4 @@
-/** All experiments, in the order in which they run. */
+/** All experiments, in order. */
 import { backlog } from './backlog.ts';
 import { deadUpstream } from './dead-upstream.ts';
 import type { Experiment } from './experiment.ts';

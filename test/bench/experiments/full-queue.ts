@@ -1,19 +1,16 @@
-/** Asks for everything that people and monitoring ask for, and finds out which command kept Redis busy longest. */
+/** Makes every request of people and monitoring to a full queue, and finds the longest command of Redis. */
 import { Redis } from 'ioredis';
 import { benchKey } from '../sides/app-process.ts';
 
 const password = 'bench-password-of-a-bench';
 
-/** Where web and admin listen. */
+/** The addresses of web and admin. */
 export type Addresses = { readonly web: string; readonly admin: string };
 
-/** How long an answer took. */
+/** The latency of one answer. */
 export type Asked = { readonly path: string; readonly ms: number };
 
-/**
- * Lists, pages, boards, metrics, and a breaker that opens and closes; says how long each took. Throws for an answer
- * that is no success.
- */
+/** Requests lists, pages, boards and metrics, and opens and closes the breaker. Throws if a request fails. */
 export async function askEverything({ web, admin }: Addresses): Promise<readonly Asked[]> {
   const asked: Asked[] = [];
   const ask = async (base: string, path: string, init: RequestInit) => {
@@ -66,10 +63,10 @@ async function logIn(admin: string): Promise<string> {
     .join('; ');
 }
 
-/** What a stretch of work cost Redis: its longest command by its own slow log, and all that it sent. */
+/** The cost of some work for Redis: the longest command in its slow log, and the bytes that it sent. */
 export type Cost = { readonly longestMs: number; readonly sentKb: number };
 
-/** Watches Redis while `work` goes on. */
+/** Measures Redis during `work`. */
 export async function costOf<T>(redisUrl: string, work: () => Promise<T>): Promise<Cost & { result: T }> {
   const redis = new Redis(redisUrl);
   const sent = async () => Number(/total_net_output_bytes:(\d+)/.exec(await redis.info('stats'))?.[1]);
@@ -81,7 +78,7 @@ export async function costOf<T>(redisUrl: string, work: () => Promise<T>): Promi
   const entries = (await redis.slowlog('GET', 10_000)) as [number, number, number, string[]][];
   await redis.config('SET', 'slowlog-log-slower-than', '10000', 'slowlog-max-len', '128');
   redis.disconnect();
-  // Ours are none of the work's.
+  // Without the commands of the measurement.
   const times = entries
     .filter(([, , , [name = '']]) => !/^(slowlog|config)$/i.test(name))
     .map(([, , us]) => us);

@@ -1,4 +1,4 @@
-/** Posts per second and their latency: our web beside Express with `Queue.add`, at 1, 50 and 200 at a time. */
+/** Posts per second and their latency: our web and Express with `Queue.add`, with 1, 50 and 200 concurrent posts. */
 import { visitInput } from '@recloser/local-stack/stack/stack-api';
 import { Redis } from 'ioredis';
 import type { Figure } from '../figures/figure.ts';
@@ -10,7 +10,7 @@ type Seen = { readonly perSecond: number[]; readonly p50: number[]; readonly p99
 
 type Posts = Readonly<Record<number, number>>;
 const fullPosts: Posts = { 1: 1_000, 50: 5_000, 200: 5_000 };
-/** Few at once: on a busy machine web refuses what Redis does not take within its time limit. */
+/** Few at once: on a busy machine web refuses calls that Redis does not store in time. */
 const quickPosts: Posts = { 1: 50, 5: 200 };
 
 export const intake: Experiment = {
@@ -38,7 +38,7 @@ export const intake: Experiment = {
       { name: 'bare', post: { url: `${bare.url}/calls/schedule-event`, headers: {}, body } },
     ];
     try {
-      // The first posts of a process are slow whatever it does.
+      // Warm-up: the first posts of a process are slow.
       for (const { post } of sides)
         await latencies(post, quick ? { count: 50, atOnce: 1 } : { count: 4_000, atOnce: 50 });
       const figures: Figure[] = [];

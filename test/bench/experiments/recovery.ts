@@ -1,6 +1,6 @@
 /**
- * How soon everything is done once an upstream is back, with many calls waiting: against what is possible at all, and
- * against BullMQ's own backoff. The upstream comes back with room for a part of the fleet only, as upstreams do.
+ * How soon all waiting calls are done after an upstream recovers, compared with the theoretical minimum and with BullMQ's
+ * backoff. The recovered upstream has capacity for only a part of the fleet.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
@@ -9,29 +9,29 @@ import { answersOf, type Fleet, startBareFleet, startOurFleet } from '../sides/o
 import { untilTrue } from '../sides/until-true.ts';
 import type { BenchContext, Experiment } from './experiment.ts';
 
-/** `scale` shrinks the outage and all times of both sides alike. */
+/** `scale` multiplies the outage and all times of both sides. */
 type Plan = { readonly scale: number; readonly rounds: number; readonly calls: number };
 
 const workers = 2;
-/** A little less than the reset time, so that the retry time is still to come. */
+/** A little less than the reset time, so that the next probe is still to come. */
 const outageMs = 50_000;
-/** Takes this long for an answer, and this many at once; the fleet could make twice as many. */
+/** The upstream's latency and capacity. The fleet's concurrency is twice the capacity. */
 const latencyMs = 100;
 const roomFor = 10;
 const patienceMs = 120_000;
 
-/** In seconds, but for `failed`. */
+/** In seconds, except for `failed` and `refused`. */
 type Recovery = {
   readonly first: number;
   readonly drained: number;
-  /** From the upstream's return: its retry time and what it can take. Ours only. */
+  /** The minimum, from the time of the next probe and the upstream's capacity. Only for our side. */
   readonly idealFirst: number;
   readonly idealDrained: number;
   readonly failed: number;
   readonly refused: number;
 };
 
-/** From "the upstream is back" to the first success and to drained. */
+/** From the upstream's recovery to the first success, and to an empty queue. */
 export const recovery: Experiment = {
   name: 'recovery',
   title: 'After an outage',

@@ -1,6 +1,6 @@
 /**
- * What a call costs Redis: round trips and commands, those in scripts included, as MONITOR shows them; and bytes while
- * it waits and once it is done.
+ * The cost of a call for Redis: round trips and commands, including those in scripts, as MONITOR shows them; and bytes
+ * while it waits and after it is done.
  */
 import { Redis } from 'ioredis';
 import type { Figure } from '../figures/figure.ts';
@@ -129,14 +129,14 @@ async function both<T>(measure: (side: Side) => Promise<T>): Promise<Readonly<Re
   return { ours: await measure(ours as Side), bare: await measure(bare as Side) };
 }
 
-/** Everything that reaches Redis meanwhile, starting a worker and its heartbeats included, per call. */
+/** Counts all commands during `act`, per call, including a worker's start and heartbeats. */
 async function countCommands(redis: Redis, calls: number, act: () => Promise<void>): Promise<Cost> {
   const watcher = redis.duplicate();
   const monitor = await watcher.monitor();
   let roundTrips = 0;
   let commands = 0;
   monitor.on('monitor', (_time: string, [name = '']: string[], source: string) => {
-    // Asked by the bench itself.
+    // The bench's own commands.
     if (/^(monitor|info)$/i.test(name)) return;
     commands += 1;
     if (source !== 'lua') roundTrips += 1;
@@ -160,6 +160,6 @@ function commandFigures(name: string, { ours, bare }: Readonly<Record<Side, Cost
 }
 
 async function usedMemory(redis: Redis): Promise<number> {
-  // The stream of events is capped and the same for both; freed memory is given back at once.
+  // The event stream is capped and the same on both sides. Freed memory is released at once.
   return Number(/used_memory_dataset:(\d+)/.exec(await redis.info('memory'))?.[1]);
 }

@@ -1,4 +1,4 @@
-/** Calls per second of one worker process that works off a full queue: ours beside BullMQ with got. */
+/** Calls per second of one worker process on a full queue: ours and BullMQ with got. */
 import { Redis } from 'ioredis';
 import type { Figure } from '../figures/figure.ts';
 import { startScript } from '../sides/app-process.ts';
@@ -21,7 +21,7 @@ const cells: readonly Cell[] = [
 ];
 const quickCells: readonly Cell[] = [{ operation: 'schedule-event', concurrency: 10, calls: 100 }];
 
-/** A process is slow at first: this share of the calls is not counted. */
+/** The share of calls that is not counted, because a process is slow at first. */
 const warmUp = 0.3;
 
 export const worker: Experiment = {

@@ -12,13 +12,13 @@ const figure: Figure = {
 };
 
 describe('the figures of the bench', () => {
-  it('are medians, whatever the order of the rounds', () => {
+  it('are medians', () => {
     expect(median([3, 1, 2])).toBe(2);
     expect(median([4, 1, 2, 3])).toBe(2.5);
     expect(median([])).toBeNaN();
   });
 
-  it('are held against their aim by the quotient or by themselves', () => {
+  it('are compared with their aim by ratio or by value', () => {
     expect(summarize(figure)).toEqual({ ours: 200, bare: 250, ratio: 0.8, met: false });
     expect(summarize({ ...figure, aim: { kind: 'ratio', atMost: 0.8 } }).met).toBe(true);
     expect(summarize({ ...figure, bare: [], aim: { kind: 'value', atMost: 200 } })).toEqual({
@@ -29,7 +29,7 @@ describe('the figures of the bench', () => {
     });
   });
 
-  it('without the side to compare with do not meet a quotient, and without an aim are not judged', () => {
+  it('miss a ratio without a bare side, and are not judged without an aim', () => {
     expect(summarize({ ...figure, bare: [] }).met).toBe(false);
     const { aim: _aim, ...plain } = figure;
     expect(summarize(plain).met).toBeNull();

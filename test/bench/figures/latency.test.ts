@@ -16,7 +16,7 @@ async function serve(status: number) {
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, posts: () => posts };
 }
 
-it('sends as many posts as asked for and times each', async () => {
+it('sends the given number of posts and times each', async () => {
   const { url, posts } = await serve(202);
   const times = await latencies({ url, headers: {}, body: '{}' }, { count: 25, atOnce: 4 });
   expect(posts()).toBe(25);
@@ -24,7 +24,7 @@ it('sends as many posts as asked for and times each', async () => {
   expect(Math.min(...times)).toBeGreaterThan(0);
 });
 
-it('takes no other answer for an acceptance', async () => {
+it('throws for an answer other than 202', async () => {
   const { url } = await serve(503);
   await expect(latencies({ url, headers: {}, body: '{}' }, { count: 2, atOnce: 1 })).rejects.toThrow('503');
 });

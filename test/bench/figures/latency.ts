@@ -1,14 +1,14 @@
-/** Posts over kept-alive connections and notes how long each answer took. Runs in the bench's own process. */
+/** Posts over keep-alive connections and measures each answer. Runs in the bench's own process. */
 import { Agent, request } from 'node:http';
 
-/** A request that is sent over and over. */
+/** A request that is sent repeatedly. */
 export type Post = {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 };
 
-/** Sends `count` posts, `atOnce` at a time; the answers' times in ms. Throws for an answer that is not 202. */
+/** Sends `count` posts, `atOnce` at a time. Returns the latencies in ms. Throws for an answer other than 202. */
 export async function latencies(
   post: Post,
   { count, atOnce }: { count: number; atOnce: number },
@@ -47,7 +47,7 @@ function timeOf({ url, headers, body }: Post, agent: Agent): Promise<number> {
   });
 }
 
-/** The value that this share (0 to 1) of the values does not exceed. */
+/** @param share from 0 to 1 */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;

@@ -1,4 +1,4 @@
-/** What the figures were measured on. */
+/** Describes the machine of a measurement. */
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ export type Machine = {
   readonly cpu: string;
   readonly memoryGiB: number;
   readonly kernel: string;
-  /** Of the last minute, when the bench began. */
+  /** The load average of the minute before the bench. */
   readonly load: number;
   readonly node: string;
   readonly redis: string;
@@ -19,7 +19,6 @@ export type Machine = {
 
 const measured = ['bullmq', 'ioredis', 'express', 'got', 'opossum', 'pino', 'zod'];
 
-/** Looks at this machine and at the Redis in use. */
 export async function describeMachine(redisUrl: string): Promise<Machine> {
   const redis = new Redis(redisUrl);
   const [, version = 'unknown'] = /redis_version:(\S+)/.exec(await redis.info('server')) ?? [];

@@ -1,7 +1,6 @@
-/** Medians and ratios of what the rounds gave. */
 import type { Figure } from './figure.ts';
 
-/** The middle value, or the mean of the two in the middle; NaN of none. */
+/** Returns NaN for an empty list. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length / 2;
@@ -9,7 +8,7 @@ export function median(values: readonly number[]): number {
   return low === undefined || high === undefined ? Number.NaN : (low + high) / 2;
 }
 
-/** A figure's medians, their quotient (null without a bare side) and whether the aim was met (null without one). */
+/** `ratio` is null without a bare side, `met` without an aim. */
 export type Summary = {
   readonly ours: number;
   readonly bare: number | null;
@@ -17,7 +16,6 @@ export type Summary = {
   readonly met: boolean | null;
 };
 
-/** Judges a figure by the medians of its rounds. */
 export function summarize({ ours, bare, aim }: Figure): Summary {
   const medians = { ours: median(ours), bare: bare.length === 0 ? null : median(bare) };
   const ratio = medians.bare === null ? null : medians.ours / medians.bare;

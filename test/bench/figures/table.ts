@@ -1,8 +1,7 @@
-/** The figures as a Markdown table, as they stand in docs/bench.md. */
+/** Formats figures as the Markdown tables of docs/measurements/bench.md. */
 import type { Figure } from './figure.ts';
 import { summarize } from './statistics.ts';
 
-/** One row per figure. */
 export function table(figures: readonly Figure[]): string {
   const rows = figures.map((figure) => {
     const { ours, bare, ratio, met } = summarize(figure);
@@ -25,7 +24,7 @@ function aimText({ aim }: Figure): string {
   return bounds.join(' and ') + (kind === 'ratio' ? ' ×' : '');
 }
 
-/** Three digits that count; large numbers whole. */
+/** Three significant digits. Large numbers are rounded to integers. */
 function number(value: number | null): string {
   if (value === null) return '';
   if (!Number.isFinite(value)) return '–';

@@ -1,6 +1,6 @@
 /**
- * Processes that are measured: our apps as in production, and scripts of the bench that stand for the bare parts.
- * All of them write their output to a file, so that nobody has to read it meanwhile, and none outlives us.
+ * The measured processes: our apps as in production, and the bench's scripts for the bare side. They write their output
+ * to a file, so that reading it costs the bench no time.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -14,7 +14,7 @@ import { freePort } from '@recloser/local-stack/process/free-port';
 export type AppProcess = {
   readonly url: string;
   readonly pid: number;
-  /** SIGTERM, and SIGKILL when it has not ended within 20 s. Safe to call twice. */
+  /** Sends SIGTERM, and SIGKILL after 20 s. Idempotent. */
   stop(): Promise<void>;
 };
 
@@ -22,10 +22,10 @@ const projectDir = join(import.meta.dirname, '../../..');
 const stopMs = 20_000;
 const readyMs = 60_000;
 
-/** The key that `ourEnv` lets in. */
+/** The API key in `ourEnv`. */
 export const benchKey = 'bench-key';
 
-/** What our apps need in production, with Crossmark at `upstreamUrl`; everything else is at its default. */
+/** The environment of our apps in production, with Crossmark at `upstreamUrl` and defaults for the rest. */
 export function ourEnv(options: {
   redisUrl: string;
   prefix?: string;
@@ -62,7 +62,7 @@ const portVariables = {
   simulator: 'SIMULATOR_PORT',
 } as const;
 
-/** Starts one of our apps and waits until it is ready. */
+/** Resolves when the app is ready. */
 export async function startApp(
   app: keyof typeof portVariables,
   env: Readonly<Record<string, string>>,
@@ -83,7 +83,7 @@ async function start(file: string, env: Record<string, string>, port: number): P
   const dir = mkdtempSync(join(tmpdir(), 'recloser-bench-log-'));
   const log = join(dir, 'output');
   const output = openSync(log, 'w');
-  // Nothing of this shell's configuration may reach what is measured.
+  // The shell's configuration must not affect the measured process.
   const { PATH = '', HOME = '' } = process.env;
   const child = fork(file, {
     cwd: projectDir,

@@ -1,6 +1,6 @@
 /**
- * The bare side's worker: BullMQ and got, as one writes it without us. Signs in once, then makes a call per job; an
- * answer that is no success fails the job, and BullMQ retries it.
+ * The worker of the bare side: BullMQ and got without Recloser. Signs in once, then makes one request per job. An error
+ * fails the job, and BullMQ retries it.
  */
 import { Agent, createServer } from 'node:http';
 import { Worker } from 'bullmq';

@@ -1,4 +1,4 @@
-/** The bare side's intake: Express and `Queue.add`, as one writes it without us; 202 once Redis has the job. */
+/** The intake of the bare side: Express and `Queue.add` without Recloser. Answers 202 once Redis has the job. */
 import { Queue } from 'bullmq';
 import express from 'express';
 import { Redis } from 'ioredis';

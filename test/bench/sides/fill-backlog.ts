@@ -1,20 +1,18 @@
 /**
- * A queue as full as a long outage leaves it, in seconds instead of minutes: one job is stored the usual way and then
- * copied inside Redis, field by field and into the same place in the line.
- *
- * Always true: what is copied is exactly what the code under test had stored; only id, time and place differ.
+ * Fills a queue like a long outage does, in seconds: copies one stored job inside Redis. Each copy differs from the
+ * original only in its id, time and place in the queue.
  */
 import type { Redis } from 'ioredis';
 
-/** A BullMQ queue's keys all begin with `keyStart`, e.g. `recloser:{crossmark}:crossmark:`. */
+/** `keyStart` is the common prefix of a BullMQ queue's keys, such as `recloser:{crossmark}:crossmark:`. */
 export type FillTarget = { readonly redis: Redis; readonly keyStart: string };
 
-/** A copy to make: accepted at `atMs`, since 1970. */
+/** A copy to make. `atMs` is its acceptance time. */
 type Copy = { readonly id: string; readonly atMs: number };
 
 const atOnce = 2_500;
 
-// The line is `prioritized` for jobs with a priority and `wait` for those without, as BullMQ keeps them.
+// BullMQ keeps jobs with a priority in `prioritized`, and others in `wait`.
 const copyScript = `
 local start, sample = ARGV[1], ARGV[2]
 local priority = tonumber(redis.call('HGET', start .. sample, 'priority')) or 0
@@ -32,7 +30,7 @@ end
 return redis.call('ZCARD', start .. 'prioritized') + redis.call('LLEN', start .. 'wait')
 `;
 
-/** Copies the waiting job `sample` until `count` jobs wait; `copyOf(n)` names each. Returns how many wait then. */
+/** Copies the waiting job `sample` until `count` jobs wait. Returns how many wait. */
 export async function fillBacklog(
   { redis, keyStart }: FillTarget,
   { sample, count, copyOf }: { sample: string; count: number; copyOf: (n: number) => Copy },
@@ -46,7 +44,7 @@ export async function fillBacklog(
   return waiting;
 }
 
-/** An id like `sample`, a call's, that was accepted at `atMs`; `n` (to 2^24) makes it the only one. */
+/** Returns a call id like `sample` for a call accepted at `atMs`. `n` (below 2^24) makes it unique. */
 export function callIdAt(sample: string, atMs: number, n: number): string {
   const hex = Math.floor(atMs).toString(16).padStart(12, '0');
   const rest = sample.slice(-23, -6);

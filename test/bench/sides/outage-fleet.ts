@@ -1,9 +1,8 @@
 /**
- * A fleet of workers before an upstream that can be taken away: ours with its web, or plain BullMQ workers that call
- * with got and retry with BullMQ's exponential backoff. Both call the same operation of a simulator of their own and
- * share one Redis under names of their own.
+ * A fleet of workers and an upstream that can be taken down: our web and workers, or plain BullMQ workers that call with
+ * got and retry with BullMQ's exponential backoff. Each fleet has its own simulator, and both share one Redis.
  *
- * Always true: `start` returns when a first call has gone through, so everybody is signed in before the outage.
+ * A fleet has started once a first call has succeeded, so that it is signed in before the outage.
  */
 import { randomUUID } from 'node:crypto';
 import { StackApi } from '@recloser/local-stack/stack/stack-api';
@@ -12,7 +11,7 @@ import { Redis } from 'ioredis';
 import { type AppProcess, benchKey, ourEnv, startApp, startScript } from './app-process.ts';
 import { untilTrue } from './until-true.ts';
 
-/** `scale` 1: reset time and backoff as in production; 0.1: ten times shorter. The timeout of a call stays 10 s. */
+/** `scale` multiplies reset time and backoff: 1 is production. The timeout of an attempt stays 10 s. */
 export type FleetOptions = {
   readonly redisUrl: string;
   readonly name: string;
@@ -20,23 +19,23 @@ export type FleetOptions = {
   readonly scale: number;
 };
 
-/** One side's fleet. Times in ms since 1970. */
+/** The fleet of one side. Times are in ms since the epoch. */
 export type Fleet = {
   readonly simulator: StackApi;
-  /** Hands over this many calls. */
+  /** Posts `count` calls. */
   post(count: number): Promise<void>;
-  /** When the breaker will try again; null on the bare side, or while it is closed. */
+  /** When the breaker probes next. Null on the bare side, or while the breaker is closed. */
   retryAtMs(): Promise<number | null>;
-  /** Calls given up for good. */
+  /** The number of failed calls. */
   failed(): Promise<number>;
-  /** After Redis was emptied: resolves when a call goes through again. */
+  /** Resolves when a call succeeds again after Redis was emptied. */
   settle(): Promise<void>;
   stop(): Promise<void>;
 };
 
-/** Calls a worker makes at once, on both sides. */
+/** The concurrency of a worker, on both sides. */
 export const concurrency = 10;
-/** What both sides allow themselves: Crossmark's defaults. */
+/** Crossmark's defaults, for both sides. */
 const attempts = 8;
 const backoffMs = 1_000;
 const resetMs = 60_000;
@@ -44,7 +43,7 @@ const timeoutMs = 10_000;
 const keepSeconds = 24 * 60 * 60;
 
 const headers = { authorization: `Bearer ${benchKey}`, 'content-type': 'application/json' };
-/** Calls handed over in one request. */
+/** Calls per request. */
 const atOnce = 25;
 
 const operation = 'list-qualified-reps';
@@ -95,7 +94,7 @@ export async function startOurFleet({ redisUrl, name, workers, scale }: FleetOpt
   return fleet;
 }
 
-/** Hands calls over in one request, and again when web could not store all of them in time: the keys tell. */
+/** Posts calls in one request. Repeats it, with the same keys, if web could not store all of them in time. */
 async function postBatch(web: string, count: number): Promise<void> {
   const items = Array.from({ length: count }, () => ({
     upstream: 'crossmark',
@@ -158,14 +157,14 @@ export async function startBareFleet({ redisUrl, name, workers, scale }: FleetOp
   return fleet;
 }
 
-/** Hands over a call and waits until the upstream has answered one more. */
+/** Posts a call and waits until the upstream has answered one more. */
 async function callsThrough({ simulator, post }: Pick<Fleet, 'simulator' | 'post'>): Promise<void> {
   const before = (await answersOf(simulator)).length;
   await post(1);
   await untilTrue(async () => (await answersOf(simulator)).length > before);
 }
 
-/** When the requests that the upstream answered with a result came in, in ms since 1970. */
+/** Returns when the requests that succeeded arrived upstream, in ms since the epoch. */
 export async function answersOf(simulator: StackApi): Promise<number[]> {
   const { requests } = await simulator.ledger();
   return requests

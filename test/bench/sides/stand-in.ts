@@ -1,6 +1,6 @@
 /**
- * A plain upstream that costs as little as possible: signs everybody in, books every visit, has two reps. Both sides
- * call it. `GET /seen` tells how many calls it answered and when, `DELETE /seen` forgets them.
+ * A minimal upstream for both sides that costs little time: it accepts every sign-in and every visit, and has two reps.
+ * `GET /seen` returns the times of the calls that it answered. `DELETE /seen` clears them.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 

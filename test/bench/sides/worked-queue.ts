@@ -1,6 +1,6 @@
 /**
- * A queue that is filled first and worked off then, on one Redis: ours through web's batches, or bare through
- * `addBulk`. Both sides call the same stand-in for Crossmark.
+ * A queue that is first filled and then processed: ours through batches of the API, or the bare one through `addBulk`.
+ * Both sides use one Redis and call the same stand-in for Crossmark.
  */
 import { visitInput } from '@recloser/local-stack/stack/stack-api';
 import { Queue } from 'bullmq';
@@ -12,16 +12,16 @@ export type Operation = 'schedule-event' | 'list-qualified-reps';
 
 /** One side. */
 export type WorkedQueue = {
-  /** Puts in so many calls. */
+  /** Stores `count` calls. */
   fill(operation: Operation, count: number): Promise<void>;
-  /** Starts the one worker; it begins at once. */
+  /** Starts the only worker. */
   startWorker(concurrency: number): Promise<AppProcess>;
-  /** Calls that succeeded and are kept. */
+  /** The number of succeeded calls. */
   succeeded(): Promise<number>;
   stop(): Promise<void>;
 };
 
-/** What both sides run against. */
+/** What both sides use. */
 export type Ground = { readonly redisUrl: string; readonly standInUrl: string };
 
 const perBatch = 1_000;
@@ -88,7 +88,7 @@ export async function openBare({ redisUrl, standInUrl }: Ground): Promise<Worked
   };
 }
 
-/** Resolves when so many have succeeded. */
+/** Resolves when `count` calls have succeeded. */
 export function untilSucceeded(side: WorkedQueue, count: number): Promise<void> {
   const enough = async () => (await side.succeeded()) >= count;
   return untilTrue(enough, { timeoutMs: patienceMs, everyMs: 100 });

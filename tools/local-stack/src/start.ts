@@ -126,11 +126,12 @@ function welcome({ urls }: Stack, account: string): string {
      curl -i ${calls}/schedule-event ${json} \\
        -d '${visit}'
 
-  ${paint.bold('2. Take Crossmark down.')} The breaker opens after five failures: see ${urls.admin}/breakers
+  ${paint.bold('2. Take Crossmark down.')} It answers 503 to every request.
      curl -X PUT ${faults} ${json} \\
        -d '{"faults": [{"kind": "status", "status": 503}]}'
 
-  ${paint.bold('3. Post more calls.')} The API still answers 202, and the calls wait.
+  ${paint.bold('3. Post more calls.')} The API still answers 202. After five failures the breaker opens, and the calls wait.
+     Watch it at ${paint.cyan(`${urls.admin}/breakers`)}
      for n in 1 2 3 4 5 6 7 8; do
        curl -i ${calls}/list-qualified-reps ${json} \\
          -d '${reps}'
