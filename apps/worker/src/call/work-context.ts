@@ -6,7 +6,6 @@ import type { LateAnswer } from '@recloser/calls/write/late-answers';
 import type { Log } from '@recloser/runtime/observe/log';
 import type { Span, Tracing } from '@recloser/runtime/observe/tracing';
 import type { Sealer } from '@recloser/runtime/secrets/seal';
-import type { Health } from '@recloser/runtime/values/health';
 import type { OperationDefinition, UpstreamClient } from '@recloser/upstreams/contract/upstream';
 import type { Job } from 'bullmq';
 import type { StopSwitch } from '../queue/stop-switch.ts';
