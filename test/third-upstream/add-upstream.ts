@@ -4,6 +4,7 @@
  *
  * Always true: the repository itself is not touched; the copy's own packages are its own, everybody else's are ours.
  */
+import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -58,8 +59,11 @@ async function linkModules(path: string): Promise<void> {
       await symlink(join(root, 'node_modules', name), join(modules, name));
   }
   for (const folder of ['apps', 'packages', 'tools']) {
-    for (const name of await readdir(join(path, folder)))
+    for (const name of await readdir(join(path, folder))) {
+      // A workspace that has moved leaves its caches behind.
+      if (!existsSync(join(path, folder, name, 'package.json'))) continue;
       await symlink(join(path, folder, name), join(own, name));
+    }
   }
 }
 

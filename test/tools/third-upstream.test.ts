@@ -25,7 +25,9 @@ afterAll(() => copy[Symbol.asyncDispose]());
 
 /** Runs a development tool in the copy. Returns its output if it fails. */
 async function complaintsOf(file: string, ...args: string[]): Promise<string> {
-  const env = { ...process.env, REDIS_URL: inject('redisUrl'), NO_COLOR: '1', FORCE_COLOR: undefined };
+  // The report of this run is not the place for that of another.
+  const { TEST_REPORT: _, FORCE_COLOR: __, ...rest } = process.env;
+  const env = { ...rest, REDIS_URL: inject('redisUrl'), NO_COLOR: '1' };
   const done = run(process.execPath, [join('node_modules', file), ...args], { cwd: copy.path, env });
   return done.then(
     () => '',
