@@ -5,9 +5,10 @@
  * Always true: the reader begins at a moment before the first wait, so no event is missed between asking for
  * the call's state and listening. An event only says "look again"; the state is read from the job.
  */
+
 import { EventEmitter } from 'node:events';
-import type { RedisClient } from '@recloser/calls/call/keys';
 import type { Log } from '@recloser/runtime/observe/log';
+import type { Redis } from '@recloser/runtime/redis/connection';
 import { QueueEvents } from 'bullmq';
 import type { CallWaiter, EventSource } from '../http/web-deps.ts';
 
@@ -17,7 +18,7 @@ const headStartMs = 5000;
 
 type WaiterOptions = {
   /** Without a command timeout (role `worker`); duplicated for each upstream. */
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   /** Redis' clock in ms; rejects soon when Redis is away. */
   readonly now: () => Promise<number>;
   readonly log: Log<'warn'>;

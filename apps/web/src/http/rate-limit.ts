@@ -3,7 +3,7 @@
  *
  * Always true: when Redis cannot count, the request goes on: whether it can be kept is asked elsewhere.
  */
-import type { RedisClient } from '@recloser/calls/call/keys';
+import type { Redis } from '@recloser/runtime/redis/connection';
 import { RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 
 /** How a key stands. `headers` follow the IETF draft on RateLimit fields. */
@@ -22,7 +22,7 @@ const windowSeconds = 60;
 
 /** `perMinute` 0: no limit, and no command. */
 export function createRateLimit(options: {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly prefix: string;
   readonly perMinute: number;
 }): RateLimit {

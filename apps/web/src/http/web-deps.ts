@@ -1,7 +1,6 @@
 /** What the handlers work with, wired together in `main.ts`. */
+
 import type { BreakerRecord, Hold } from '@recloser/breaker/record';
-import type { RedisClient } from '@recloser/calls/call/keys';
-import type { Sealer } from '@recloser/calls/call/seal-input';
 import type { CallbackHosts } from '@recloser/calls/callback/hosts';
 import type { Placement } from '@recloser/calls/queue/placement';
 import type { Throughput } from '@recloser/calls/queue/throughput';
@@ -9,8 +8,10 @@ import type { LastGoodFinder } from '@recloser/calls/write/last-good';
 import type { SucceededRetention } from '@recloser/calls/write/retention';
 import type { Logger } from '@recloser/runtime/observe/logger';
 import type { Tracing } from '@recloser/runtime/observe/tracing';
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { ConfirmWritten } from '@recloser/runtime/redis/replicas';
 import type { RedisSafety } from '@recloser/runtime/redis/safety';
+import type { Sealer } from '@recloser/runtime/secrets/seal';
 import type { OperationDefinition } from '@recloser/upstreams/contract/upstream';
 import type { Queue } from 'bullmq';
 import type { KeyRing } from './key-ring.ts';
@@ -44,7 +45,7 @@ export type WebDeps = {
   readonly production: boolean;
   readonly prefix: string;
   /** Role `fast`: every command settles within 1.5 s. */
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly upstreams: ReadonlyMap<string, WebUpstream>;
   readonly keys: KeyRing;
   readonly rateLimit: RateLimit;

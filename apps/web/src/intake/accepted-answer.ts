@@ -4,6 +4,7 @@
  */
 import { type CallView, callView } from '@recloser/calls/read/view';
 import type { EnqueueResult } from '@recloser/calls/write/enqueue';
+import { withDeadline } from '@recloser/runtime/process/with-deadline';
 import { awaitCall, type FoundCall, missingCall } from '../calls/find-call.ts';
 import { storageUnknown } from '../http/problem.ts';
 import type { ApiResponse } from '../http/route.ts';
@@ -51,7 +52,9 @@ async function readBack(
     const reading = lookedAt(deps, upstream, stored).then(
       (found) => found ?? awaitCall(deps, upstream, stored.id, wait),
     );
-    return wait.seconds > 0 ? await reading : await within(patienceMs(deps, stored), reading);
+    return wait.seconds > 0
+      ? await reading
+      : await withDeadline(reading, patienceMs(deps, stored), 'Redis took too long');
   } catch (err) {
     deps.log.warn({ err, call: stored.id }, 'a stored call could not be read back');
     if (!stored.added) return undefined;
@@ -92,14 +95,6 @@ async function lookedAt(
     ...(throughput && { throughput }),
   });
   return { kind: 'found', view, finished: false };
-}
-
-/** Rejects when `work` takes longer; its own later failure is of no interest then. */
-function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error('Command timed out')), ms);
-  work.catch(() => undefined);
-  return Promise.race([work, promise]).finally(() => clearTimeout(timer));
 }
 
 /** Agrees with the estimate: when the call may be finished at the earliest; without a rate, when the holds end. */

@@ -3,8 +3,8 @@
  * never waited for, so intake costs nothing more. It may overshoot by a second's worth of calls.
  */
 
-import type { RedisClient } from '@recloser/calls/call/keys';
 import { readQueueDepth } from '@recloser/calls/queue/depth';
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { BacklogGauge, WebUpstream } from '../http/web-deps.ts';
 
 type Reading = { backlog: number; readAtMs: number };
@@ -12,7 +12,7 @@ type Reading = { backlog: number; readAtMs: number };
 const freshMs = 1000;
 
 /** Starts with "not full": the first reading is under way when the first call is judged. */
-export function createBacklogGauge(redis: RedisClient): BacklogGauge {
+export function createBacklogGauge(redis: Redis): BacklogGauge {
   const readings = new Map<string, Reading>();
 
   function refresh(upstream: WebUpstream, reading: Reading): void {

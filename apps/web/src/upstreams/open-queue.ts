@@ -1,11 +1,11 @@
 /** A BullMQ queue that answers or fails at once, never waits for Redis to come back. */
 
-import type { RedisClient } from '@recloser/calls/call/keys';
 import { queueOptions } from '@recloser/calls/call/keys';
+import type { Redis } from '@recloser/runtime/redis/connection';
 import { Queue } from 'bullmq';
 
 /** Opens the queue of an upstream over a shared connection, which stays open when the queue is closed. */
-export function openQueue(options: { redis: RedisClient; prefix: string; upstream: string }): Queue {
+export function openQueue(options: { redis: Redis; prefix: string; upstream: string }): Queue {
   const { name, prefix } = queueOptions(options.prefix, options.upstream);
   const queue = new Queue(name, {
     connection: options.redis,

@@ -8,6 +8,7 @@ import type { Need } from '@recloser/calls/call/need';
 import type { LateAnswer } from '@recloser/calls/write/late-answers';
 import type { Logger } from '@recloser/runtime/observe/logger';
 import type { Span, Tracing } from '@recloser/runtime/observe/tracing';
+import type { Sealer } from '@recloser/runtime/secrets/seal';
 import type { Health, OperationDefinition, UpstreamClient } from '@recloser/upstreams/contract/upstream';
 import type { Job } from 'bullmq';
 import type { StopSwitch } from '../queue/stop-switch.ts';
@@ -47,14 +48,6 @@ export type Breaker<P extends Permit = Permit> = {
     }): Promise<unknown>;
     release(kind: 'sign-in', by: { owner: string; reason: string }): Promise<unknown>;
   };
-};
-
-/** What this app needs of a `Sealer`: encrypts personal data that is kept in Redis. */
-export type Sealer = {
-  seal(plain: string): string;
-  open(sealed: string): string;
-  /** Fingerprints of the keys. */
-  readonly keys?: readonly string[];
 };
 
 export type WorkContext<P extends Permit = Permit> = {

@@ -5,15 +5,15 @@
  * attempt; only a finished call is told of, and only its latest end; bodies, queries and secrets are never logged.
  */
 
-import type { RedisClient } from '@recloser/calls/call/keys';
 import { callbackBody } from '@recloser/calls/callback/event';
 import { type CallbackHosts, checkCallbackUrl } from '@recloser/calls/callback/hosts';
 import { type CallbackJob, callbackJobSchema } from '@recloser/calls/callback/queue';
 import type { CallbackSigner } from '@recloser/calls/callback/signature';
 import { callView, readCall } from '@recloser/calls/read/view';
 import type { Logger } from '@recloser/runtime/observe/logger';
+import type { Redis } from '@recloser/runtime/redis/connection';
+import type { Sealer } from '@recloser/runtime/secrets/seal';
 import { DelayedError, type Job, type Queue, UnrecoverableError, WaitingError } from 'bullmq';
-import type { Sealer } from '../call/work-context.ts';
 import type { StopSwitch } from '../queue/stop-switch.ts';
 import { jittered, type Timings } from '../queue/timings.ts';
 import type { CallbackGate, Pass } from './gate.ts';
@@ -21,7 +21,7 @@ import type { CallbackMetrics } from './metrics.ts';
 import { type Resolve, type SendResult, sendCallback } from './sender.ts';
 
 export type DeliveryContext = {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   /** Queues of the calls, by upstream. */
   readonly queues: ReadonlyMap<string, Queue>;
   readonly sealer: Sealer;

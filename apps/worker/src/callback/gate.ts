@@ -7,7 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import { FleetBreaker } from '@recloser/breaker/fleet-breaker';
-import type { RedisClient } from '@recloser/calls/call/keys';
+import type { Redis } from '@recloser/runtime/redis/connection';
 
 /** Leave to send one callback; `settle` must be called with what it showed, once. */
 export type Pass = { settle(health: 'up' | 'down' | 'unknown', code?: string): Promise<void> };
@@ -18,7 +18,7 @@ export type Entry =
   | { readonly kind: 'wait'; readonly forMs: number };
 
 export type GateOptions = {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   /** `REDIS_PREFIX`. */
   readonly prefix: string;
   readonly worker: string;

@@ -7,8 +7,9 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { type SignInJob, type SignInJobResult, signInJobSchema } from '@recloser/calls/sign-in/queue';
+import type { Sealer } from '@recloser/runtime/secrets/seal';
 import type { SignInStep } from '@recloser/upstreams/contract/upstream';
-import type { Sealer, WorkContext } from '../call/work-context.ts';
+import type { WorkContext } from '../call/work-context.ts';
 import type { JobProcessor } from '../queue/call-worker.ts';
 
 type SignInContext = Pick<WorkContext, 'upstream' | 'workerId' | 'client' | 'sealer' | 'log' | 'stop'> & {

@@ -5,13 +5,13 @@
  * Always true: one worker does it per interval and upstream; a failure is logged and tried again next time.
  */
 
-import type { RedisClient } from '@recloser/calls/call/keys';
 import { sweepClaims } from '@recloser/calls/write/claims';
 import { trimFailed } from '@recloser/calls/write/retention';
 import type { Logger } from '@recloser/runtime/observe/logger';
+import type { Redis } from '@recloser/runtime/redis/connection';
 
 export type FailedTrimmerOptions = {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   /** Each upstream's queue and key root. */
   readonly upstreams: readonly { readonly root: string; readonly queue: FailedTrimmerQueue }[];
   readonly retention: { readonly maxAgeMs: number; readonly maxCount: number };

@@ -5,10 +5,11 @@
  * Always true: with nothing to do it costs one short command per second and upstream; a failure is logged and
  * tried again with the next round; a result is kept only where somebody asks for stale ones.
  */
-import type { RedisClient } from '@recloser/calls/call/keys';
+
 import { keepLastGood, wantedLastGood } from '@recloser/calls/write/last-good';
 import { expireWaiting } from '@recloser/calls/write/settle-waiting';
 import type { Logger } from '@recloser/runtime/observe/logger';
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
 import type { WorkerMetrics } from '../call/worker-metrics.ts';
 import { jittered } from '../queue/timings.ts';
@@ -29,7 +30,7 @@ export type EndedCall = {
 };
 
 export type UpkeepOptions = {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   /** How long a result is kept for those who ask for a stale one. */
   readonly staleTtlSeconds: number;
   readonly intervalMs?: number;

@@ -83,7 +83,6 @@ export const returnValueSchema = z.looseObject({ result: z.unknown(), attempt: h
 
 export type HistoryEntry = z.infer<typeof historyEntrySchema>;
 export type Settled = z.infer<typeof settledSchema>;
-export type StoredOptions = z.infer<typeof storedOptionsSchema>;
 export type Envelope = z.infer<typeof envelopeSchema>;
 export type CallReturnValue = z.infer<typeof returnValueSchema>;
 

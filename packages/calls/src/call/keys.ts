@@ -1,11 +1,4 @@
-/**
- * Where things live in Redis. Every key of one upstream carries the same hash tag, so that a script may
- * touch several of them on a Redis Cluster.
- */
-import type { Redis } from 'ioredis';
-
-/** A connection; a cluster comes under the same type, as it takes the same commands. */
-export type RedisClient = Redis;
+/** Redis keys. All keys of one upstream share a hash tag, so a script can use several of them on a Redis Cluster. */
 
 /** The common start of an upstream's keys, e.g. `recloser:{crossmark}`. */
 export function upstreamRoot(prefix: string, upstream: string): string {

@@ -3,8 +3,8 @@
  * no live worker meets is kept in Redis for as long as calls with it are met, for the people who look.
  */
 
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Advert } from './advert.ts';
-import type { RedisClient } from './keys.ts';
 
 export type Need =
   | { readonly kind: 'operation'; readonly name: string }
@@ -67,7 +67,7 @@ export function mayMeet(advert: Advert | null, need: Need, failed: readonly stri
   }
 }
 
-type Where = { readonly redis: RedisClient; readonly root: string };
+type Where = { readonly redis: Redis; readonly root: string };
 
 /** Sorted set: need → when a call with it was met last, in ms. */
 function unmetKey(root: string): string {

@@ -8,10 +8,11 @@
  * Always true: an end is announced at least once; the job's id is made of the call's id and the time of its
  * end, so announcing it again adds nothing. A call that a person retries has another end and is announced anew.
  */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { JobsOptions, Queue } from 'bullmq';
 import { z } from 'zod';
 import { timeOfCallId } from '../call/id.ts';
-import { callbacksKey, type RedisClient } from '../call/keys.ts';
+import { callbacksKey } from '../call/keys.ts';
 
 /** Data of a callback's job. Its id is the `webhook-id`. */
 export const callbackJobSchema = z.looseObject({
@@ -47,7 +48,7 @@ export function callbackQueueOptions(prefix: string): { name: string; prefix: st
 }
 
 /** Notes that these calls want a callback. To be done before they are stored; rejects when Redis fails. */
-export async function noteCallbacks(redis: RedisClient, root: string, ids: readonly string[]): Promise<void> {
+export async function noteCallbacks(redis: Redis, root: string, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return;
   await redis.zadd(callbacksKey(root), 'NX', ...ids.flatMap((id) => [0, id]));
 }
@@ -57,7 +58,7 @@ export async function noteCallbacks(redis: RedisClient, root: string, ids: reado
  * @param attempts how often a delivery is tried
  */
 export async function announceEnds(options: {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly source: CallbackSource;
   readonly ids: readonly string[];
   readonly callbacks: Pick<Queue, 'add'>;
@@ -107,7 +108,7 @@ return found
 type Missing = { readonly id: string; readonly announced: boolean };
 
 async function readEnds(
-  redis: RedisClient,
+  redis: Redis,
   { root, queue }: CallbackSource,
   ids: readonly string[],
 ): Promise<{ ended: EndedCall[]; missing: Missing[] }> {
@@ -160,11 +161,7 @@ const callbackOptionSchema = z.looseObject({
 });
 
 /** Drops markers of calls that are no longer kept. Returns how many were never announced. */
-async function forget(
-  redis: RedisClient,
-  { root }: CallbackSource,
-  missing: readonly Missing[],
-): Promise<number> {
+async function forget(redis: Redis, { root }: CallbackSource, missing: readonly Missing[]): Promise<number> {
   if (missing.length === 0) return 0;
   const nowMs = Number((await redis.time())[0]) * 1000;
   const gone = missing.filter(({ id, announced }) => announced || nowMs - timeOfCallId(id) > arrivalMs);

@@ -5,9 +5,10 @@
  * BullMQ leaves delayed jobs that are due where they are while the queue is paused: they are waiting in all
  * but name, so they are counted as `overdue` as well as `delayed`.
  */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
 import { timeOfCallId } from '../call/id.ts';
-import { inDoubtKey, type RedisClient } from '../call/keys.ts';
+import { inDoubtKey } from '../call/keys.ts';
 import { dueMsOf } from './placement.ts';
 
 export type QueueDepth = {
@@ -53,7 +54,7 @@ type Reply = [string, number, number, number, number, number, number, string[], 
 
 /** Reads the depth of one upstream's queue, by Redis' clock. */
 export async function readQueueDepth(options: {
-  redis: RedisClient;
+  redis: Redis;
   queue: Pick<Queue, 'toKey'>;
   root: string;
 }): Promise<QueueDepth> {

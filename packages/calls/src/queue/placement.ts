@@ -2,8 +2,8 @@
  * Where calls stand in their queue, read in one atomic script: the state, the time it is due when delayed,
  * and its place in the line when waiting.
  */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
-import type { RedisClient } from '../call/keys.ts';
 
 /** Where BullMQ keeps the job. */
 export type Placement = {
@@ -42,7 +42,7 @@ export function dueMsOf(score: string | number): number {
 
 /** Reads where the calls with these ids stand, all at one moment; in the order of the ids. */
 export async function readPlacements(options: {
-  redis: RedisClient;
+  redis: Redis;
   queue: Pick<Queue, 'toKey'>;
   ids: readonly string[];
 }): Promise<readonly Placement[]> {
@@ -59,7 +59,7 @@ export async function readPlacements(options: {
 
 /** Reads where the call `id` stands. */
 export async function readPlacement(options: {
-  redis: RedisClient;
+  redis: Redis;
   queue: Pick<Queue, 'toKey'>;
   id: string;
 }): Promise<Placement> {
@@ -71,7 +71,7 @@ export async function readPlacement(options: {
 type Command = (...args: (string | number)[]) => Promise<[Placement['state'], string, string][]>;
 
 /** Defined once per connection: Redis then knows the script by its digest. */
-function commandOf(redis: RedisClient): Command {
+function commandOf(redis: Redis): Command {
   const commands = redis as unknown as Record<string, Command | undefined>;
   if (!commands[commandName]) redis.defineCommand(commandName, { lua: script });
   return (commands[commandName] as Command).bind(redis);

@@ -1,6 +1,7 @@
 /** Makes a failed job wait again, in one script: it is either still failed or waiting with its new data. */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
-import { deadlinesKey, inDoubtKey, type RedisClient } from '../call/keys.ts';
+import { deadlinesKey, inDoubtKey } from '../call/keys.ts';
 import { around, bullScript, lua, scriptCommand } from './scripts.ts';
 
 const bull = bullScript('reprocessJob');
@@ -11,7 +12,7 @@ export type PutBack = 'waiting' | 'changed' | 'missing';
 
 /** Puts the job at the end of the line of its priority. Rejects when Redis fails. */
 export async function putBack(options: {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly queue: Pick<Queue, 'toKey'>;
   readonly root: string;
   readonly id: string;

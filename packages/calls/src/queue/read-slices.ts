@@ -3,7 +3,7 @@
  *
  * Always true: what stays in its place meanwhile comes once; what is added or moves may come twice or not at all.
  */
-import type { RedisClient } from '../call/keys.ts';
+import type { Redis } from '@recloser/runtime/redis/connection';
 
 /** Members read by one command at most: well below a millisecond of Redis. */
 export const sliceSize = 1_000;
@@ -13,7 +13,7 @@ export type Scored = { readonly id: string; readonly score: number };
 
 /** The members with scores from `max` down to `min` (bounds as Redis writes them), highest score first. */
 export async function* setSlices(
-  redis: RedisClient,
+  redis: Redis,
   key: string,
   { max = '+inf', min = '-inf' }: { readonly max?: string; readonly min?: string } = {},
 ): AsyncGenerator<readonly Scored[]> {
@@ -36,7 +36,7 @@ export async function* setSlices(
 }
 
 /** The entries of a list from its left end. */
-export async function* listSlices(redis: RedisClient, key: string): AsyncGenerator<readonly string[]> {
+export async function* listSlices(redis: Redis, key: string): AsyncGenerator<readonly string[]> {
   for (let first = 0; ; first += sliceSize) {
     const slice = await redis.lrange(key, first, first + sliceSize - 1);
     if (slice.length > 0) yield slice;

@@ -1,7 +1,8 @@
 /** Loads our Lua scripts and BullMQ's own, and runs them on a connection. */
+
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import type { RedisClient } from '../call/keys.ts';
+import type { Redis } from '@recloser/runtime/redis/connection';
 
 /** One of BullMQ's scripts: its text and how many keys it takes. */
 export type BullScript = { readonly content: string; readonly keys: number };
@@ -32,7 +33,7 @@ type Command<Answer> = (...args: ScriptArgument[]) => Promise<Answer>;
 
 /** A script as a command. It is defined once per connection: Redis then knows it by its digest. */
 export function scriptCommand<Answer>(
-  redis: RedisClient,
+  redis: Redis,
   name: string,
   define: () => { readonly numberOfKeys: number; readonly lua: string },
 ): Command<Answer> {

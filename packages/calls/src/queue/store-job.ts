@@ -7,21 +7,14 @@
  *
  * BullMQ's own script does the adding. It is taken from the installed release and wrapped in a Lua function.
  */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import { Job, type JobsOptions, type Queue } from 'bullmq';
 import type { Envelope } from '../call/envelope.ts';
-import {
-  callbacksKey,
-  deadlinesKey,
-  inDoubtKey,
-  type RedisClient,
-  storedKey,
-  wishesDueKey,
-  wishesKey,
-} from '../call/keys.ts';
+import { callbacksKey, deadlinesKey, inDoubtKey, storedKey, wishesDueKey, wishesKey } from '../call/keys.ts';
 import { around, bullScript, lua, type ScriptArgument, scriptCommand } from './scripts.ts';
 
 export type StoreJobRequest = {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly queue: Queue;
   /** Of the upstream: `recloser:{crossmark}`. */
   readonly root: string;
@@ -83,7 +76,7 @@ export async function storeJob(request: StoreJobRequest): Promise<StoredJobAs> {
 
 /** The id of the call that a post of this wish is answered with, if there is one. Rejects when Redis fails. */
 export async function findSameWish(options: {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly queue: Pick<Queue, 'toKey'>;
   readonly root: string;
   readonly digest: string;
@@ -96,7 +89,7 @@ export async function findSameWish(options: {
   return run(wishesKey(root), inDoubtKey(root), queue.toKey(''), digest);
 }
 
-function storeCommand(redis: RedisClient, script: string) {
+function storeCommand(redis: Redis, script: string) {
   const bull = bullScript(script);
   const run = scriptCommand<Reply>(redis, `calls:store:${script}`, () => ({
     numberOfKeys: bull.keys + ownKeys,

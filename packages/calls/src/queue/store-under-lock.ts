@@ -2,8 +2,8 @@
  * Stores what a worker learned of its call, in one round trip: extending BullMQ's lock and writing the job's data are
  * one script, so that nothing is written for a call that is another worker's by then.
  */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
-import type { RedisClient } from '../call/keys.ts';
 
 // As BullMQ's own extendLock and updateData, one after the other.
 const script = `
@@ -25,7 +25,7 @@ type Command = (...args: (string | number)[]) => Promise<number>;
  * written. Rejects when Redis fails or the call was removed.
  */
 export async function storeUnderLock(options: {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly queue: Pick<Queue, 'toKey'>;
   readonly id: string;
   readonly token: string;

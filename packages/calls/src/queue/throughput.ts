@@ -1,6 +1,6 @@
 /** How fast an upstream's calls have been finishing lately, from the times BullMQ keeps of completed jobs. */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
-import type { RedisClient } from '../call/keys.ts';
 
 /** Calls per second: `fast` in the busiest stretch of the sample, `slow` in an ordinary one. */
 export type Throughput = { readonly fast: number; readonly slow: number };
@@ -14,7 +14,7 @@ const slowestShare = 1 / 4;
 
 /** Measures over the last completed calls; undefined when there are too few. */
 export async function readThroughput(options: {
-  redis: RedisClient;
+  redis: Redis;
   queue: Pick<Queue, 'toKey'>;
 }): Promise<Throughput | undefined> {
   const { redis, queue } = options;

@@ -5,11 +5,11 @@
  * delay or a person's retry, then as an old call among young ones; one that is handed back goes to the front, with the
  * number 0. So whoever stands behind a call that came straight from its acceptance was accepted before it came.
  */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
-import type { RedisClient } from '../call/keys.ts';
 import { setSlices } from './read-slices.ts';
 
-type Source = { readonly redis: RedisClient; readonly queue: Pick<Queue, 'toKey'> };
+type Source = { readonly redis: Redis; readonly queue: Pick<Queue, 'toKey'> };
 
 /** What BullMQ multiplies a priority with before it adds the number. */
 const priorityFactor = 0x100000000;

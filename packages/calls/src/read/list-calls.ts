@@ -6,8 +6,9 @@
  * no call comes twice. No command reads more than a slice, and a place whose rest must be older than what was found
  * is not read to its end: a page of a long line costs no more than a page of a short one.
  */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
-import { inDoubtKey, type RedisClient } from '../call/keys.ts';
+import { inDoubtKey } from '../call/keys.ts';
 import { dueMsOf, type Placement } from '../queue/placement.ts';
 import { listSlices, setSlices } from '../queue/read-slices.ts';
 import { waitingSlices } from '../queue/waiting-slices.ts';
@@ -15,7 +16,7 @@ import { NewestCalls } from './newest-calls.ts';
 import type { CallStatus } from './status.ts';
 import type { StoredCall, StoredJob } from './view.ts';
 
-type Source = { readonly redis: RedisClient; readonly queue: Pick<Queue, 'toKey'>; readonly root: string };
+type Source = { readonly redis: Redis; readonly queue: Pick<Queue, 'toKey'>; readonly root: string };
 
 /** A call's id and where it stood when it was met. */
 export type ListedId = { readonly id: string; readonly placement: Placement };

@@ -7,6 +7,7 @@ import { requestSignInStep, signInJobSchema, signInQueueOptions } from './queue.
 const sealer = {
   seal: (plain: string) => Buffer.from(plain).toString('base64'),
   open: (sealed: string) => Buffer.from(sealed, 'base64').toString(),
+  keys: [],
 };
 
 let redis: Redis;

@@ -5,11 +5,11 @@
  * Always true: an id that another kept call holds cannot be claimed; a call keeps its own claim however often it is
  * delivered; a claim is forgotten with its call, by `sweepClaims`, or sooner when somebody else asks for the id.
  */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
-import type { RedisClient } from '../call/keys.ts';
 
 export type ClaimsIn = {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly root: string;
   readonly queue: Pick<Queue, 'toKey'>;
 };

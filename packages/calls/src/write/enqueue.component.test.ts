@@ -24,7 +24,11 @@ const hosts = parseCallbackHosts('app.example');
 if (!hosts.ok) throw new Error(hosts.problem);
 const anyHost = hosts.value;
 
-const sealer = { seal: (plain: string) => `s1.${plain}`, open: (sealed: string) => sealed.slice(3) };
+const sealer = {
+  seal: (plain: string) => `s1.${plain}`,
+  open: (sealed: string) => sealed.slice(3),
+  keys: [],
+};
 
 let redis: Redis;
 let queue: Queue;

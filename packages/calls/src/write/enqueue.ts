@@ -6,13 +6,16 @@
  * request stores the job under that id again, which does nothing once it was stored, also when its call has run
  * and been trimmed since: the job and the note that it was stored are written in one script.
  */
+
 import { createHash } from 'node:crypto';
+import type { Redis } from '@recloser/runtime/redis/connection';
+import type { Sealer } from '@recloser/runtime/secrets/seal';
 import type { JobsOptions, Queue } from 'bullmq';
 import { canonicalJson } from '../call/canonical-json.ts';
 import type { Envelope } from '../call/envelope.ts';
 import { newCallId, timeOfCallId } from '../call/id.ts';
-import { idempotencyKey, type RedisClient, upstreamRoot } from '../call/keys.ts';
-import { type Sealer, sealedWith, sealInput } from '../call/seal-input.ts';
+import { idempotencyKey, upstreamRoot } from '../call/keys.ts';
+import { sealedWith, sealInput } from '../call/seal-input.ts';
 import { type StoreJobRequest, storeJob } from '../queue/store-job.ts';
 import type { StoredJob } from '../read/view.ts';
 import { resultKeyOf } from './last-good.ts';
@@ -42,7 +45,7 @@ export type EnqueuedOperation = {
 };
 
 export type EnqueueRequest = {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly queue: Queue;
   /** `REDIS_PREFIX`; where idempotency keys are kept. */
   readonly prefix: string;
@@ -104,7 +107,7 @@ export async function enqueueCall(request: EnqueueRequest): Promise<EnqueueResul
 
 /** What a key was used for: the call and the fingerprint of its request. Rejects when Redis cannot be read. */
 export async function readClaim(
-  redis: RedisClient,
+  redis: Redis,
   prefix: string,
   claim: Omit<IdempotencyClaim, 'fingerprint'>,
 ): Promise<Pick<KeyRecord, 'id' | 'fingerprint'> | null> {
@@ -266,7 +269,7 @@ async function resume(request: EnqueueRequest, recordKey: string, found: KeyReco
 }
 
 /** The call is safe whether or not this works: a repeat adds the same id again, and that does nothing. */
-async function markStored(redis: RedisClient, recordKey: string, record: KeyRecord): Promise<void> {
+async function markStored(redis: Redis, recordKey: string, record: KeyRecord): Promise<void> {
   const stored: KeyRecord = { ...record, state: 'stored' };
   await redis.set(recordKey, JSON.stringify(stored), 'KEEPTTL', 'XX').catch(() => undefined);
 }
@@ -277,7 +280,7 @@ function failed(cause: unknown, id: string): EnqueueResult {
 }
 
 /** An ioredis cluster may say `connect` where a single server says `ready`. */
-function isConnected(redis: RedisClient): boolean {
+function isConnected(redis: Redis): boolean {
   return redis.status === 'ready' || (redis.status === 'connect' && redis.isCluster);
 }
 

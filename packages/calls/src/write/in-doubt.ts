@@ -9,6 +9,7 @@
  * BullMQ has no way from failed to completed, so the script makes the same changes as BullMQ's own `moveToFinished`
  * (6.7), events included.
  */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
 import {
   appendHistory,
@@ -18,13 +19,13 @@ import {
   isLeftInDoubt,
   parseEnvelope,
 } from '../call/envelope.ts';
-import { inDoubtKey, type RedisClient } from '../call/keys.ts';
+import { inDoubtKey } from '../call/keys.ts';
 import { lua, scriptCommand } from '../queue/scripts.ts';
 import { readCall, type StoredCall } from '../read/view.ts';
 import { type EndedCall, readEnded, tryAgain } from './retry-call.ts';
 
 export type InDoubtTarget = {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly queue: Pick<Queue, 'getJob' | 'toKey'>;
   readonly root: string;
 };

@@ -6,12 +6,13 @@
  * as wanted for a week; workers learn that within seconds and from then on also keep each result under its own
  * key, so that it outlives the job. Always true: what is sealed in the job is sealed here.
  */
+
 import { createHash } from 'node:crypto';
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
 import { z } from 'zod';
 import { canonicalJson } from '../call/canonical-json.ts';
 import { returnValueSchema } from '../call/envelope.ts';
-import type { RedisClient } from '../call/keys.ts';
 
 /** How long a result may be served unless configured otherwise. */
 export const staleTtlDefaultSeconds = 24 * 60 * 60;
@@ -22,7 +23,7 @@ const sliceSize = 250;
 /** A result as it is stored: `result` sealed if personal. `id` is the call that got it, at `finishedMs`. */
 export type LastGood = { readonly id: string; readonly finishedMs: number; readonly result: unknown };
 
-type Reading = { readonly redis: RedisClient; readonly root: string };
+type Reading = { readonly redis: Redis; readonly root: string };
 
 const keptSchema = z.looseObject({ id: z.string(), finishedMs: z.number(), result: z.unknown() });
 
@@ -55,7 +56,7 @@ export async function keepLastGood(
 
 /** Finds last good results. One per upstream and process: it remembers which completed jobs it has seen. */
 export class LastGoodFinder {
-  readonly #redis: RedisClient;
+  readonly #redis: Redis;
   readonly #root: string;
   readonly #queue: Pick<Queue, 'toKey'>;
   readonly #jobs = new Map<string, string>();

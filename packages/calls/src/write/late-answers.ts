@@ -5,7 +5,7 @@
  * Always true: this is evidence for a person and nothing else; no code decides anything by it. Capped, and without
  * personal values.
  */
-import type { RedisClient } from '../call/keys.ts';
+import type { Redis } from '@recloser/runtime/redis/connection';
 
 /** One late answer. `at` is ISO 8601, when it was recorded. `result` as JSON, only of a write and only when not personal. */
 export type LateAnswer = {
@@ -26,7 +26,7 @@ export function lateAnswersKey(root: string): string {
 }
 
 /** Keeps one. Rejects when Redis fails. */
-export async function noteLateAnswer(redis: RedisClient, root: string, answer: LateAnswer): Promise<void> {
+export async function noteLateAnswer(redis: Redis, root: string, answer: LateAnswer): Promise<void> {
   const text = JSON.stringify(answer);
   await redis.xadd(
     lateAnswersKey(root),
@@ -43,7 +43,7 @@ export async function noteLateAnswer(redis: RedisClient, root: string, answer: L
 
 /** The kept late answers of these calls, oldest first. Rejects when Redis fails. */
 export async function readLateAnswers(
-  redis: RedisClient,
+  redis: Redis,
   root: string,
   callIds: ReadonlySet<string>,
 ): Promise<readonly LateAnswer[]> {

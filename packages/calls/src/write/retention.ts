@@ -3,9 +3,10 @@
  * calls in doubt share BullMQ's failed set and must stay until a person has judged them, so the worker
  * runs `trimFailed`, which spares those.
  */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
 import { isLeftInDoubt, parseEnvelope } from '../call/envelope.ts';
-import { failedTrimmedKey, inDoubtKey, type RedisClient } from '../call/keys.ts';
+import { failedTrimmedKey, inDoubtKey } from '../call/keys.ts';
 
 /** How long, and how many, succeeded calls are kept per upstream. */
 export type SucceededRetention = { readonly ageSeconds: number; readonly count: number };
@@ -20,7 +21,7 @@ const batchSize = 500;
 
 /** Removes failed calls that are older than `maxAgeMs` or beyond `maxCount`, oldest first; never one in doubt. */
 export async function trimFailed(options: {
-  redis: RedisClient;
+  redis: Redis;
   queue: Pick<Queue, 'getJob' | 'remove' | 'toKey'>;
   root: string;
   maxAgeMs: number;
@@ -51,7 +52,7 @@ export async function trimFailed(options: {
 }
 
 async function isInDoubt(options: {
-  redis: RedisClient;
+  redis: Redis;
   queue: Pick<Queue, 'getJob'>;
   root: string;
   id: string;

@@ -11,7 +11,11 @@ import { retryCall } from './retry-call.ts';
 import { wishDigest, withDuplicateWindow } from './same-wish.ts';
 import { cancelWaiting } from './settle-waiting.ts';
 
-const sealer = { seal: (plain: string) => `s1.${plain}`, open: (sealed: string) => sealed.slice(3) };
+const sealer = {
+  seal: (plain: string) => `s1.${plain}`,
+  open: (sealed: string) => sealed.slice(3),
+  keys: [],
+};
 const hour = 3_600;
 /** Over before the next command. */
 const over = 1e-9;

@@ -40,7 +40,7 @@ async function store(option: Record<string, unknown> = {}): Promise<string> {
     operation: { name: 'schedule-event', retry: { maxAttempts: 8 } },
     input: { repId: '1' },
     options: callOptions(Date.now() - 10_000).parse(option),
-    sealer: { seal: (text) => text, open: (text) => text },
+    sealer: { seal: (text) => text, open: (text) => text, keys: [] },
     requestId: 'r1',
   };
   const result = await enqueueCall(request);

@@ -6,9 +6,10 @@
  * is either still waiting or settled; a call that runs, or that was sent and is not proven, is left alone; the
  * verdict is added to the stored text, nothing in it is read and written anew.
  */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
 import type { Settled } from '../call/envelope.ts';
-import { deadlinesKey, type RedisClient } from '../call/keys.ts';
+import { deadlinesKey } from '../call/keys.ts';
 
 /**
  * What became of a call: `sent` means the request may have left (also when it was not found since: a late write may
@@ -18,7 +19,7 @@ export type WaitingEnd = 'settled' | 'running' | 'sent' | 'finished' | 'missing'
 
 export type ExpiredCall = { readonly id: string; readonly operation: string };
 
-type Target = { readonly redis: RedisClient; readonly queue: Pick<Queue, 'toKey'>; readonly root: string };
+type Target = { readonly redis: Redis; readonly queue: Pick<Queue, 'toKey'>; readonly root: string };
 
 /** Lua: `settle(id, verdict, reason)`; KEYS 1-7 as in `keysOf`, ARGV[1] the start of a job's key, ARGV[2] its end. */
 const settleLua = `
