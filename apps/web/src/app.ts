@@ -134,7 +134,13 @@ function requireKey(deps: WebDeps, scope?: Scope): RequestHandler {
   return (request, response, next) => {
     if (deps.keys.open) {
       if (isOwnPage(request)) return next();
-      return send(response, problem('forbidden', { detail: 'No API keys are configured, so only requests from localhost are allowed. Call localhost, or configure API_KEYS.' }));
+      return send(
+        response,
+        problem('forbidden', {
+          detail:
+            'No API keys are configured, so only requests from localhost are allowed. Call localhost, or configure API_KEYS.',
+        }),
+      );
     }
     const found = authenticate(deps.keys.current(), request.get('Authorization'));
     if (found.kind !== 'ok') {

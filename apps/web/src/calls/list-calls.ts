@@ -102,17 +102,20 @@ function withoutDetails({ result: _result, history: _history, ...rest }: CallVie
 function parseQuery(query: ApiRequest['query'], deps: WebDeps): Query | ApiResponse {
   const known = ['upstream', 'status', 'cursor', 'limit'];
   const unknown = Object.keys(query).find((name) => !known.includes(name));
-  if (unknown !== undefined) return invalid('query', `Unknown query parameter. Valid parameters: ${known.join(', ')}.`);
+  if (unknown !== undefined)
+    return invalid('query', `Unknown query parameter. Valid parameters: ${known.join(', ')}.`);
   const { upstream: name, status, cursor, limit = String(listLimits.default) } = query;
   const upstream = typeof name === 'string' ? deps.upstreams.get(name) : undefined;
-  if (name !== undefined && !upstream) return invalid('upstream', 'Unknown upstream. GET /v1/upstreams lists the valid names.');
+  if (name !== undefined && !upstream)
+    return invalid('upstream', 'Unknown upstream. GET /v1/upstreams lists the valid names.');
   if (status !== undefined && !isStatus(status)) {
     return invalid('status', `Unknown status. Valid values: ${callStatuses.join(', ')}.`);
   }
   const before = cursor === undefined ? undefined : decodeCursor(cursor);
   if (before === null) return invalid('cursor', 'Invalid cursor. Use nextCursor of the previous page.');
   const count = typeof limit === 'string' && /^\d{1,3}$/.test(limit) ? Number(limit) : 0;
-  if (count < 1 || count > listLimits.most) return invalid('limit', `limit must be a whole number from 1 to ${listLimits.most}.`);
+  if (count < 1 || count > listLimits.most)
+    return invalid('limit', `limit must be a whole number from 1 to ${listLimits.most}.`);
   const upstreams = upstream ? [upstream] : [...deps.upstreams.values()];
   return { upstreams, limit: count, ...(status && { status }), ...(before && { before }) };
 }

@@ -74,7 +74,8 @@ export function storageUnknown(id: string, detail = maybeStored): ApiResponse {
 export function problemOf(error: unknown): { response: ApiResponse; fault: boolean } {
   const response = ofBodyParser(error) ?? (isRedisError(error) ? storageUnavailable() : undefined);
   if (response) return { response, fault: false };
-  const detail = 'The request was not processed. The log contains the cause under the X-Request-Id of this response.';
+  const detail =
+    'The request was not processed. The log contains the cause under the X-Request-Id of this response.';
   return { response: problem('internal_error', { detail }), fault: true };
 }
 
@@ -84,9 +85,13 @@ function ofBodyParser(error: unknown): ApiResponse | undefined {
   if (error.status < 400 || error.status > 499) return undefined;
   const type = 'type' in error ? error.type : undefined;
   if (error.status === 413)
-    return problem('payload_too_large', { detail: 'The maximum body size is 100 kB. For a batch it is 4 MB.' });
+    return problem('payload_too_large', {
+      detail: 'The maximum body size is 100 kB. For a batch it is 4 MB.',
+    });
   if (error.status === 415) {
-    return problem('unsupported_media_type', { detail: 'Send JSON in UTF-8, uncompressed or compressed with gzip.' });
+    return problem('unsupported_media_type', {
+      detail: 'Send JSON in UTF-8, uncompressed or compressed with gzip.',
+    });
   }
   if (type === 'entity.parse.failed' || type === 'entity.verify.failed')
     return problem('malformed_json', { detail: 'The body is empty or not valid JSON.' });

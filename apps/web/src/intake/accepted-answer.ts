@@ -54,7 +54,7 @@ async function readBack(
     );
     return wait.seconds > 0
       ? await reading
-      : await withDeadline(reading, patienceMs(deps, stored), 'Redis took too long');
+      : await withDeadline(reading, patienceMs(deps, stored), 'Redis did not respond in time');
   } catch (err) {
     deps.log.warn({ err, call: stored.id }, 'a stored call could not be read back');
     if (!stored.added) return undefined;

@@ -65,7 +65,10 @@ export function parseBatch(request: ApiRequest, deps: WebDeps): readonly Prepare
     } else {
       const conflict = isReused(seen, judged.claim);
       if (conflict)
-        errors.push({ pointer: `/items/${index}/idempotencyKey`, message: 'Another item of this batch uses this key for a different call.' });
+        errors.push({
+          pointer: `/items/${index}/idempotencyKey`,
+          message: 'Another item of this batch uses this key for a different call.',
+        });
       else items.push({ ...judged, ...(byPlace && { place: index }) });
     }
   }

@@ -18,6 +18,9 @@ export function findTarget(upstreamName: string, operationName: string, deps: We
   const known = Object.keys(upstream.operations);
   const operation = known.includes(operationName) ? upstream.operations[operationName] : undefined;
   if (!operation)
-    return problem('unknown_operation', { detail: `Unknown operation of ${upstreamName}. See \`known\` for valid names.`, more: { known } });
+    return problem('unknown_operation', {
+      detail: `Unknown operation of ${upstreamName}. See \`known\` for valid names.`,
+      more: { known },
+    });
   return { upstream, operation };
 }

@@ -71,7 +71,9 @@ function prepare(request: ApiRequest, deps: WebDeps): Prepared | ApiResponse {
   if ('status' in target) return target;
   const { body } = request;
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    return problem('invalid_body', { detail: 'Send a JSON object: {"input": {…}, "options": {…}}. "options" is optional.' });
+    return problem('invalid_body', {
+      detail: 'Send a JSON object: {"input": {…}, "options": {…}}. "options" is optional.',
+    });
   }
   const key = request.header('Idempotency-Key');
   if (key !== undefined && !isIdempotencyKey(key)) {

@@ -108,7 +108,8 @@ const events: Json = {
     {
       name: 'Last-Event-ID',
       in: 'header',
-      description: 'The id of the last event received. After a reconnect, the stream continues with newer events.',
+      description:
+        'The id of the last event received. After a reconnect, the stream continues with newer events.',
       schema: { type: 'string' },
     },
   ],

@@ -33,9 +33,16 @@ export function infoPaths(): Json {
         },
       },
     },
-    '/health': { get: health('health', 'Health of Redis and of every upstream. An open breaker is a warning, never a failure.') },
+    '/health': {
+      get: health(
+        'health',
+        'Health of Redis and of every upstream. An open breaker is a warning, never a failure.',
+      ),
+    },
     '/health/live': { get: health('health-live', 'Liveness: the process responds.') },
-    '/health/ready': { get: health('health-ready', 'Readiness: Redis is reachable and can store calls safely.') },
+    '/health/ready': {
+      get: health('health-ready', 'Readiness: Redis is reachable and can store calls safely.'),
+    },
     '/metrics': { get: page('metrics', 'Metrics in the Prometheus text format.', 'text/plain') },
     '/openapi.json': { get: page('openapi', 'This document.', 'application/json') },
     '/docs': { get: page('docs', 'This document as a web page.', 'text/html') },

@@ -86,7 +86,9 @@ export const callPage = z.object({
   nextCursor: z
     .string()
     .nullable()
-    .describe('Cursor of the next page. Null on the last page. Other pages may contain fewer than `limit` calls.'),
+    .describe(
+      'Cursor of the next page. Null on the last page. Other pages may contain fewer than `limit` calls.',
+    ),
   links: z.object({ next: z.string().nullable() }),
 });
 

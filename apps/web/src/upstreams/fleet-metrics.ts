@@ -31,7 +31,10 @@ const needKinds = ['operation', 'envelope', 'session-key'] as const satisfies re
 
 /** Registers the gauges. Await the returned function before each scrape to update them. It never rejects. */
 export function createFleetMetrics(metrics: Metrics, { read, safety }: FleetSource): () => Promise<void> {
-  const redisUp = metrics.gauge({ name: 'redis_up', help: '1 if Redis answered the last scrape, otherwise 0.' });
+  const redisUp = metrics.gauge({
+    name: 'redis_up',
+    help: '1 if Redis answered the last scrape, otherwise 0.',
+  });
   const memory = metrics.gauge({
     name: 'redis_memory_used_ratio',
     help: 'Share of maxmemory in use. Web refuses calls from 0.8. No series without maxmemory.',

@@ -38,7 +38,10 @@ export async function listUpstreams(_request: ApiRequest, deps: WebDeps): Promis
 /** Returns one upstream, or 404. */
 export async function getUpstream(request: ApiRequest, deps: WebDeps): Promise<ApiResponse> {
   const upstream = deps.upstreams.get(request.params.name ?? '');
-  if (!upstream) return problem('unknown_upstream', { detail: 'Unknown upstream. GET /v1/upstreams lists the valid names.' });
+  if (!upstream)
+    return problem('unknown_upstream', {
+      detail: 'Unknown upstream. GET /v1/upstreams lists the valid names.',
+    });
   return { status: 200, body: await readUpstream(deps, upstream) };
 }
 

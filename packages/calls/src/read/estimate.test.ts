@@ -28,7 +28,7 @@ describe('throughputOf', () => {
 describe('estimateOf', () => {
   it('is a range from the place in the line and the rate', () => {
     expect(estimateOf({ ...facts, throughput })).toEqual({
-      reason: 'It waits in line behind 19.',
+      reason: '19 calls are ahead in the queue.',
       nextProbeAt: null,
       position: 20,
       finishBetween: [iso(2), iso(4.2)],

@@ -316,7 +316,12 @@ describe('callView', () => {
       nextAttemptAt: null,
       holds: [],
       position: 1,
-      estimate: { reason: 'It is next in line.', nextProbeAt: null, position: 1, finishBetween: null },
+      estimate: {
+        reason: 'The call is next in the queue.',
+        nextProbeAt: null,
+        position: 1,
+        finishBetween: null,
+      },
       result: null,
       error: null,
       links: { self: `/v1/calls/${id}`, upstream: '/v1/upstreams/crossmark' },

@@ -9,9 +9,7 @@ const furthestRunMs = 90 * 24 * 60 * 60 * 1000;
 
 const metadataSchema = z
   .record(
-    z
-      .string()
-      .regex(/^[A-Za-z0-9_.-]{1,64}$/, 'A name must have 1 to 64 letters, digits, "_", "." or "-".'),
+    z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'A name must have 1 to 64 letters, digits, "_", "." or "-".'),
     z.union([z.string(), z.number(), z.boolean(), z.null()], {
       error: 'Expected a string, a number, true, false or null. Metadata cannot be nested.',
     }),

@@ -72,7 +72,7 @@ describe('cancelling', () => {
     expect(await view(id)).toMatchObject({
       status: 'cancelled',
       attempts: { made: 0 },
-      error: { code: 'cancelled', message: 'It was cancelled by app.' },
+      error: { code: 'cancelled', message: 'The call was cancelled by app.' },
       finishedAt: expect.any(String),
     });
     expect(await queue.getJobCounts('waiting', 'prioritized', 'delayed', 'failed')).toEqual({
