@@ -109,7 +109,7 @@ describe('addresses', () => {
     '',
   ])('%s is not', (address) => expect(isAllowedAddress(list, 'app.example.com', address)).toBe(false));
 
-  test('localhost and a listed address lead to themselves only', () => {
+  test('localhost and a listed address resolve only to themselves', () => {
     expect(isAllowedAddress(list, 'localhost', '127.0.0.1')).toBe(true);
     expect(isAllowedAddress(list, 'localhost', '::1')).toBe(true);
     expect(isAllowedAddress(list, 'localhost', '192.168.1.1')).toBe(false);
