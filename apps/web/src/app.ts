@@ -157,7 +157,10 @@ function requireKey(deps: WebDeps, scope?: Scope): RequestHandler {
   };
 }
 
-/** Without API keys, only this machine is allowed. The check of `Origin` and `Host` stops pages of other origins and DNS rebinding. */
+/**
+ * Without API keys, only this machine is allowed. The check of `Origin` and `Host` stops pages of other origins and DNS
+ * rebinding.
+ */
 function isOwnPage(request: Request): boolean {
   const host = hostName(request.get('Host'));
   const origin = request.get('Origin');

@@ -1,7 +1,4 @@
-/**
- * Everything one process does for one upstream: its calls, its sign-in requests, its part in the breaker. Calls are
- * fetched only after the breaker has started and the holds were applied.
- */
+/** One upstream in a worker process: calls, sign-in, breaker. Calls are fetched only after holds were applied. */
 import { UpstreamBreaker } from '@recloser/breaker/upstream-breaker';
 import { type Advert, advertisedAddress } from '@recloser/calls/call/advert';
 import { type CallReturnValue, type Envelope, envelopeVersions } from '@recloser/calls/call/envelope';

@@ -1,7 +1,7 @@
 /**
- * `GET /v1/calls/{id}/events`: server-sent events of one call. `attempt` follows each attempt, `status` contains the whole
- * call after a change. The stream ends when the call has finished. The event id encodes what the client has received, so
- * a reconnect continues there. 204 tells an EventSource not to reconnect.
+ * `GET /v1/calls/{id}/events`: server-sent events of one call. `attempt` follows each attempt, `status` contains the
+ * whole call after a change. The stream ends when the call has finished. The event id encodes what the client has
+ * received, so a reconnect continues there. 204 tells an EventSource not to reconnect.
  */
 import { createHash } from 'node:crypto';
 import type { CallView } from '@recloser/calls/read/view';
@@ -29,37 +29,37 @@ export async function callEvents(request: ApiRequest, deps: WebDeps): Promise<Ap
     status: 200,
     headers: { 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' },
     body: '',
-    stream: (write) => tell(deps, upstream, first, { seen, write, signal: request.signal }),
+    stream: (write) => sendEvents(deps, upstream, first, { seen, write, signal: request.signal }),
   };
 }
 
-async function tell(
+async function sendEvents(
   deps: WebDeps,
   upstream: WebUpstream,
   first: Found,
   { seen, write, signal }: { seen: string; write: (piece: string) => void; signal: AbortSignal },
 ): Promise<void> {
   let last = seen;
-  let wroteAt = performance.now();
-  const say = (piece: string): void => {
-    wroteAt = performance.now();
+  let sentAt = performance.now();
+  const send = (piece: string): void => {
+    sentAt = performance.now();
     write(piece);
   };
   const show = (found: FoundCall): { finished: boolean } => {
     if (found.kind !== 'found') return { finished: true };
-    for (const piece of news(found.view, last)) say(piece);
+    for (const piece of eventsSince(found.view, last)) send(piece);
     last = eventId(found.view);
-    if (!found.finished && performance.now() - wroteAt >= heartbeatMs) say(': heartbeat\n\n');
+    if (!found.finished && performance.now() - sentAt >= heartbeatMs) send(': heartbeat\n\n');
     return { finished: found.finished };
   };
-  say(`retry: ${reconnectMs}\n\n`);
+  send(`retry: ${reconnectMs}\n\n`);
   if (show(first).finished) return;
   const look = async () => show(await findCall(deps, upstream, first.view.id));
   await deps.waiter.follow({ source: upstream, id: first.view.id, everyMs: lookEveryMs, signal, look });
 }
 
 /** The events after the event with the id `last`. */
-function news(view: CallView, last: string): string[] {
+function eventsSince(view: CallView, last: string): string[] {
   const now = eventId(view);
   if (now === last) return [];
   const [attemptsUntil = ''] = last.split('~');

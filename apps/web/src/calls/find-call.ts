@@ -69,9 +69,9 @@ export function missingCall(kind: 'gone' | 'unknown'): ApiResponse {
 }
 
 /**
- * True if the missing call was stored and has been trimmed. The id contains a checksum, which shows that Recloser issued
- * it, and its time, which is compared with what retention has removed. An id that was issued with `storage_unknown` but
- * never stored counts as unknown until the retention time of succeeded calls has passed.
+ * True if the missing call was stored and has been trimmed. The id contains a checksum, which shows that Recloser
+ * issued it, and its time, which is compared with what retention has removed. An id that was issued with
+ * `storage_unknown` but never stored counts as unknown until the retention time of succeeded calls has passed.
  */
 async function wasTrimmed(deps: WebDeps, upstream: WebUpstream, id: string, nowMs: number): Promise<boolean> {
   if (!wasGivenOut(id)) return false;

@@ -248,7 +248,7 @@ describe('waiting', () => {
     expect(await polled.json()).toMatchObject({ status: 'queued' });
   });
 
-  // Shorter than the wait: whoever waited for its end would be too late.
+  // Shorter than the wait, so a poll that ran to its timeout would fail.
   const wait = 30;
   const soon = { timeout: 20_000 };
 

@@ -1,6 +1,6 @@
 /**
- * `GET /v1/calls?upstream=&status=&cursor=&limit=`: lists calls, newest first, without results and histories. A page may
- * contain fewer than `limit` calls. Only `nextCursor: null` marks the last page.
+ * `GET /v1/calls?upstream=&status=&cursor=&limit=`: lists calls, newest first, without results and histories. A page
+ * may contain fewer than `limit` calls. Only `nextCursor: null` marks the last page.
  */
 import { orderOfCallId } from '@recloser/calls/call/id';
 import { type ListedId, listIds, readListed } from '@recloser/calls/read/list-calls';

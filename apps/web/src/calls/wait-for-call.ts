@@ -1,6 +1,7 @@
 /**
  * Waits for calls without polling. The first wait for an upstream opens one reader of BullMQ's event stream. The reader
- * starts at a time before the wait, so no event is missed. An event only triggers a new read; the state comes from the job.
+ * starts at a time before the wait, so no event is missed. An event only triggers a new read; the state comes from the
+ * job.
  */
 
 import { EventEmitter } from 'node:events';

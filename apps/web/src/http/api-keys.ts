@@ -18,8 +18,8 @@ export type Authentication =
 const entryPattern = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,63}):([0-9a-fA-F]{64})(?::([a-z+]*))?$/;
 
 /**
- * Parses `name:sha256-hex[:scope+scope]`, separated by commas or newlines, with comments after `#`. While a key is being
- * replaced, its name may have two digests. `problem` never repeats a value.
+ * Parses `name:sha256-hex[:scope+scope]`, separated by commas or newlines, with comments after `#`. While a key is
+ * being replaced, its name may have two digests. `problem` never repeats a value.
  */
 export function parseApiKeys(text: string): { ok: true; keys: ApiKey[] } | { ok: false; problem: string } {
   const entries = text
@@ -45,7 +45,9 @@ export function parseApiKeys(text: string): { ok: true; keys: ApiKey[] } | { ok:
   return { ok: true, keys };
 }
 
-/** Checks an `Authorization` header. Compares every key in constant time, so timing does not reveal which one matched. */
+/**
+ * Checks an `Authorization` header. Compares every key in constant time, so timing does not reveal which one matched.
+ */
 export function authenticate(keys: readonly ApiKey[], header: string | undefined): Authentication {
   const secret = /^Bearer +([\x21-\x7e]+) *$/i.exec(header ?? '')?.[1];
   if (secret === undefined) return { kind: 'missing' };

@@ -1,6 +1,6 @@
 /**
- * The active API keys, from the environment and from a file that is reloaded when it changes. After an invalid change, the
- * previous keys stay active. An empty file denies all requests; it never opens the API.
+ * The active API keys, from the environment and from a file that is reloaded when it changes. After an invalid change,
+ * the previous keys stay active. An empty file denies all requests; it never opens the API.
  */
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import { ConfigError } from '@recloser/runtime/env/env';

@@ -1,6 +1,6 @@
 /**
- * Turns errors into `application/problem+json` (RFC 9457) with a stable `type` and `code`. A problem never repeats values
- * from the request and exposes no internals.
+ * Turns errors into `application/problem+json` (RFC 9457) with a stable `type` and `code`. A problem never repeats
+ * values from the request and exposes no internals.
  */
 
 import { type ProblemCode, problems } from './problem-codes.ts';

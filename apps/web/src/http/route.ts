@@ -1,4 +1,6 @@
-/** The types of a route. A handler takes a plain request and returns a plain response; it does not depend on Express. */
+/**
+ * The types of a route. A handler takes a plain request and returns a plain response; it does not depend on Express.
+ */
 import type { TraceHeaders } from '@recloser/runtime/observe/tracing';
 import type { Scope } from './api-keys.ts';
 import type { ProblemCode } from './problem-codes.ts';

@@ -1,6 +1,6 @@
 /**
- * Spans of requests and of storing calls. A span contains the pattern of the route, never the path. Without tracing, the
- * W3C trace headers are passed on unchanged.
+ * Spans of requests and of storing calls. A span contains the pattern of the route, never the path. Without tracing,
+ * the W3C trace headers are passed on unchanged.
  */
 import type { EnqueueResult } from '@recloser/calls/write/enqueue';
 import { parseTraceparent } from '@recloser/runtime/observe/traceparent';

@@ -100,8 +100,8 @@ export type EventSource = { readonly name: string; readonly root: string };
 
 export type CallWaiter = {
   /**
-   * Runs `look` after each final event until the call has finished, `timeoutMs` has passed, the client has disconnected or
-   * the process stops. Returns the last `seen`.
+   * Runs `look` after each final event until the call has finished, `timeoutMs` has passed, the client has disconnected
+   * or the process stops. Returns the last `seen`.
    */
   wait<Seen>(options: {
     source: EventSource;
@@ -111,8 +111,8 @@ export type CallWaiter = {
     look: () => Promise<{ readonly finished: boolean; readonly seen: Seen }>;
   }): Promise<Seen>;
   /**
-   * Runs `look` now, after each event and every `everyMs`, until the call has finished, the client has disconnected or the
-   * process stops. Rejects if `look` does.
+   * Runs `look` now, after each event and every `everyMs`, until the call has finished, the client has disconnected or
+   * the process stops. Rejects if `look` does.
    */
   follow(options: {
     source: EventSource;

@@ -1,6 +1,6 @@
 /**
- * The response for a stored call: 202, or 200 if the client waited and the call finished. If the read fails, the response
- * is built from the data that was stored. Never rejects.
+ * The response for a stored call: 202, or 200 if the client waited and the call finished. If the read fails, the
+ * response is built from the data that was stored. Never rejects.
  */
 import { type CallView, callView } from '@recloser/calls/read/view';
 import type { EnqueueResult } from '@recloser/calls/write/enqueue';
@@ -41,7 +41,9 @@ export async function acceptedAnswer(
   return { status: 202, headers: { ...headers, ...retryAfter(view) }, body: view };
 }
 
-/** Reads the call. If Redis fails, returns the call as this request stored it, or undefined if an earlier request did. */
+/**
+ * Reads the call. If Redis fails, returns the call as this request stored it, or undefined if an earlier request did.
+ */
 async function readBack(
   deps: WebDeps,
   upstream: WebUpstream,

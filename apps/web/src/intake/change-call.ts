@@ -1,6 +1,6 @@
 /**
- * `DELETE /v1/calls/{id}` cancels a waiting call. `POST /v1/calls/{id}/retry` returns a call that ended without success to
- * the queue. Neither changes a running call or a call in doubt, which a person settles in the admin app.
+ * `DELETE /v1/calls/{id}` cancels a waiting call. `POST /v1/calls/{id}/retry` returns a call that ended without success
+ * to the queue. Neither changes a running call or a call in doubt, which a person settles in the admin app.
  */
 import { retryableStatuses, retryCall } from '@recloser/calls/write/retry-call';
 import { cancelWaiting } from '@recloser/calls/write/settle-waiting';
@@ -28,7 +28,10 @@ const unknownDetail =
 const sentDetail =
   'The call was sent and may have been carried out, so it cannot be cancelled. Wait until a read-back or a person settles it.';
 
-/** Answers 200 with the cancelled call, also if it was already cancelled. Answers 409 if it is running, may have been sent or has finished. */
+/**
+ * Answers 200 with the cancelled call, also if it was already cancelled. Answers 409 if it is running, may have been
+ * sent or has finished.
+ */
 export async function cancelCall(request: ApiRequest, deps: WebDeps): Promise<ApiResponse> {
   const id = request.params.id ?? '';
   const upstream = upstreamOf(deps, id);

@@ -1,6 +1,6 @@
 /**
- * Refuses items of a batch that is repeated with the same `Idempotency-Key` but with other items or in another order. The
- * key applies to items by position, so without this check an item that moved would be stored a second time.
+ * Refuses items of a batch that is repeated with the same `Idempotency-Key` but with other items or in another order.
+ * The key applies to items by position, so without this check an item that moved would be stored a second time.
  */
 import { readClaim } from '@recloser/calls/write/enqueue';
 import { problem } from '../http/problem.ts';

@@ -1,4 +1,6 @@
-/** Validates the body of a call, `{input, options?}`. Reports one error per invalid field. Unknown fields are refused. */
+/**
+ * Validates the body of a call, `{input, options?}`. Reports one error per invalid field. Unknown fields are refused.
+ */
 import type { CallbackHosts } from '@recloser/calls/callback/hosts';
 import { type CallOptions, callOptions } from '@recloser/calls/write/options';
 import type { OperationDefinition } from '@recloser/upstreams/contract/upstream';

@@ -1,4 +1,6 @@
-/** `ifOpen: "stale"`: returns the last good result of the same input, marked as stale, while the breaker is not closed. */
+/**
+ * `ifOpen: "stale"`: returns the last good result of the same input, marked as stale, while the breaker is not closed.
+ */
 
 import { openValue } from '@recloser/calls/call/seal-input';
 import { holdView } from '@recloser/calls/read/view';

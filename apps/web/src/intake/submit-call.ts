@@ -92,7 +92,10 @@ function prepare(request: ApiRequest, deps: WebDeps): Prepared | ApiResponse {
   return { target, submission, ...(key !== undefined && { claim: claimOf(request, target, key, body) }) };
 }
 
-/** Call this only with a validated body: `requestFingerprint` recurses, and a deeply nested body would overflow the stack. */
+/**
+ * Call this only with a validated body: `requestFingerprint` recurses, and a deeply nested body would overflow the
+ * stack.
+ */
 function claimOf({ client }: ApiRequest, target: Target, key: string, body: object): IdempotencyClaim {
   const fingerprint = requestFingerprint(target.upstream.name, target.operation.name, body);
   return { scope: client ?? '', key, fingerprint };

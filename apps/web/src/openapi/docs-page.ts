@@ -45,7 +45,9 @@ const assets: Readonly<Record<string, string>> = {
 const policy =
   "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/** The page and the files that it loads. `file` answers 404 for any other name. Files are cached after the first read. */
+/**
+ * The page and the files that it loads. `file` answers 404 for any other name. Files are cached after the first read.
+ */
 export function createDocsPages(): { page: ApiResponse; file: (name: string) => ApiResponse } {
   const folder = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
   const cache = new Map<string, ApiResponse>();

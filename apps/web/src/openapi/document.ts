@@ -1,6 +1,6 @@
 /**
- * `GET /openapi.json`: OpenAPI 3.1, generated once at startup from the schemas that validate requests. Each operation of
- * each upstream has its own path with its input and result.
+ * `GET /openapi.json`: OpenAPI 3.1, generated once at startup from the schemas that validate requests. Each operation
+ * of each upstream has its own path with its input and result.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { callOptionsSchema } from '@recloser/calls/write/options';

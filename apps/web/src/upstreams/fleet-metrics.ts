@@ -1,7 +1,7 @@
 /**
- * Gauges of the whole fleet: queues, breakers, holds and workers of every upstream, read from Redis at each scrape. Every
- * web process exports the same values, so aggregate them with `max`. If Redis fails, the gauges have no series, because an
- * outdated value would be misleading.
+ * Gauges of the whole fleet: queues, breakers, holds and workers of every upstream, read from Redis at each scrape.
+ * Every web process exports the same values, so aggregate them with `max`. If Redis fails, the gauges have no series,
+ * because an outdated value would be misleading.
  */
 import type { BreakerState, HoldKind } from '@recloser/breaker/record';
 import type { UpstreamState } from '@recloser/breaker/upstream-state';

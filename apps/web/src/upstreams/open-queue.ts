@@ -10,7 +10,8 @@ export function openQueue(options: { redis: Redis; prefix: string; upstream: str
   const queue = new Queue(name, {
     connection: options.redis,
     prefix,
-    // By default BullMQ waits for the connection and checks the version once. If that check failed, the queue would stay
+    // By default BullMQ waits for the connection and checks the version once. If that check failed, the queue would
+    // stay
     // unusable.
     skipWaitingForReady: true,
     skipVersionCheck: true,

@@ -41,7 +41,9 @@ export type AddressDifference = {
   readonly fleetHost: string;
 };
 
-/** Compares a worker's addresses with those that most live workers use. In a tie, the oldest worker's address counts. */
+/**
+ * Compares a worker's addresses with those that most live workers use. In a tie, the oldest worker's address counts.
+ */
 export function addressDifferences(
   { advert }: Pick<LiveWorker, 'advert'>,
   fleet: readonly LiveWorker[],

@@ -1,6 +1,6 @@
 /**
- * The envelope: the data of a call's BullMQ job. A worker must read envelopes of the previous release, so new fields are
- * optional. Unknown fields are kept.
+ * The envelope: the data of a call's BullMQ job. A worker must read envelopes of the previous release, so new fields
+ * are optional. Unknown fields are kept.
  */
 import { z } from 'zod';
 
@@ -24,8 +24,8 @@ export const settledSchema = z.looseObject({
   message: z.string(),
   httpStatus: z.number().optional(),
   /**
-   * Whether BullMQ's last counted attempt was really made. Default: true for a failed call or a call in doubt, false for
-   * an expired or cancelled call.
+   * Whether BullMQ's last counted attempt was really made. Default: true for a failed call or a call in doubt, false
+   * for an expired or cancelled call.
    */
   charged: z.boolean().optional(),
 });

@@ -1,7 +1,7 @@
 /**
- * Call ids: `<upstream>-<UUID version 7>`. The id is chosen before the first write, so a write without a response can be
- * looked up, and a repeated write stores one call. The last six digits are a checksum, which distinguishes the id of a
- * trimmed call from an id that was never issued. The checksum is not a security feature.
+ * Call ids: `<upstream>-<UUID version 7>`. The id is chosen before the first write, so a write without a response can
+ * be looked up, and a repeated write stores one call. The last six digits are a checksum, which distinguishes the id of
+ * a trimmed call from an id that was never issued. The checksum is not a security feature.
  */
 import { hash } from 'node:crypto';
 import { v7 as uuidv7, validate, version } from 'uuid';

@@ -1,6 +1,6 @@
 /**
- * What a worker needs to make a call: an operation, an envelope version, a session key. A need that no live worker meets
- * is recorded in Redis, for pages and metrics, as long as workers encounter calls with it.
+ * What a worker needs to make a call: an operation, an envelope version, a session key. A need that no live worker
+ * meets is recorded in Redis, for pages and metrics, as long as workers encounter calls with it.
  */
 
 import type { Redis } from '@recloser/runtime/redis/connection';

@@ -66,7 +66,7 @@ describe('the allow-list', () => {
     '10.0.0.0/33',
     'a..b c!',
     '[zz]',
-  ])('a malformed entry is told by its number: %s', (entry) => {
+  ])('the problem names a malformed entry by its number: %s', (entry) => {
     const parsed = parseCallbackHosts(`good.example, ${entry}`);
     expect(parsed).toEqual({ ok: false, problem: expect.stringMatching(/^entry [23] /) });
     expect(JSON.stringify(parsed)).not.toContain(entry);

@@ -49,7 +49,10 @@ export async function noteCallbacks(redis: Redis, root: string, ids: readonly st
   await redis.zadd(callbacksKey(root), 'NX', ...ids.flatMap((id) => [0, id]));
 }
 
-/** Enqueues the callbacks of the finished calls among `ids` that have not been announced, with `attempts` deliveries each. */
+/**
+ * Enqueues the callbacks of the finished calls among `ids` that have not been announced, with `attempts` deliveries
+ * each.
+ */
 export async function announceEnds(options: {
   readonly redis: Redis;
   readonly source: CallbackSource;

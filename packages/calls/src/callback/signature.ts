@@ -1,6 +1,6 @@
 /**
- * Signs callbacks according to Standard Webhooks: HMAC-SHA256 over `id.timestamp.body`. There is one signature per secret,
- * so that receivers can verify callbacks during a rotation of secrets. https://www.standardwebhooks.com
+ * Signs callbacks according to Standard Webhooks: HMAC-SHA256 over `id.timestamp.body`. There is one signature per
+ * secret, so that receivers can verify callbacks during a rotation of secrets. https://www.standardwebhooks.com
  */
 import { createHmac } from 'node:crypto';
 
@@ -13,7 +13,9 @@ export type CallbackSigner = {
 const minBytes = 24;
 const maxBytes = 64;
 
-/** Parses `whsec_<base64>,…`, with 24 to 64 bytes each. `problem` names the entry by its number and repeats no secret. */
+/**
+ * Parses `whsec_<base64>,…`, with 24 to 64 bytes each. `problem` names the entry by its number and repeats no secret.
+ */
 export function parseCallbackSecrets(
   text: string,
 ): { ok: true; signer: CallbackSigner } | { ok: false; problem: string } {

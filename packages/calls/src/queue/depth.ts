@@ -1,6 +1,6 @@
 /**
- * Counts the calls of a queue for `GET /v1/upstreams`. One atomic script, whose cost does not depend on the length of the
- * queue. While the queue is paused, BullMQ does not move due jobs out of `delayed`, so `overdue` counts them.
+ * Counts the calls of a queue for `GET /v1/upstreams`. One atomic script, whose cost does not depend on the length of
+ * the queue. While the queue is paused, BullMQ does not move due jobs out of `delayed`, so `overdue` counts them.
  */
 import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
@@ -21,7 +21,8 @@ export type QueueDepth = {
   readonly oldestWaitingSeconds: number | null;
 };
 
-// The oldest call of each priority is the first of its score range. The loop visits each of the 100 ranges at most once.
+// The oldest call of each priority is the first of its score range. The loop visits each of the 100 ranges at most
+// once.
 const script = `
 local now = redis.call('TIME')
 local nowMs = now[1] * 1000 + math.floor(now[2] / 1000)

@@ -1,6 +1,6 @@
 /**
- * Reads long lists and sorted sets in slices, so that no single command blocks Redis for long. A member that is added or
- * moves during the read may be returned twice or not at all.
+ * Reads long lists and sorted sets in slices, so that no single command blocks Redis for long. A member that is added
+ * or moves during the read may be returned twice or not at all.
  */
 import type { Redis } from '@recloser/runtime/redis/connection';
 

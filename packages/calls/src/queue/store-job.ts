@@ -1,6 +1,6 @@
 /**
- * Adds a call's job to the queue together with its index entries, in one script that wraps BullMQ's own. An id is added at
- * most once. For `rememberMs`, this holds even after the call has been made and trimmed.
+ * Adds a call's job to the queue together with its index entries, in one script that wraps BullMQ's own. An id is added
+ * at most once. For `rememberMs`, this holds even after the call has been made and trimmed.
  */
 import type { Redis } from '@recloser/runtime/redis/connection';
 import { Job, type JobsOptions, type Queue } from 'bullmq';

@@ -1,6 +1,6 @@
 /**
- * Extends BullMQ's lock and writes the job's data in one script, so that a worker that has lost its lock cannot overwrite
- * the data of another worker.
+ * Extends BullMQ's lock and writes the job's data in one script, so that a worker that has lost its lock cannot
+ * overwrite the data of another worker.
  */
 import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';

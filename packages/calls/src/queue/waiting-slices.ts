@@ -1,8 +1,8 @@
 /**
- * Reads the waiting calls, last enqueued first within each priority, until the caller has enough. BullMQ numbers the jobs
- * of a priority as they are enqueued. A call is enqueued when it is accepted, and again after a delay or a retry. A call
- * that a worker returns goes to the front with number 0. So all calls enqueued before a call that was enqueued on
- * acceptance were accepted before it, too.
+ * Reads the waiting calls, last enqueued first within each priority, until the caller has enough. BullMQ numbers the
+ * jobs of a priority as they are enqueued. A call is enqueued when it is accepted, and again after a delay or a retry.
+ * A call that a worker returns goes to the front with number 0. So all calls enqueued before a call that was enqueued
+ * on acceptance were accepted before it, too.
  */
 import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';

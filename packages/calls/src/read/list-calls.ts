@@ -1,7 +1,7 @@
 /**
- * Lists an upstream's calls, newest first, from BullMQ's own lists and sets, without a separate index. Calls are ordered
- * by acceptance, which never changes, so cursors stay valid and no call is listed twice. Each place is read in slices, and
- * only until its remaining calls must be older than the page.
+ * Lists an upstream's calls, newest first, from BullMQ's own lists and sets, without a separate index. Calls are
+ * ordered by acceptance, which never changes, so cursors stay valid and no call is listed twice. Each place is read in
+ * slices, and only until its remaining calls must be older than the page.
  */
 import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
@@ -21,7 +21,9 @@ export type ListedId = { readonly id: string; readonly placement: Placement };
 /** BullMQ's lists and sets, and the index of calls in doubt. */
 type Place = 'wait' | 'prioritized' | 'delayed' | 'active' | 'completed' | 'failed' | 'in-doubt';
 
-/** In the order in which calls move. `active` is read twice, because a running call may return to a place already read. */
+/**
+ * In the order in which calls move. `active` is read twice, because a running call may return to a place already read.
+ */
 const allPlaces: readonly Place[] = [
   'active',
   'wait',

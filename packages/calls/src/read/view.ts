@@ -95,7 +95,8 @@ export function callView(options: {
   const status = callStatus(facts);
   const success = status === 'succeeded' ? returnValueSchema.safeParse(job.returnvalue).data : undefined;
   const history = success ? [...envelope.history, success.attempt] : envelope.history;
-  // `processedOn` is used only for running and succeeded calls. A list does not read the attempt of a succeeded call, and
+  // `processedOn` is used only for running and succeeded calls. A list does not read the attempt of a succeeded call,
+  // and
   // a waiting call may have been picked up and returned to the queue without an attempt.
   const begun = placement.state === 'active' || status === 'succeeded';
   const waiting = placement.state === 'waiting' || placement.state === 'delayed';

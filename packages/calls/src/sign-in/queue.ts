@@ -1,6 +1,6 @@
 /**
- * Asks a worker to perform one step of an interactive sign-in, over a separate queue that is never paused. The code that
- * a person types is stored only encrypted. The job is removed as soon as it is answered or times out.
+ * Asks a worker to perform one step of an interactive sign-in, over a separate queue that is never paused. The code
+ * that a person types is stored only encrypted. The job is removed as soon as it is answered or times out.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -10,7 +10,9 @@ import type { Job, Queue } from 'bullmq';
 import { z } from 'zod';
 import { upstreamRoot } from '../call/keys.ts';
 
-/** Data of a sign-in job. A worker refuses a job that is past `expiresAt`, because the requester has stopped waiting. */
+/**
+ * Data of a sign-in job. A worker refuses a job that is past `expiresAt`, because the requester has stopped waiting.
+ */
 export const signInJobSchema = z.discriminatedUnion('step', [
   z.strictObject({ v: z.literal(1), step: z.literal('send-code'), expiresAt: z.string() }),
   z.strictObject({

@@ -1,6 +1,6 @@
 /**
- * Claims: which call created an upstream resource, such as a visit. They keep a read-back from crediting one resource to
- * two calls. A call can repeat its own claim. A claim ends when its call is no longer kept.
+ * Claims: which call created an upstream resource, such as a visit. They keep a read-back from crediting one resource
+ * to two calls. A call can repeat its own claim. A claim ends when its call is no longer kept.
  */
 import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';

@@ -1,6 +1,6 @@
 /**
- * Stores a call in its queue, once per idempotency key. The id is chosen before the first write. With a key, a record of
- * the id is written first. A repeated request stores the job under the same id, which does nothing if it was stored
+ * Stores a call in its queue, once per idempotency key. The id is chosen before the first write. With a key, a record
+ * of the id is written first. A repeated request stores the job under the same id, which does nothing if it was stored
  * before, even if the call has been made and trimmed since.
  */
 
@@ -66,7 +66,9 @@ export type EnqueueRequest = {
   readonly idempotency?: IdempotencyClaim;
 };
 
-/** A client's idempotency key. `scope` separates clients. `fingerprint` identifies the request: `requestFingerprint`. */
+/**
+ * A client's idempotency key. `scope` separates clients. `fingerprint` identifies the request: `requestFingerprint`.
+ */
 export type IdempotencyClaim = { readonly scope: string; readonly key: string; readonly fingerprint: string };
 
 export type EnqueueResult =

@@ -143,7 +143,7 @@ describe('sent again', () => {
   });
 });
 
-describe('who may settle', () => {
+describe('concurrent decisions', () => {
   test('of many concurrent decisions exactly one wins', async () => {
     const made = await setup();
     for (let round = 0; round < 20; round += 1) {

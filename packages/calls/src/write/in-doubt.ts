@@ -1,7 +1,7 @@
 /**
- * Calls in doubt: lists them, and settles them by a person's decision. A settlement is one script that changes nothing if
- * the call has changed since it was read, so of two concurrent decisions one wins. BullMQ cannot move a job from failed
- * to completed. The script makes the same changes and events as BullMQ 6.7's `moveToFinished`.
+ * Calls in doubt: lists them, and settles them by a person's decision. A settlement is one script that changes nothing
+ * if the call has changed since it was read, so of two concurrent decisions one wins. BullMQ cannot move a job from
+ * failed to completed. The script makes the same changes and events as BullMQ 6.7's `moveToFinished`.
  */
 import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';

@@ -1,7 +1,7 @@
 /**
- * The last good result of a read with the same input, for `ifOpen: "stale"`. Web finds results among the completed jobs by
- * the `resultKey` of their envelopes. A stale request also marks its operation as wanted for a week. Workers then copy
- * each result to its own key, so that it outlives the job. Personal results stay sealed.
+ * The last good result of a read with the same input, for `ifOpen: "stale"`. Web finds results among the completed jobs
+ * by the `resultKey` of their envelopes. A stale request also marks its operation as wanted for a week. Workers then
+ * copy each result to its own key, so that it outlives the job. Personal results stay sealed.
  */
 
 import { createHash } from 'node:crypto';

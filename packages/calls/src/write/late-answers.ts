@@ -4,7 +4,9 @@
  */
 import type { Redis } from '@recloser/runtime/redis/connection';
 
-/** One late answer. `at` is the time of recording in ISO 8601. `result` is set only for a write without personal data. */
+/**
+ * One late answer. `at` is the time of recording in ISO 8601. `result` is set only for a write without personal data.
+ */
 export type LateAnswer = {
   readonly callId: string;
   readonly at: string;

@@ -1,7 +1,7 @@
 /**
  * Marks waiting writes after a restore from a backup, because they may have been sent after the backup was made. The
- * sending mark makes a worker read back before it sends. A call without proof becomes in doubt. Marking is idempotent. No
- * worker may run meanwhile, or it could take a call before it is marked.
+ * sending mark makes a worker read back before it sends. A call without proof becomes in doubt. Marking is idempotent.
+ * No worker may run meanwhile, or it could take a call before it is marked.
  */
 import type { Job, Queue } from 'bullmq';
 import { type Envelope, parseEnvelope } from '../call/envelope.ts';

@@ -1,4 +1,6 @@
-/** The `options` of a request. An unknown option is refused, because ignoring it would not do what the caller expects. */
+/**
+ * The `options` of a request. An unknown option is refused, because ignoring it would not do what the caller expects.
+ */
 import { z } from 'zod';
 import { type CallbackHosts, checkCallbackUrl, noCallbackHosts } from '../callback/hosts.ts';
 

@@ -1,6 +1,6 @@
 /**
- * Retention of finished calls. BullMQ trims succeeded calls. Workers trim failed calls with `trimFailed`, because BullMQ's
- * failed set also contains the calls in doubt, which must stay until a person has settled them.
+ * Retention of finished calls. BullMQ trims succeeded calls. Workers trim failed calls with `trimFailed`, because
+ * BullMQ's failed set also contains the calls in doubt, which must stay until a person has settled them.
  */
 import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';

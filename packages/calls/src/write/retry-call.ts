@@ -1,7 +1,7 @@
 /**
- * Retries a call: returns a call that ended without success to the queue. Used by the API, the board, retry runs and the
- * resend of a call in doubt. A call in doubt is only returned by a person's decision about that call. If two requests
- * race, one wins. `history` and `settled` stay in the envelope until a worker takes the call.
+ * Retries a call: returns a call that ended without success to the queue. Used by the API, the board, retry runs and
+ * the resend of a call in doubt. A call in doubt is only returned by a person's decision about that call. If two
+ * requests race, one wins. `history` and `settled` stay in the envelope until a worker takes the call.
  */
 
 import type { Redis } from '@recloser/runtime/redis/connection';
@@ -56,8 +56,8 @@ export async function readEnded(
 }
 
 /**
- * Returns an ended call to the queue with the envelope `again`, unless its stored data has changed since it was read. An
- * `expiresAt` in the past is removed, otherwise the call would expire immediately.
+ * Returns an ended call to the queue with the envelope `again`, unless its stored data has changed since it was read.
+ * An `expiresAt` in the past is removed, otherwise the call would expire immediately.
  */
 export async function tryAgain(
   target: RetryTarget,

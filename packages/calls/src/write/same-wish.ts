@@ -1,7 +1,7 @@
 /**
- * Duplicate detection without an idempotency key ("same wish"). For an operation with a duplicate window, a post returns
- * an earlier call of the same API key with equal input, if that call is unfinished, in doubt or was accepted within the
- * window.
+ * Duplicate detection without an idempotency key ("same wish"). For an operation with a duplicate window, a post
+ * returns an earlier call of the same API key with equal input, if that call is unfinished, in doubt or was accepted
+ * within the window.
  */
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '../call/canonical-json.ts';

@@ -1,7 +1,7 @@
 /**
  * Cancels and expires waiting calls without a worker. One script moves a call to BullMQ's failed set and writes the
- * verdict. A running call, or a call that may have been sent, is not changed. The verdict is appended to the stored JSON
- * text, because decoding and encoding it in Lua would change values.
+ * verdict. A running call, or a call that may have been sent, is not changed. The verdict is appended to the stored
+ * JSON text, because decoding and encoding it in Lua would change values.
  */
 import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
@@ -9,8 +9,8 @@ import type { Settled } from '../call/envelope.ts';
 import { deadlinesKey } from '../call/keys.ts';
 
 /**
- * `sent`: the request may have been sent, and may still take effect even if a read-back did not find it. Only a worker's
- * final read-back or a person can end such a call.
+ * `sent`: the request may have been sent, and may still take effect even if a read-back did not find it. Only a
+ * worker's final read-back or a person can end such a call.
  */
 export type WaitingEnd = 'settled' | 'running' | 'sent' | 'finished' | 'missing' | 'unreadable';
 
