@@ -1,8 +1,6 @@
 /**
- * The Express app: turns requests into plain ones, has the table's handlers answer, and writes the answers.
- *
- * Always true: it never listens; every answer has a request id and is never cached; bodies and query strings
- * are never logged.
+ * The Express app: converts requests for the handlers of the route table and writes their responses. Every response has
+ * an `X-Request-Id` and is not cacheable. Bodies and query strings are never logged.
  */
 import { randomUUID } from 'node:crypto';
 import type { Span } from '@recloser/runtime/observe/tracing';
@@ -22,7 +20,7 @@ import { endRequest, traceRequest } from './http/trace.ts';
 import type { WebDeps } from './http/web-deps.ts';
 import { createRoutes } from './routes.ts';
 
-/** Builds the app over its dependencies. */
+/** Builds the app. It does not listen yet. */
 export function createApp(deps: WebDeps): Express {
   const app = express();
   app.disable('x-powered-by');
@@ -31,7 +29,7 @@ export function createApp(deps: WebDeps): Express {
   app.use(secureHeaders(), giveRequestId, accessLog(deps));
   for (const route of createRoutes(deps)) app[route.method](route.path, ...routeHandlers(route, deps));
   app.use(requireKey(deps), (_request, response) => {
-    send(response, problem('not_found', { detail: 'Check the method and the address.' }));
+    send(response, problem('not_found', { detail: 'Check the method and the URL.' }));
   });
   app.use(answerError(deps));
   return app;
@@ -67,17 +65,17 @@ function checkAddress({ check }: Route): RequestHandler {
 function readJson(limit: string): RequestHandler {
   return express.json({
     limit,
-    // What comes here says it is JSON; what it holds is for the handler to judge.
+    // requireJson has checked the Content-Type. The handler validates the value.
     type: () => true,
     strict: false,
     verify(_request, _response, bytes) {
-      // The parser would take nothing at all for an empty object.
+      // The parser would read an empty body as {}.
       if (bytes.length === 0) throw new Error('empty body');
     },
   });
 }
 
-/** What helmet sets is the same for every answer: it is asked once. */
+/** Helmet sets the same headers on every response, so they are computed once. */
 function secureHeaders(): RequestHandler {
   const headers = new Map<string, string>();
   const sample = {
@@ -93,7 +91,7 @@ function secureHeaders(): RequestHandler {
   };
 }
 
-/** Takes the client's id when it is harmless, so that it can be found in both logs. */
+/** Uses the client's request id if it is safe to log, so that both logs contain the same id. */
 function giveRequestId(request: Request, response: Response, next: NextFunction): void {
   const given = request.get('X-Request-Id') ?? '';
   const id = /^[A-Za-z0-9._-]{1,128}$/.test(given) ? given : randomUUID();
@@ -105,7 +103,7 @@ function giveRequestId(request: Request, response: Response, next: NextFunction)
 
 function accessLog(deps: WebDeps): RequestHandler {
   return (request, response, next) => {
-    // Read now: a router may change what Express says of the path.
+    // A router can change `request.path` later.
     const { method, path } = request;
     response.once('close', () => {
       const { requestId, startedAt, client, problemCode: code, route = 'none' } = response.locals;
@@ -124,7 +122,7 @@ function accessLog(deps: WebDeps): RequestHandler {
         ...span?.ids,
       };
       if (span) endRequest(span, status);
-      // Probes and scrapes come every few seconds and say nothing.
+      // Health probes and scrapes would fill the log.
       if (String(route).startsWith('/v1') || status >= 400) deps.log.info(entry, 'answered');
       else deps.log.debug(entry, 'answered');
     });
@@ -136,24 +134,33 @@ function requireKey(deps: WebDeps, scope?: Scope): RequestHandler {
   return (request, response, next) => {
     if (deps.keys.open) {
       if (isOwnPage(request)) return next();
-      return send(response, problem('forbidden', { detail: 'Without API keys only localhost is served.' }));
+      return send(
+        response,
+        problem('forbidden', {
+          detail:
+            'No API keys are configured, so only requests from localhost are allowed. Call localhost, or configure API_KEYS.',
+        }),
+      );
     }
     const found = authenticate(deps.keys.current(), request.get('Authorization'));
     if (found.kind !== 'ok') {
       const detail =
-        found.kind === 'missing' ? 'Send Authorization: Bearer <key>.' : 'This key is not known.';
+        found.kind === 'missing' ? 'Send Authorization: Bearer <key>.' : 'This API key is unknown.';
       const challenge = found.kind === 'missing' ? 'Bearer' : 'Bearer error="invalid_token"';
       return send(response, problem('unauthorized', { detail, headers: { 'WWW-Authenticate': challenge } }));
     }
     response.locals.client = found.name;
     if (scope === undefined || !found.scopes || found.scopes.includes(scope)) return next();
     const headers = { 'WWW-Authenticate': `Bearer error="insufficient_scope", scope="${scope}"` };
-    const detail = `The key needs the scope "${scope}".`;
+    const detail = `This request requires the scope "${scope}", which the API key does not have.`;
     return send(response, problem('insufficient_scope', { detail, headers, more: { scope } }));
   };
 }
 
-/** Open means: from this machine. A page elsewhere, or whose name was pointed here, must not get in. */
+/**
+ * Without API keys, only this machine is allowed. The check of `Origin` and `Host` stops pages of other origins and DNS
+ * rebinding.
+ */
 function isOwnPage(request: Request): boolean {
   const host = hostName(request.get('Host'));
   const origin = request.get('Origin');
@@ -203,7 +210,7 @@ function send(response: Response, { status, headers, body, problem: code, stream
   response.status(status).set({ 'Content-Type': 'application/json; charset=utf-8', ...headers });
   if (stream) {
     response.flushHeaders();
-    // What goes wrong on the way can only end the stream: the client asks again.
+    // The headers are sent, so an error can only end the stream. The client reconnects.
     stream((piece) => void response.write(piece)).then(
       () => response.end(),
       () => response.end(),
@@ -214,7 +221,7 @@ function send(response: Response, { status, headers, body, problem: code, stream
   } else response.end(typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body));
 }
 
-/** Express knows an error handler by its four parameters. */
+/** Express recognizes an error handler by its four parameters. */
 function answerError(deps: WebDeps) {
   return (error: unknown, _request: Request, response: Response, next: NextFunction): void => {
     if (response.headersSent) {

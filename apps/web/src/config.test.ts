@@ -15,7 +15,7 @@ describe('parseConfig', () => {
     expect(Object.isFrozen(parseConfig({}))).toBe(true);
   });
 
-  it('refuses to be open anywhere else', () => {
+  it('requires API keys otherwise', () => {
     expect(() => parseConfig({ NODE_ENV: 'production' })).toThrow(/API_KEYS/);
     expect(() => parseConfig({ HOST: '0.0.0.0' })).toThrow(/API_KEYS.*HOST/);
     expect(parseConfig({ HOST: '0.0.0.0', API_KEYS: `app:${digest}` }).apiKeys).toHaveLength(1);
@@ -27,7 +27,7 @@ describe('parseConfig', () => {
 });
 
 describe('API keys', () => {
-  it('parse, and are refused when malformed or named twice', () => {
+  it('are parsed; malformed and duplicate entries are refused', () => {
     expect(parseApiKeys(`a:${digest}, b:${digest.toUpperCase()}`)).toMatchObject({
       ok: true,
       keys: [{ name: 'a' }, { name: 'b' }],
@@ -48,7 +48,7 @@ describe('API keys', () => {
     }
   });
 
-  it('let in who has one', () => {
+  it('grant access to requests with a key', () => {
     const parsed = parseApiKeys(`a:${digest}`);
     const keys = parsed.ok ? parsed.keys : [];
     expect(authenticate(keys, 'Bearer key')).toEqual({ kind: 'ok', name: 'a' });
@@ -87,7 +87,7 @@ describe('waits', () => {
     expect(preferredWait(header)).toBe(seconds);
   });
 
-  it('of the query are numbers or nothing', () => {
+  it('of the query must be numbers', () => {
     expect([undefined, '5', '900', 'x', '1.5', ['1', '2']].map(queryWait)).toEqual([
       0,
       5,
@@ -103,7 +103,7 @@ describe('traceHeaders', () => {
   const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
   const headers = (values: Record<string, string>) => ({ header: (name: string) => values[name] });
 
-  it('passes on what is well formed and nothing else', () => {
+  it('passes on only well-formed headers', () => {
     expect(traceHeaders(headers({ traceparent, tracestate: 'a=1' }))).toEqual({
       traceparent,
       tracestate: 'a=1',

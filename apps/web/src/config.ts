@@ -1,4 +1,4 @@
-/** The web app's configuration: a pure function of the environment, parsed once, frozen. */
+/** The configuration of the web app, parsed from the environment. */
 import { type CallbackHosts, parseCallbackHosts } from '@recloser/calls/callback/hosts';
 import { staleTtlDefaultSeconds } from '@recloser/calls/write/last-good';
 import { type SucceededRetention, succeededRetention } from '@recloser/calls/write/retention';
@@ -19,24 +19,24 @@ const shape = {
   ...envFields,
   WEB_PORT: portField(3000),
   API_KEYS: z.string().optional(),
-  /** Path of a file with more keys; read again when it changes. */
+  /** Path of a file with further keys. It is reloaded when it changes. */
   API_KEYS_FILE: z.string().trim().optional(),
-  /** Requests a key may make per minute, all web processes together; 0: any number. */
+  /** Requests per minute and key, for all web processes together. 0: no limit. */
   RATE_LIMIT_PER_MINUTE: intField(0, { min: 0, max: 10_000_000 }),
   KEEP_SUCCEEDED_HOURS: intField(succeededRetention.ageSeconds / 3600, { min: 1, max: 24 * 3650 }),
   KEEP_SUCCEEDED_CALLS: intField(succeededRetention.count, { min: 1, max: 10_000_000 }),
-  /** How old a result may be that is given out in place of a new one. */
+  /** Maximum age of a stale result. */
   STALE_TTL_SECONDS: intField(staleTtlDefaultSeconds, { min: 1, max: 365 * 24 * 3600 }),
-  /** Duplicate window of the operations that have one; absent: each one's own; 0: none. */
+  /** Overrides the duplicate window of the operations that have one. 0 turns it off. */
   DUPLICATE_WINDOW_SECONDS: optionalIntField({ min: 0, max: 24 * 3600 }),
-  /** Where finished calls may be pushed to. */
+  /** Allow-list for callback URLs. */
   CALLBACK_HOSTS: z.string().optional(),
   SESSION_KEY: z.string().optional(),
-  /** Where the development's own session key is kept. */
+  /** Directory of the session key that is generated in development. */
   DATA_DIR: z.string().default('.data'),
 };
 
-/** What the web app is configured with. `apiKeys` empty: open, and then only reachable from this machine. */
+/** Without `apiKeys` and `API_KEYS_FILE`, only this machine can use the API. */
 export type WebConfig = Readonly<
   Omit<z.output<z.ZodObject<typeof shape>>, 'API_KEYS' | 'CALLBACK_HOSTS'> & {
     readonly apiKeys: readonly ApiKey[];
@@ -45,7 +45,7 @@ export type WebConfig = Readonly<
   }
 >;
 
-/** Parses the environment. Throws `ConfigError`, which names what to do and repeats no value. */
+/** Parses the environment. Throws `ConfigError`, whose message repeats no values. */
 export function parseConfig(env: Env): WebConfig {
   const { API_KEYS, CALLBACK_HOSTS, ...rest } = parseEnv(shape, env);
   const parsed = parseApiKeys(API_KEYS ?? '');
@@ -62,7 +62,7 @@ export function parseConfig(env: Env): WebConfig {
 }
 
 function refuseOpen({ NODE_ENV, HOST }: { NODE_ENV: string; HOST: string }): void {
-  const how = 'set it to name:<sha256 of the key as hex>, several separated by commas';
+  const how = 'set it to a comma-separated list of name:<SHA-256 of the key in hex>';
   if (NODE_ENV === 'production') {
     throw new ConfigError(`The configuration is not valid:\n  API_KEYS: is required in production; ${how}`);
   }

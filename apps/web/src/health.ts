@@ -1,7 +1,4 @@
-/**
- * Health of the web app. `live` looks at nothing, `ready` asks whether calls can be kept, `health` shows every
- * part. Always true: an upstream's trouble is a `warn`; only Redis can make this app fail.
- */
+/** Health of the web app. A problem of an upstream is a `warn`. Only Redis can make a check `fail`. */
 import {
   type HealthCheck,
   healthBody,
@@ -13,7 +10,7 @@ import type { ApiRequest, ApiResponse } from './http/route.ts';
 import type { WebDeps, WebUpstream } from './http/web-deps.ts';
 import { readUpstream, type UpstreamView } from './upstreams/get-upstreams.ts';
 
-/** `GET /health/live`: the event loop turns. */
+/** `GET /health/live`: the process responds. */
 export async function live(): Promise<ApiResponse> {
   return answer([]);
 }
@@ -60,7 +57,7 @@ async function upstreamCheck(deps: WebDeps, upstream: WebUpstream): Promise<Heal
     const status = output === undefined ? 'pass' : 'warn';
     return { name, status, observedValue: view.breaker.state, time, ...(output !== undefined && { output }) };
   } catch {
-    return { name, status: 'warn', output: 'its state cannot be read', time };
+    return { name, status: 'warn', output: 'the state cannot be read', time };
   }
 }
 

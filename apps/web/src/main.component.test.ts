@@ -10,13 +10,13 @@ import { problemOf, visit } from '../test-kit/web-under-test.ts';
 const compiled = new URL('../../../.cache/compiled', import.meta.url).pathname;
 const main = new URL('./main.ts', import.meta.url).pathname;
 
-/** The real process; `output` grows with what it prints. */
+/** The real process. `output` collects what it prints. */
 function startMain(env: Record<string, string>) {
   const dataDir = mkdtempSync(`${tmpdir()}/recloser-main-`);
   onTestFinished(() => rmSync(dataDir, { recursive: true, force: true }));
   const child = spawn(process.execPath, [main], {
     env: {
-      // As npm start does: apps start twice as fast from the second time on.
+      // A compile cache, as in npm start, halves the start time.
       NODE_COMPILE_CACHE: compiled,
       WEB_PORT: '0',
       DATA_DIR: dataDir,
@@ -47,7 +47,7 @@ function post(address: string): Promise<Response> {
 }
 
 describe('main', () => {
-  it('starts without a Redis and says so, serves once it is there, and stops cleanly while somebody polls', async () => {
+  it('starts without Redis, serves once Redis is available, and stops cleanly during a long poll', async () => {
     const gone = await startRedisServer();
     await gone.kill();
     using web = startMain({ REDIS_URL: gone.url });
@@ -68,7 +68,7 @@ describe('main', () => {
     expect(web.seen.output).not.toContain(visit.repId);
   });
 
-  it('refuses a configuration that is not safe, with a sentence', async () => {
+  it('refuses an unsafe configuration with a message', async () => {
     using web = startMain({ NODE_ENV: 'production', REDIS_URL: inject('redisUrl') });
     expect(await web.exit).toEqual([1, null]);
     expect(web.seen.output).toMatch(/web cannot start[\s\S]*API_KEYS/);

@@ -1,4 +1,4 @@
-/** Starts the web app and stops it: the only file here with side effects. */
+/** Entry point of the web app: wires the dependencies, listens, and stops on a signal. */
 import { readUpstreamState } from '@recloser/breaker/upstream-state';
 import { upstreamRoot } from '@recloser/calls/call/keys';
 import { readUnmet } from '@recloser/calls/call/need';
@@ -35,7 +35,7 @@ import { createFleetMetrics, type FleetSource } from './upstreams/fleet-metrics.
 import { openQueue } from './upstreams/open-queue.ts';
 import { createThroughputGauge } from './upstreams/throughput-gauge.ts';
 
-/** Long polls are ended at once; what is being stored has this long to finish. */
+/** Time for open requests to finish on shutdown. Long polls end immediately. */
 const graceMs = 5_000;
 const deadlineMs = 10_000;
 const safetyIntervalMs = 1_000;
@@ -120,7 +120,7 @@ function openReaders(redis: Redis) {
   return { ...readers, lookAtCall: createLookAtCall(readers) };
 }
 
-/** Before anything is opened: a mistake in the configuration must not leave connections behind. */
+/** Called before any connection is opened, so that a configuration error leaves none behind. */
 function readPolicies(env: Env): readonly { readonly name: string; readonly policy: UpstreamPolicy }[] {
   return Object.values(definitions).map((definition) => ({
     name: definition.name,

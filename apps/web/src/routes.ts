@@ -1,4 +1,4 @@
-/** Every route of the web app. */
+/** The routes of the web app. */
 import { callEvents } from './calls/call-events.ts';
 import { getCall } from './calls/get-call.ts';
 import { listCalls } from './calls/list-calls.ts';
@@ -17,13 +17,13 @@ const batchBodyLimit = '4mb';
 
 type Handler = (request: ApiRequest, deps: WebDeps) => Promise<ApiResponse>;
 
-/** The table. Routes without a scope need no API key. */
+/** Creates the route table. Routes without a scope need no API key. */
 export function createRoutes(deps: WebDeps): readonly Route[] {
   const bind = (handler: Handler) => (request: ApiRequest) => handler(request, deps);
   return [
     {
       method: 'post',
-      // The colon is part of the address: escaped, or it would begin a parameter.
+      // Escaped: an unescaped colon would start a parameter.
       path: '/v1/calls\\:batch',
       scope: 'submit',
       bodyLimit: batchBodyLimit,
@@ -51,7 +51,7 @@ export function createRoutes(deps: WebDeps): readonly Route[] {
   ];
 }
 
-/** What describes the app: metrics and documentation. */
+/** Metrics and documentation. */
 function openRoutes(deps: WebDeps): readonly Route[] {
   const { page, file } = createDocsPages();
   const document = createOpenApi([...deps.upstreams.values()]);

@@ -1,4 +1,4 @@
-/** A web app over a real Redis for tests: its own key prefix, a real port, everything closed by `await using`. */
+/** A web app for tests with a real Redis, its own key prefix and a real port. `await using` closes everything. */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { Holds } from '@recloser/breaker/holds';
@@ -42,16 +42,16 @@ type Options = {
   perMinute?: number;
   retention?: SucceededRetention;
   staleTtlSeconds?: number;
-  /** Of the operations that have one; 0, so that a test may post the same input twice. */
+  /** Defaults to 0, so that a test can post the same input twice. */
   duplicateWindowSeconds?: number;
-  /** What Redis may take, as in production: for a Redis that does not answer. Others wait for a slow machine. */
+  /** Use the time limits of production, for tests in which Redis does not answer. By default, limits are long. */
   productionTimes?: boolean;
 };
 
-/** Longer than a test may take. */
+/** Longer than the timeout of a test. */
 const slowMs = 120_000;
 
-/** Input that `crossmark/schedule-event` takes. */
+/** A valid input of `crossmark/schedule-event`. */
 export const visit = {
   repId: '152345',
   mPlanId: '31880821',
@@ -60,7 +60,7 @@ export const visit = {
   end: '2026-01-05T15:30:00-05:00',
 };
 
-/** A problem as tests look at it. */
+/** The members of a problem that tests check. */
 export type ProblemBody = {
   status: number;
   code: string;
@@ -70,17 +70,17 @@ export type ProblemBody = {
   id: string;
 };
 
-/** The call in an answer. */
+/** The call in a response. */
 export async function callOf(response: Response | Promise<Response>): Promise<CallView> {
   return (await (await response).json()) as CallView;
 }
 
-/** The problem in an answer. */
+/** The problem in a response. */
 export async function problemOf(response: Response | Promise<Response>): Promise<ProblemBody> {
   return (await (await response).json()) as ProblemBody;
 }
 
-/** Everything the app needs, over a Redis and with a key prefix of its own. */
+/** Opens all dependencies of the app. */
 async function openDeps(options: Options) {
   const lines: string[] = [];
   const destination = { write: (line: string) => void lines.push(line) };
@@ -133,7 +133,7 @@ async function openDeps(options: Options) {
   return { deps, events, watch, lines, waiting };
 }
 
-/** A waiter that notes how many wait: those whose first look found the call unfinished. */
+/** A waiter that counts the open waits: those whose first `look` found the call unfinished. */
 function counted(waiter: CallWaiter, waiting: { count: number }): CallWaiter {
   return {
     ...waiter,
@@ -156,7 +156,7 @@ function counted(waiter: CallWaiter, waiting: { count: number }): CallWaiter {
   };
 }
 
-/** The app, listening. */
+/** Starts the app on a free port. */
 export async function startWeb(options: Options) {
   const { deps, events, watch, lines, waiting } = await openDeps(options);
   const { redis, waiter, upstreams } = deps;
@@ -175,11 +175,11 @@ export async function startWeb(options: Options) {
     lines,
     watch,
     upstream,
-    /** How many requests wait for the end of their call. */
+    /** Number of requests that wait for their call to finish. */
     waiting: () => waiting.count,
     holds: (name = 'crossmark') =>
       new Holds({ redis, root: upstream(name).root, queue: upstream(name).queue }),
-    /** Stands in for the worker app; a failed attempt is repeated after a minute. */
+    /** Runs a BullMQ worker in place of the worker app. It retries a failed attempt after a minute. */
     work(processor: Processor, name = 'crossmark'): void {
       const settings = { backoffStrategy: () => 60_000 };
       const worker = new Worker(name, processor, {

@@ -3,7 +3,7 @@ import { batchPerTurn } from './batch-per-turn.ts';
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
-test('what is asked in one turn is asked together, and everybody gets his own answer', async () => {
+test('lookups of one turn share one batch, and each gets its own answer', async () => {
   const asked: (readonly string[])[] = [];
   const ask = batchPerTurn(async (keys: readonly string[]) => {
     asked.push(keys);
@@ -14,7 +14,7 @@ test('what is asked in one turn is asked together, and everybody gets his own an
   expect(asked).toEqual([['a', 'b', 'a'], ['c']]);
 });
 
-test('the next turn does not wait for an answer that is slow', async () => {
+test('a slow answer does not delay the next turn', async () => {
   const asked: (readonly string[])[] = [];
   const slow = Promise.withResolvers<readonly string[]>();
   const ask = batchPerTurn((keys: readonly string[]) => {
@@ -29,7 +29,7 @@ test('the next turn does not wait for an answer that is slow', async () => {
   expect(asked).toEqual([['slow'], ['quick']]);
 });
 
-test('a failure is told to those who asked together, and to nobody else', async () => {
+test('a failure rejects the lookups of its batch only', async () => {
   let fails = true;
   const ask = batchPerTurn((keys: readonly string[]) =>
     fails ? Promise.reject(new Error('no Redis')) : Promise.resolve(keys),

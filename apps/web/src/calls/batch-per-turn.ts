@@ -1,6 +1,6 @@
-/** Questions that come within one turn of the event loop share one round trip to Redis. */
+/** Combines lookups of one turn of the event loop into one round trip to Redis. */
 
-/** A function that is asked one by one and asks `ask` once per turn. A rejection is everybody's. */
+/** Calls `ask` once per turn with the keys of all lookups. If it rejects, all lookups reject. */
 export function batchPerTurn<Key, Answer>(
   ask: (keys: readonly Key[]) => Promise<readonly Answer[]>,
 ): (key: Key) => Promise<Answer> {

@@ -1,9 +1,7 @@
 /**
- * `GET /v1/calls/{id}/events`: one call's life as server-sent events. `attempt` for each attempt made, `status`
- * with the whole call whenever it has changed; the stream ends when the call has finished.
- *
- * Always true: an event's id says what its receiver has seen, so after a break only what is new is sent; whoever
- * has seen the end gets 204, which tells an EventSource to stay away.
+ * `GET /v1/calls/{id}/events`: server-sent events of one call. `attempt` follows each attempt, `status` contains the
+ * whole call after a change. The stream ends when the call has finished. The event id encodes what the client has
+ * received, so a reconnect continues there. 204 tells an EventSource not to reconnect.
  */
 import { createHash } from 'node:crypto';
 import type { CallView } from '@recloser/calls/read/view';
@@ -11,14 +9,14 @@ import type { ApiRequest, ApiResponse } from '../http/route.ts';
 import type { WebDeps, WebUpstream } from '../http/web-deps.ts';
 import { type FoundCall, findCall, missingCall, upstreamOf } from './find-call.ts';
 
-/** Also without an event: holds and the line move without one. */
+/** Holds and positions change without an event, so the call is also read at this interval. */
 const lookEveryMs = 5_000;
 const heartbeatMs = 15_000;
 const reconnectMs = 3_000;
 
 type Found = Extract<FoundCall, { kind: 'found' }>;
 
-/** Answers 200 with a stream, 204 when the client has seen the end, 404 or 410 like `GET /v1/calls/{id}`. */
+/** Answers 200 with a stream, 204 if the client has received the last event, 404 or 410 like `GET /v1/calls/{id}`. */
 export async function callEvents(request: ApiRequest, deps: WebDeps): Promise<ApiResponse> {
   const id = request.params.id ?? '';
   const upstream = upstreamOf(deps, id);
@@ -31,37 +29,37 @@ export async function callEvents(request: ApiRequest, deps: WebDeps): Promise<Ap
     status: 200,
     headers: { 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' },
     body: '',
-    stream: (write) => tell(deps, upstream, first, { seen, write, signal: request.signal }),
+    stream: (write) => sendEvents(deps, upstream, first, { seen, write, signal: request.signal }),
   };
 }
 
-async function tell(
+async function sendEvents(
   deps: WebDeps,
   upstream: WebUpstream,
   first: Found,
   { seen, write, signal }: { seen: string; write: (piece: string) => void; signal: AbortSignal },
 ): Promise<void> {
   let last = seen;
-  let wroteAt = performance.now();
-  const say = (piece: string): void => {
-    wroteAt = performance.now();
+  let sentAt = performance.now();
+  const send = (piece: string): void => {
+    sentAt = performance.now();
     write(piece);
   };
   const show = (found: FoundCall): { finished: boolean } => {
     if (found.kind !== 'found') return { finished: true };
-    for (const piece of news(found.view, last)) say(piece);
+    for (const piece of eventsSince(found.view, last)) send(piece);
     last = eventId(found.view);
-    if (!found.finished && performance.now() - wroteAt >= heartbeatMs) say(': still here\n\n');
+    if (!found.finished && performance.now() - sentAt >= heartbeatMs) send(': heartbeat\n\n');
     return { finished: found.finished };
   };
-  say(`retry: ${reconnectMs}\n\n`);
+  send(`retry: ${reconnectMs}\n\n`);
   if (show(first).finished) return;
   const look = async () => show(await findCall(deps, upstream, first.view.id));
   await deps.waiter.follow({ source: upstream, id: first.view.id, everyMs: lookEveryMs, signal, look });
 }
 
-/** What somebody who has seen `last` does not know yet. */
-function news(view: CallView, last: string): string[] {
+/** The events after the event with the id `last`. */
+function eventsSince(view: CallView, last: string): string[] {
   const now = eventId(view);
   if (now === last) return [];
   const [attemptsUntil = ''] = last.split('~');
@@ -71,7 +69,7 @@ function news(view: CallView, last: string): string[] {
   return [...attempts, event('status', now, view)];
 }
 
-/** The time of the last attempt, and a digest of all that can change except the estimate, which always does. */
+/** The time of the last attempt and a digest of the call. The estimate is left out because it changes constantly. */
 function eventId({ estimate: _estimate, ...view }: CallView): string {
   const digest = createHash('sha256').update(JSON.stringify(view)).digest('hex').slice(0, 16);
   return `${view.history.at(-1)?.at ?? ''}~${digest}`;

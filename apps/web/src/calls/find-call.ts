@@ -1,4 +1,4 @@
-/** Reads a call and draws it, or says why it cannot be shown. */
+/** Reads a call for a response. Distinguishes calls that are no longer kept from unknown ids. */
 import { timeOfCallId, upstreamOfCallId, wasGivenOut } from '@recloser/calls/call/id';
 import { failedTrimmedKey } from '@recloser/calls/call/keys';
 import { isFinished } from '@recloser/calls/read/status';
@@ -9,17 +9,17 @@ import type { WebDeps, WebUpstream } from '../http/web-deps.ts';
 
 export type FoundCall =
   | { readonly kind: 'found'; readonly view: CallView; readonly finished: boolean }
-  /** It was kept once and is no more. */
+  /** It was stored and is no longer kept. */
   | { readonly kind: 'gone' }
   | { readonly kind: 'unknown' };
 
-/** The upstream whose call has this id; undefined when no call can have it. */
+/** The upstream that this call id belongs to. Undefined if it is not a valid call id. */
 export function upstreamOf(deps: Pick<WebDeps, 'upstreams'>, id: string): WebUpstream | undefined {
   const name = upstreamOfCallId(id, [...deps.upstreams.keys()]);
   return name === undefined ? undefined : deps.upstreams.get(name);
 }
 
-/** Reads call and holds at one moment. Rejects when Redis cannot be read. */
+/** Reads a call together with the holds of its upstream. Rejects if Redis fails. */
 export async function findCall(deps: WebDeps, upstream: WebUpstream, id: string): Promise<FoundCall> {
   const [state, call, throughput] = await Promise.all([
     deps.readUpstreamState(upstream),
@@ -40,7 +40,7 @@ export async function findCall(deps: WebDeps, upstream: WebUpstream, id: string)
   return { kind: 'found', view, finished: isFinished(view.status) };
 }
 
-/** The same, but waits for the end of the call, at most `waitSeconds`. */
+/** Waits up to `wait.seconds` for the call to finish, then reads it. */
 export async function awaitCall(
   deps: WebDeps,
   upstream: WebUpstream,
@@ -60,19 +60,18 @@ export async function awaitCall(
   });
 }
 
-/** The problem for a call that cannot be shown. */
 export function missingCall(kind: 'gone' | 'unknown'): ApiResponse {
   return kind === 'gone'
     ? problem('call_gone', {
-        detail: 'Finished calls are kept for a while only; this one is no longer there.',
+        detail: 'The call has finished and is no longer kept.',
       })
-    : problem('call_not_found', { detail: 'No call has this id.' });
+    : problem('call_not_found', { detail: 'No call with this id was ever stored.' });
 }
 
 /**
- * Tells a call that was kept from one that never was. The id says that we gave it out, and when: older than any
- * success that is kept, or than what was trimmed to stay within a number, and absent, it was trimmed. An id that
- * was given out in a `storage_unknown` and never stored stays "unknown" for as long as successes are kept.
+ * True if the missing call was stored and has been trimmed. The id contains a checksum, which shows that Recloser
+ * issued it, and its time, which is compared with what retention has removed. An id that was issued with
+ * `storage_unknown` but never stored counts as unknown until the retention time of succeeded calls has passed.
  */
 async function wasTrimmed(deps: WebDeps, upstream: WebUpstream, id: string, nowMs: number): Promise<boolean> {
   if (!wasGivenOut(id)) return false;

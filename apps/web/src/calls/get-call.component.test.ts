@@ -142,7 +142,7 @@ describe('GET /v1/calls/{id}', () => {
     expect(JSON.stringify((await web.upstream().queue.getJob(call.id))?.returnvalue)).not.toContain('Ann');
   });
 
-  it('says why it cannot show a personal result that was sealed with another key', async () => {
+  it('explains that a personal result sealed with another key cannot be shown', async () => {
     await using web = await startWeb({ redisUrl });
     const elsewhere = createSealer(Buffer.alloc(32, 9));
     web.work(async () => ({ result: { sealed: elsewhere.seal('{"reps":[{"name":"Ann"}]}') }, attempt }));
@@ -157,7 +157,7 @@ describe('GET /v1/calls/{id}', () => {
       });
   });
 
-  it('shows what it can of a call that only another release or another key understands', async () => {
+  it('shows a call that only another release or another key can read', async () => {
     await using web = await startWeb({ redisUrl });
     const ids = [await submit(web), await submit(web), await submit(web)];
     const { queue } = web.upstream();
@@ -182,7 +182,7 @@ describe('GET /v1/calls/{id}', () => {
     expect(calls.map(({ id }) => id).toSorted()).toEqual(ids.toSorted());
   });
 
-  it('tells the place in the line', async () => {
+  it('shows the position in the queue', async () => {
     await using web = await startWeb({ redisUrl });
     const [late, first] = [await submit(web), await submit(web, { priority: 1 })];
     expect((await show(web, first)).call.position).toBe(1);
@@ -203,7 +203,7 @@ describe('GET /v1/calls/{id}', () => {
     ]) {
       expect(await show(web, id)).toMatchObject({ status: 404, call: { code: 'call_not_found' } });
     }
-    // Old enough, but we never gave it out.
+    // Old enough, but never issued.
     expect((await show(web, made(Date.now() - 25 * 3_600_000))).status).toBe(404);
   });
 
@@ -219,7 +219,7 @@ describe('GET /v1/calls/{id}', () => {
     }
     expect(await show(web, ids[0] ?? '')).toMatchObject({ status: 410, call: { code: 'call_gone' } });
     expect((await show(web, ids[2] ?? '')).status).toBe(200);
-    // Given out, but never stored, and younger than what is kept.
+    // Issued but never stored, and within the retention time.
     expect((await show(web, newCallId('crossmark'))).status).toBe(404);
   });
 });
@@ -234,7 +234,7 @@ describe('waiting', () => {
     expect(await response.json()).toMatchObject({ status: 'succeeded', result: { scheduleEventId: '77' } });
   });
 
-  it('gives up after the time and answers 202, and 200 to GET', async () => {
+  it('answers 202 after the wait has passed, and 200 to GET', async () => {
     await using web = await startWeb({ redisUrl });
     const id = await submit(web);
     const startedAt = performance.now();
@@ -248,7 +248,7 @@ describe('waiting', () => {
     expect(await polled.json()).toMatchObject({ status: 'queued' });
   });
 
-  // Shorter than the wait: whoever waited for its end would be too late.
+  // Shorter than the wait, so a poll that ran to its timeout would fail.
   const wait = 30;
   const soon = { timeout: 20_000 };
 
@@ -268,7 +268,7 @@ describe('waiting', () => {
     expect(calls.map(({ status }) => status)).toEqual(Array.from({ length: 40 }, () => 'succeeded'));
   });
 
-  it('ends at once when the process stops', soon, async () => {
+  it('ends immediately when the process stops', soon, async () => {
     await using web = await startWeb({ redisUrl });
     const poll = web.get(`/v1/calls/${await submit(web)}?wait=${wait}`);
     await expect.poll(web.waiting).toBe(1);
@@ -276,7 +276,7 @@ describe('waiting', () => {
     expect(await (await poll).json()).toMatchObject({ status: 'queued' });
   });
 
-  it('refuses a wait that is no number', async () => {
+  it('refuses a wait that is not a number', async () => {
     await using web = await startWeb({ redisUrl });
     const response = await web.get(`/v1/calls/${await submit(web)}?wait=soon`);
     expect({ status: response.status, code: (await problemOf(response)).code }).toEqual({

@@ -1,4 +1,4 @@
-/** `GET /v1/calls/{id}`: the call as it stands; `?wait=N` answers when it is finished, after N s at the latest. */
+/** `GET /v1/calls/{id}`: returns the call. `?wait=N` waits up to N seconds for it to finish. */
 
 import { queryWait } from '../http/prefer.ts';
 import { problem } from '../http/problem.ts';
@@ -6,12 +6,12 @@ import type { ApiRequest, ApiResponse } from '../http/route.ts';
 import type { WebDeps } from '../http/web-deps.ts';
 import { awaitCall, missingCall, upstreamOf } from './find-call.ts';
 
-/** Answers 200 with the call, 404 for an id that was never used, 410 for a call that is no longer kept. */
+/** Answers 200 with the call, 404 for an unknown id, or 410 for a call that is no longer kept. */
 export async function getCall(request: ApiRequest, deps: WebDeps): Promise<ApiResponse> {
   const seconds = queryWait(request.query.wait);
   if (seconds === undefined) {
     return problem('invalid_query', {
-      detail: 'wait is a whole number of seconds.',
+      detail: 'wait must be a whole number of seconds.',
       more: { parameter: 'wait' },
     });
   }

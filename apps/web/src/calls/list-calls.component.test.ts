@@ -31,7 +31,7 @@ async function everything(web: Web, query: string): Promise<string[]> {
 }
 
 describe('GET /v1/calls', () => {
-  it('lists newest first, page by page, whatever comes and moves meanwhile', async () => {
+  it('lists newest first, page by page, while calls are added and move', async () => {
     await using web = await startWeb({ redisUrl });
     const ids: string[] = [];
     for (let n = 0; n < 25; n += 1) ids.push(await submit(web, { priority: 1 + (n % 7) }));

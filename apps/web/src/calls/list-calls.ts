@@ -1,6 +1,6 @@
 /**
- * `GET /v1/calls?upstream=&status=&cursor=&limit=`: calls, newest first. Without results and histories: those are
- * in each call. A page may be short; only `nextCursor: null` means the end.
+ * `GET /v1/calls?upstream=&status=&cursor=&limit=`: lists calls, newest first, without results and histories. A page
+ * may contain fewer than `limit` calls. Only `nextCursor: null` marks the last page.
  */
 import { orderOfCallId } from '@recloser/calls/call/id';
 import { type ListedId, listIds, readListed } from '@recloser/calls/read/list-calls';
@@ -11,10 +11,10 @@ import { problem } from '../http/problem.ts';
 import type { ApiRequest, ApiResponse } from '../http/route.ts';
 import type { WebDeps, WebUpstream } from '../http/web-deps.ts';
 
-/** How many calls a page has. */
+/** Number of calls on a page. */
 export const listLimits = { default: 50, most: 200 } as const;
 
-/** Calls looked at for one page at most; a rare status among many calls takes several pages to come to its end. */
+/** Maximum number of calls examined for one page. With a rare status, a page may be short. */
 const lookedAtMost = 2000;
 
 /** A call in a list. */
@@ -31,7 +31,7 @@ type Candidate = ListedId & { readonly upstream: WebUpstream };
 
 const orderSchema = z.uuidv7();
 
-/** Answers 200 with a page, 400 for a filter that makes no sense. */
+/** Answers 200 with a page, or 400 for an invalid parameter. */
 export async function listCalls(request: ApiRequest, deps: WebDeps): Promise<ApiResponse> {
   const query = parseQuery(request.query, deps);
   if (!('upstreams' in query)) return query;
@@ -51,7 +51,7 @@ export async function listCalls(request: ApiRequest, deps: WebDeps): Promise<Api
   return { status: 200, body: { calls, nextCursor, links: { next: nextLink(request.query, nextCursor) } } };
 }
 
-/** Goes down the list until the page is full; `last` is where the next page begins, undefined at the end. */
+/** Fills the page from the candidates. `last` is the id before the next page. Undefined on the last page. */
 async function fillPage(
   deps: WebDeps,
   { limit, status }: Query,
@@ -71,7 +71,7 @@ async function fillPage(
   return { calls, last: more ? candidates[looked - 1]?.id : undefined };
 }
 
-/** One view per candidate, undefined for one that has gone meanwhile. */
+/** One view per candidate. Undefined for a call that has been removed meanwhile. */
 async function viewsOf(
   deps: WebDeps,
   candidates: readonly Candidate[],
@@ -102,17 +102,20 @@ function withoutDetails({ result: _result, history: _history, ...rest }: CallVie
 function parseQuery(query: ApiRequest['query'], deps: WebDeps): Query | ApiResponse {
   const known = ['upstream', 'status', 'cursor', 'limit'];
   const unknown = Object.keys(query).find((name) => !known.includes(name));
-  if (unknown !== undefined) return invalid('query', `The parameters are ${known.join(', ')}.`);
+  if (unknown !== undefined)
+    return invalid('query', `Unknown query parameter. Valid parameters: ${known.join(', ')}.`);
   const { upstream: name, status, cursor, limit = String(listLimits.default) } = query;
   const upstream = typeof name === 'string' ? deps.upstreams.get(name) : undefined;
-  if (name !== undefined && !upstream) return invalid('upstream', 'There is no such upstream.');
+  if (name !== undefined && !upstream)
+    return invalid('upstream', 'Unknown upstream. GET /v1/upstreams lists the valid names.');
   if (status !== undefined && !isStatus(status)) {
-    return invalid('status', `It is one of ${callStatuses.join(', ')}.`);
+    return invalid('status', `Unknown status. Valid values: ${callStatuses.join(', ')}.`);
   }
   const before = cursor === undefined ? undefined : decodeCursor(cursor);
-  if (before === null) return invalid('cursor', 'Take it from nextCursor of the page before.');
+  if (before === null) return invalid('cursor', 'Invalid cursor. Use nextCursor of the previous page.');
   const count = typeof limit === 'string' && /^\d{1,3}$/.test(limit) ? Number(limit) : 0;
-  if (count < 1 || count > listLimits.most) return invalid('limit', `It is 1 to ${listLimits.most}.`);
+  if (count < 1 || count > listLimits.most)
+    return invalid('limit', `limit must be a whole number from 1 to ${listLimits.most}.`);
   const upstreams = upstream ? [upstream] : [...deps.upstreams.values()];
   return { upstreams, limit: count, ...(status && { status }), ...(before && { before }) };
 }
@@ -129,7 +132,7 @@ function encodeCursor(id: string): string {
   return Buffer.from(orderOfCallId(id)).toString('base64url');
 }
 
-/** Null for anything that is not one of our cursors. */
+/** Null if the cursor is invalid. */
 function decodeCursor(cursor: unknown): string | null {
   if (typeof cursor !== 'string') return null;
   const order = Buffer.from(cursor, 'base64url').toString();

@@ -1,9 +1,9 @@
-/** Where a call stands right after it was stored, and what holds it: for the 202, without reading the call back. */
+/** Reads the placement and holds of a call right after it was stored, for the 202. */
 import { readPlacements } from '@recloser/calls/queue/placement';
 import type { Look, LookAtCall, WebDeps, WebUpstream } from '../http/web-deps.ts';
 import { batchPerTurn } from './batch-per-turn.ts';
 
-/** Calls of one upstream that are asked for together are looked at together. */
+/** Lookups of one upstream in the same turn share one round trip. */
 export function createLookAtCall(
   deps: Pick<WebDeps, 'redis' | 'readUpstreamState' | 'throughput'>,
 ): LookAtCall {

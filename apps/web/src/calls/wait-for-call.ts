@@ -1,13 +1,12 @@
 /**
- * Tells who waits that a call is finished. One reader of BullMQ's event stream per upstream and process,
- * started with the first who waits; nobody polls.
- *
- * Always true: the reader begins at a moment before the first wait, so no event is missed between asking for
- * the call's state and listening. An event only says "look again"; the state is read from the job.
+ * Waits for calls without polling. The first wait for an upstream opens one reader of BullMQ's event stream. The reader
+ * starts at a time before the wait, so no event is missed. An event only triggers a new read; the state comes from the
+ * job.
  */
+
 import { EventEmitter } from 'node:events';
-import type { RedisClient } from '@recloser/calls/call/keys';
 import type { Log } from '@recloser/runtime/observe/log';
+import type { Redis } from '@recloser/runtime/redis/connection';
 import { QueueEvents } from 'bullmq';
 import type { CallWaiter, EventSource } from '../http/web-deps.ts';
 
@@ -16,14 +15,13 @@ const changes = ['waiting', 'delayed', 'active', 'stalled'] as const;
 const headStartMs = 5000;
 
 type WaiterOptions = {
-  /** Without a command timeout (role `worker`); duplicated for each upstream. */
-  readonly redis: RedisClient;
-  /** Redis' clock in ms; rejects soon when Redis is away. */
+  /** A connection without a command timeout (role `worker`). BullMQ duplicates it for each upstream. */
+  readonly redis: Redis;
+  /** Redis' clock in ms. */
   readonly now: () => Promise<number>;
   readonly log: Log<'warn'>;
 };
 
-/** Opens nothing until somebody waits. */
 export function createCallWaiter({ redis, now, log }: WaiterOptions): CallWaiter {
   const readers = new Map<string, Promise<QueueEvents>>();
   const finished = new EventEmitter().setMaxListeners(0);
@@ -36,7 +34,7 @@ export function createCallWaiter({ redis, now, log }: WaiterOptions): CallWaiter
     readers.set(source.name, reader);
     reader.catch((err) => {
       readers.delete(source.name);
-      log.warn({ err, upstream: source.name }, 'the event stream could not be opened');
+      log.warn({ err, upstream: source.name }, 'the event stream cannot be opened');
     });
   }
 
@@ -86,7 +84,7 @@ async function startReader(
   { name, root }: EventSource,
   { finished, changed }: { finished: EventEmitter; changed: EventEmitter },
 ): Promise<QueueEvents> {
-  // `$` as a start would lose events between two reads; an id made of Redis' own clock does not.
+  // Starting at `$` would lose events between two reads. An id from Redis' clock does not.
   const lastEventId = `${(await now()) - headStartMs}-0`;
   const reader = new QueueEvents(name, {
     connection: redis,
@@ -107,7 +105,7 @@ async function startReader(
   return reader;
 }
 
-/** Listens from now on; `happened` resolves with the next event of this id, or when `end` is aborted. */
+/** Listens immediately. `happened` resolves at the next event of this id, or when `end` is aborted. */
 function nextEvent(
   events: EventEmitter,
   id: string,

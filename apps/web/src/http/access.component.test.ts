@@ -1,4 +1,4 @@
-/** Who may do what, and how often. */
+/** API keys, scopes and rate limits. */
 import { createHash } from 'node:crypto';
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -25,7 +25,7 @@ function keysOf(...entries: string[]) {
 const bearer = (secret: string) => ({ Authorization: `Bearer ${secret}` });
 
 describe('scopes', () => {
-  it('let a key do what it is for and nothing else', async () => {
+  it('limit a key to its scopes', async () => {
     const apiKeys = keysOf(
       entry('s', 'submit-key', 'submit'),
       entry('r', 'read-key', 'read'),
@@ -61,7 +61,7 @@ describe('scopes', () => {
       expect((await web.get(open)).status).toBe(200);
   });
 
-  it('do not open an API without keys to a page elsewhere', async () => {
+  it('do not let a page of another origin use an API without keys', async () => {
     await using web = await startWeb({ redisUrl });
     const { id } = await callOf(web.post(path, { input: visit }));
     const evil = { Origin: 'https://evil.example' };
@@ -71,10 +71,10 @@ describe('scopes', () => {
 });
 
 describe('a file of keys', () => {
-  it('is read again when it changes; a bad change and an empty file let nobody new in', async () => {
+  it('is reloaded when it changes; an invalid change and an empty file grant no new access', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'recloser-keys-'));
     const file = join(folder, 'keys');
-    /** In one step: a file that is being written is empty for a moment, and an empty one lets nobody in. */
+    /** Atomically: a file is empty while it is being written, and an empty file grants no access. */
     const replace = async (text: string) => {
       await writeFile(`${file}.new`, text);
       await rename(`${file}.new`, file);
@@ -99,7 +99,7 @@ describe('a file of keys', () => {
 });
 
 describe('a rate limit', () => {
-  it('counts each key by itself and says how it stands', async () => {
+  it('counts each key separately and reports the limit in headers', async () => {
     const apiKeys = keysOf(entry('a', 'key-a'), entry('b', 'key-b'));
     await using web = await startWeb({ redisUrl, apiKeys, perMinute: 5 });
     const answers: Response[] = [];
@@ -113,7 +113,7 @@ describe('a rate limit', () => {
     expect((await web.get('/health')).status).toBe(200);
   });
 
-  it('counts every item of a batch, and lets an unlimited API be', async () => {
+  it('counts every item of a batch, and does nothing without a limit', async () => {
     await using web = await startWeb({ redisUrl, perMinute: 10 });
     const items = Array.from({ length: 6 }, () => ({
       upstream: 'crossmark',

@@ -1,19 +1,15 @@
-/**
- * Who may use the API. Keys are configured as SHA-256 digests, so the configuration does not give them away.
- *
- * Always true: every configured key is compared, in constant time each, whether or not one matched already.
- */
+/** Authentication by API key. Keys are configured as SHA-256 digests, so the configuration does not reveal them. */
 import { hash, timingSafeEqual } from 'node:crypto';
 
-/** What a key may be used for. */
+/** The scopes of a key. */
 export const scopes = ['submit', 'read', 'operate'] as const;
 
 export type Scope = (typeof scopes)[number];
 
-/** One configured key. Without `scopes` it may do everything. */
+/** A configured key. A key without `scopes` has all scopes. */
 export type ApiKey = { readonly name: string; readonly digest: Buffer; readonly scopes?: readonly Scope[] };
 
-/** What a request's `Authorization` showed. */
+/** The result of checking an `Authorization` header. */
 export type Authentication =
   | { readonly kind: 'ok'; readonly name: string; readonly scopes?: readonly Scope[] }
   | { readonly kind: 'missing' }
@@ -22,8 +18,8 @@ export type Authentication =
 const entryPattern = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,63}):([0-9a-fA-F]{64})(?::([a-z+]*))?$/;
 
 /**
- * Parses `name:sha256-hex[:scope+scope],…`; a file may have an entry per line and comments after `#`. A name may
- * come with two digests while a key is being replaced. The problem never repeats the value.
+ * Parses `name:sha256-hex[:scope+scope]`, separated by commas or newlines, with comments after `#`. While a key is
+ * being replaced, its name may have two digests. `problem` never repeats a value.
  */
 export function parseApiKeys(text: string): { ok: true; keys: ApiKey[] } | { ok: false; problem: string } {
   const entries = text
@@ -36,19 +32,22 @@ export function parseApiKeys(text: string): { ok: true; keys: ApiKey[] } | { ok:
     const [, name, hex, listed] = entryPattern.exec(entry) ?? [];
     const allowed = listed?.split('+');
     if (!name || !hex || !(allowed ?? []).every(isScope)) {
-      const form = "name:<64 hex digits of the key's SHA-256>, and if you like :submit+read+operate or less";
+      const form =
+        'name:<SHA-256 of the key as 64 hex digits>, optionally followed by scopes such as :submit+read+operate';
       return { ok: false, problem: `entry ${index + 1} must be ${form}` };
     }
     const digest = Buffer.from(hex, 'hex');
     if (keys.some((key) => key.name === name && key.digest.equals(digest))) {
-      return { ok: false, problem: `entry ${index + 1} is there twice` };
+      return { ok: false, problem: `entry ${index + 1} is a duplicate` };
     }
     keys.push({ name, digest, ...(allowed && { scopes: allowed.filter(isScope) }) });
   }
   return { ok: true, keys };
 }
 
-/** Judges an `Authorization` header. */
+/**
+ * Checks an `Authorization` header. Compares every key in constant time, so timing does not reveal which one matched.
+ */
 export function authenticate(keys: readonly ApiKey[], header: string | undefined): Authentication {
   const secret = /^Bearer +([\x21-\x7e]+) *$/i.exec(header ?? '')?.[1];
   if (secret === undefined) return { kind: 'missing' };

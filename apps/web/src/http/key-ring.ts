@@ -1,9 +1,6 @@
 /**
- * The API keys in force: those of the environment, and those of a file that is read again whenever it changes,
- * so that keys are replaced without a restart.
- *
- * Always true: a file that cannot be read or understood changes nothing; an empty one locks everybody out and
- * never opens the API.
+ * The active API keys, from the environment and from a file that is reloaded when it changes. After an invalid change,
+ * the previous keys stay active. An empty file denies all requests; it never opens the API.
  */
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import { ConfigError } from '@recloser/runtime/env/env';
@@ -11,7 +8,7 @@ import type { Logger } from '@recloser/runtime/observe/logger';
 import { type ApiKey, parseApiKeys } from './api-keys.ts';
 
 export type KeyRing = {
-  /** No keys are configured: everybody on this machine is let in. */
+  /** True if no keys are configured: every request from this machine is allowed. */
   readonly open: boolean;
   current(): readonly ApiKey[];
   /** Safe to call twice. */
@@ -20,23 +17,23 @@ export type KeyRing = {
 
 type KeyRingOptions = {
   readonly keys: readonly ApiKey[];
-  /** Path of a file with keys, if there is one. */
+  /** Path of a file with keys. */
   readonly file?: string;
   readonly log: Pick<Logger, 'info' | 'error'>;
-  /** How often the file is looked at, in ms. */
+  /** Interval of the checks for changes, in ms. */
   readonly intervalMs?: number;
 };
 
-/** Reads the file and watches it. Throws `ConfigError` when it cannot be read now. */
+/** Reads and watches the file. Throws `ConfigError` if the file cannot be read or is invalid. */
 export function createKeyRing({ keys, file, log, intervalMs = 1000 }: KeyRingOptions): KeyRing {
   if (file === undefined) return { open: keys.length === 0, current: () => keys, stop() {} };
   let current = [...keys, ...readKeys(file)];
   const reload = (): void => {
     try {
       current = [...keys, ...readKeys(file)];
-      log.info({ keys: current.map(({ name }) => name) }, 'the API keys were read again');
+      log.info({ keys: current.map(({ name }) => name) }, 'the API keys were reloaded');
     } catch (err) {
-      log.error({ err }, 'the file of API keys was changed but is not valid: the keys stay as they were');
+      log.error({ err }, 'API_KEYS_FILE was changed but is not valid; the previous keys stay active');
     }
   };
   watchFile(file, { interval: intervalMs, persistent: false }, reload);

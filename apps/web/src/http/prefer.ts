@@ -1,9 +1,9 @@
-/** How long a client is willing to wait for the end of a call: `Prefer: wait=N` (RFC 7240) or `?wait=N`. */
+/** How long a client waits for a call to finish: `Prefer: wait=N` (RFC 7240) or `?wait=N`. */
 
-/** Longest wait, in seconds; a longer wish is cut to this. */
+/** Maximum wait in seconds. A greater value is reduced to it. */
 export const longestWaitSeconds = 30;
 
-/** Seconds from a `Prefer` header; 0 when it asks for no wait. What cannot be understood is ignored, as the RFC asks. */
+/** The wait from a `Prefer` header in seconds. 0 without one; RFC 7240 requires invalid preferences to be ignored. */
 export function preferredWait(header: string | undefined): number {
   for (const preference of (header ?? '').split(',')) {
     const match = /^\s*wait\s*=\s*"?(\d{1,9})"?\s*(;.*)?$/i.exec(preference);
@@ -12,7 +12,7 @@ export function preferredWait(header: string | undefined): number {
   return 0;
 }
 
-/** Seconds from the query parameter `wait`; 0 without one, undefined when it is not a whole number. */
+/** The wait from the query parameter `wait` in seconds. 0 without one, undefined if it is not a whole number. */
 export function queryWait(value: unknown): number | undefined {
   if (value === undefined) return 0;
   if (typeof value !== 'string' || !/^\d{1,9}$/.test(value)) return undefined;

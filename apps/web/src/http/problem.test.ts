@@ -23,7 +23,7 @@ describe('problem', () => {
     expect(problemType('call_not_found')).toBe('https://recloser.dev/problems/call-not-found');
   });
 
-  it('never tells a client to come back in less than a second', () => {
+  it('has a Retry-After of at least one second', () => {
     const headers = problem('breaker_open', { detail: '', retryAfterSeconds: -3 }).headers;
     expect(headers?.['Retry-After']).toBe('1');
   });
@@ -35,14 +35,14 @@ describe('problemOf', () => {
     'Connection is closed.',
     'OOM command not allowed',
     'connect ECONNREFUSED 127.0.0.1:1',
-  ])('takes %j for Redis being away', (message) => {
+  ])('maps %j to storage_unavailable', (message) => {
     expect(problemOf(new Error(message))).toMatchObject({
       response: { problem: 'storage_unavailable' },
       fault: false,
     });
   });
 
-  it('says nothing of an unexpected error but that it is ours', () => {
+  it('does not reveal the message of an unexpected error', () => {
     const { response, fault } = problemOf(new TypeError('secret detail'));
     expect(fault).toBe(true);
     expect(JSON.stringify(response)).not.toContain('secret');

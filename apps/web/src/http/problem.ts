@@ -1,18 +1,16 @@
 /**
- * The only place where errors become HTTP: `application/problem+json` (RFC 9457) with a stable `type` and
- * `code`. `docs/errors.md` lists every code; a test compares the two.
- *
- * Always true: a problem never repeats what was sent, and never says more about the inside than its code.
+ * Turns errors into `application/problem+json` (RFC 9457) with a stable `type` and `code`. A problem never repeats
+ * values from the request and exposes no internals.
  */
 
 import { type ProblemCode, problems } from './problem-codes.ts';
 import type { ApiResponse } from './route.ts';
 
-/** One bad field: `pointer` is a JSON pointer into the body. */
+/** One invalid field. `pointer` is a JSON Pointer into the body. */
 export type FieldError = { readonly pointer: string; readonly message: string };
 
 type ProblemDetails = {
-  /** What is wrong with this very request and what to do, in a sentence. */
+  /** What is wrong with this request and how to fix it. */
   readonly detail: string;
   readonly retryAfterSeconds?: number;
   readonly headers?: Readonly<Record<string, string>>;
@@ -23,12 +21,11 @@ type ProblemDetails = {
 const problemContentType = 'application/problem+json';
 const storageRetrySeconds = 2;
 
-/** The identifier of a problem; it need not lead anywhere. */
+/** The `type` of a problem. It is an identifier; there is no page at this address. */
 export function problemType(code: ProblemCode): string {
   return `https://recloser.dev/problems/${code.replaceAll('_', '-')}`;
 }
 
-/** Builds the answer for a problem. */
 export function problem(code: ProblemCode, details: ProblemDetails): ApiResponse {
   const { status, title } = problems[code];
   const { detail, retryAfterSeconds, headers, more } = details;
@@ -46,26 +43,25 @@ export function problem(code: ProblemCode, details: ProblemDetails): ApiResponse
   };
 }
 
-/** The key has used up its requests for now. */
 export function rateLimited(resetSeconds: number): ApiResponse {
   return problem('rate_limited', {
-    detail: 'Nothing was done. Repeat after Retry-After.',
+    detail: 'The request was not processed. Retry after the number of seconds in Retry-After.',
     retryAfterSeconds: resetSeconds,
   });
 }
 
-/** Redis cannot be used, and nothing was stored. */
+/** Redis is unavailable, and nothing was stored. */
 export function storageUnavailable(): ApiResponse {
   return problem('storage_unavailable', {
-    detail: 'Redis does not take or answer commands. Nothing was stored; try again.',
+    detail: 'Redis is unreachable or refused the write. Nothing was stored. Retry later.',
     retryAfterSeconds: storageRetrySeconds,
   });
 }
 
 const maybeStored =
-  'Redis did not answer in time, so the call may be stored or not. Repeat with the same Idempotency-Key, or look for the call at /v1/calls/{id}, before sending it anew.';
+  'Redis did not respond in time. The call may or may not be stored. Retry with the same Idempotency-Key, or get /v1/calls/{id}, before you submit the call again.';
 
-/** The write was sent and not answered. */
+/** The write was sent to Redis, which did not respond. */
 export function storageUnknown(id: string, detail = maybeStored): ApiResponse {
   return problem('storage_unknown', {
     detail,
@@ -74,11 +70,12 @@ export function storageUnknown(id: string, detail = maybeStored): ApiResponse {
   });
 }
 
-/** The answer for an error that was thrown, and whether it is a fault of ours that should be logged. */
+/** The response for a thrown error. `fault`: the error is a bug and must be logged. */
 export function problemOf(error: unknown): { response: ApiResponse; fault: boolean } {
   const response = ofBodyParser(error) ?? (isRedisError(error) ? storageUnavailable() : undefined);
   if (response) return { response, fault: false };
-  const detail = 'The request was not carried out. The request id helps to find the reason in the log.';
+  const detail =
+    'The request was not processed. The log contains the cause under the X-Request-Id of this response.';
   return { response: problem('internal_error', { detail }), fault: true };
 }
 
@@ -88,13 +85,17 @@ function ofBodyParser(error: unknown): ApiResponse | undefined {
   if (error.status < 400 || error.status > 499) return undefined;
   const type = 'type' in error ? error.type : undefined;
   if (error.status === 413)
-    return problem('payload_too_large', { detail: 'A body has at most 100 kB, that of a batch 4 MB.' });
+    return problem('payload_too_large', {
+      detail: 'The maximum body size is 100 kB. For a batch it is 4 MB.',
+    });
   if (error.status === 415) {
-    return problem('unsupported_media_type', { detail: 'Send UTF-8 JSON, plain or compressed with gzip.' });
+    return problem('unsupported_media_type', {
+      detail: 'Send JSON in UTF-8, uncompressed or compressed with gzip.',
+    });
   }
   if (type === 'entity.parse.failed' || type === 'entity.verify.failed')
-    return problem('malformed_json', { detail: 'Check the syntax of the body.' });
-  return problem('invalid_request', { detail: 'Check the address, the headers and the length of the body.' });
+    return problem('malformed_json', { detail: 'The body is empty or not valid JSON.' });
+  return problem('invalid_request', { detail: 'Check the URL, the headers and the length of the body.' });
 }
 
 const redisMessages =

@@ -1,12 +1,8 @@
-/**
- * How many requests a key may make per minute, counted in Redis for all web processes together.
- *
- * Always true: when Redis cannot count, the request goes on: whether it can be kept is asked elsewhere.
- */
-import type { RedisClient } from '@recloser/calls/call/keys';
+/** Limits the requests per minute and API key across all web processes. If Redis fails, requests are not limited. */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import { RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 
-/** How a key stands. `headers` follow the IETF draft on RateLimit fields. */
+/** The state of a key's limit. `headers` follow the IETF draft "RateLimit header fields for HTTP". */
 export type RateVerdict = {
   readonly allowed: boolean;
   readonly resetSeconds: number;
@@ -14,15 +10,15 @@ export type RateVerdict = {
 };
 
 export type RateLimit = {
-  /** Undefined when there is no limit. Never rejects. */
+  /** Undefined if there is no limit or Redis fails. Never rejects. */
   spend(client: string | undefined, requests: number): Promise<RateVerdict | undefined>;
 };
 
 const windowSeconds = 60;
 
-/** `perMinute` 0: no limit, and no command. */
+/** `perMinute` 0: no limit. */
 export function createRateLimit(options: {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly prefix: string;
   readonly perMinute: number;
 }): RateLimit {
@@ -38,7 +34,7 @@ export function createRateLimit(options: {
   return {
     async spend(client, requests) {
       try {
-        // A batch larger than the limit could never pass: it takes a whole minute's worth instead.
+        // A batch larger than the limit would never be accepted. It uses the whole minute instead.
         return verdict(
           true,
           await limiter.consume(client ?? 'open', Math.min(requests, perMinute)),

@@ -1,7 +1,6 @@
 /**
- * The trace of a request: its span, that of storing a call, and the W3C headers that came with it.
- *
- * Always true: a span knows the route's pattern, never the path; without tracing the headers go on as they came.
+ * Spans of requests and of storing calls. A span contains the pattern of the route, never the path. Without tracing,
+ * the W3C trace headers are passed on unchanged.
  */
 import type { EnqueueResult } from '@recloser/calls/write/enqueue';
 import { parseTraceparent } from '@recloser/runtime/observe/traceparent';
@@ -9,7 +8,7 @@ import { noTracing, type Span, type TraceHeaders, type Tracing } from '@recloser
 import type { Request } from 'express';
 import type { ApiRequest } from './route.ts';
 
-/** The trace headers, when they are well formed; undefined otherwise. */
+/** The W3C trace headers. Undefined if they are missing or malformed. */
 export function traceHeaders(request: Pick<ApiRequest, 'header'>): Record<string, string> | undefined {
   const traceparent = request.header('traceparent');
   if (traceparent === undefined || !parseTraceparent(traceparent)) return undefined;
@@ -20,7 +19,7 @@ export function traceHeaders(request: Pick<ApiRequest, 'header'>): Record<string
 
 type Deps = { readonly tracing?: Tracing };
 
-/** Begins the span of a request. */
+/** Starts the span of a request. */
 export function traceRequest({ tracing = noTracing }: Deps, request: Request, route: string): Span {
   const { method } = request;
   return tracing.span({
@@ -31,14 +30,14 @@ export function traceRequest({ tracing = noTracing }: Deps, request: Request, ro
   });
 }
 
-/** Ends it with the status of the answer. */
+/** Ends the span of a request. */
 export function endRequest(span: Span, status: number): void {
   span.set({ 'http.response.status_code': status });
   if (status >= 500) span.fail(String(status));
   span.end();
 }
 
-/** Begins the span of storing a call. Its headers are what the call's turns will belong, or be linked, to. */
+/** Starts the span of storing a call. Its headers become the parent, or link, of the worker's spans. */
 export function traceStoring(
   { tracing = noTracing }: Deps,
   parent: TraceHeaders | undefined,
@@ -59,7 +58,7 @@ export function traceStoring(
   });
 }
 
-/** Ends it with what came of it. */
+/** Ends the span of storing a call. */
 export function endStoring(span: Span, result: EnqueueResult): void {
   if ('id' in result) span.set({ 'messaging.message.id': result.id });
   if (result.kind === 'stored') span.set({ 'recloser.replayed': result.replayed });

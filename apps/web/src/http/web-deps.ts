@@ -1,7 +1,6 @@
-/** What the handlers work with, wired together in `main.ts`. */
+/** The dependencies of the handlers, wired in `main.ts`. */
+
 import type { BreakerRecord, Hold } from '@recloser/breaker/record';
-import type { RedisClient } from '@recloser/calls/call/keys';
-import type { Sealer } from '@recloser/calls/call/seal-input';
 import type { CallbackHosts } from '@recloser/calls/callback/hosts';
 import type { Placement } from '@recloser/calls/queue/placement';
 import type { Throughput } from '@recloser/calls/queue/throughput';
@@ -9,27 +8,28 @@ import type { LastGoodFinder } from '@recloser/calls/write/last-good';
 import type { SucceededRetention } from '@recloser/calls/write/retention';
 import type { Logger } from '@recloser/runtime/observe/logger';
 import type { Tracing } from '@recloser/runtime/observe/tracing';
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { ConfirmWritten } from '@recloser/runtime/redis/replicas';
 import type { RedisSafety } from '@recloser/runtime/redis/safety';
+import type { Sealer } from '@recloser/runtime/secrets/seal';
 import type { OperationDefinition } from '@recloser/upstreams/contract/upstream';
 import type { Queue } from 'bullmq';
 import type { KeyRing } from './key-ring.ts';
 import type { RateLimit } from './rate-limit.ts';
 import type { WebMetrics } from './web-metrics.ts';
 
-/** One upstream as the web app holds it. */
 export type WebUpstream = {
   readonly name: string;
-  /** Operations with this installation's attempts filled in. */
+  /** The operations, with the configured number of attempts and duplicate window. */
   readonly operations: Readonly<Record<string, OperationDefinition>>;
-  /** Calls waiting at which intake says no. */
+  /** Backlog above which intake refuses calls. */
   readonly maxBacklog: number;
   readonly root: string;
   readonly queue: Queue;
   readonly lastGood: LastGoodFinder;
 };
 
-/** Breaker, holds and workers of an upstream, by Redis' clock. */
+/** Breaker, holds and workers of an upstream. Times are by Redis' clock. */
 export type UpstreamStateView = {
   readonly nowMs: number;
   readonly breaker: BreakerRecord;
@@ -37,21 +37,21 @@ export type UpstreamStateView = {
   readonly workers: readonly { readonly setAside: boolean }[];
 };
 
-/** Longest time, in ms, to store one call and to read it back for the answer. */
+/** Time limits in ms for storing a call and for reading it back. */
 export type AnswerTimes = { readonly storeMs: number; readonly readBackMs: number };
 
 export type WebDeps = {
   readonly production: boolean;
   readonly prefix: string;
   /** Role `fast`: every command settles within 1.5 s. */
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly upstreams: ReadonlyMap<string, WebUpstream>;
   readonly keys: KeyRing;
   readonly rateLimit: RateLimit;
   readonly sealer: Sealer;
-  /** Asks the replicas before a call is accepted; absent: the master's word is enough. */
+  /** Waits for replicas to acknowledge a call before it is accepted. Absent: the master is enough. */
   readonly confirmWritten?: ConfirmWritten;
-  /** Where callbacks may go; absent: nowhere. */
+  /** Allow-list for callback URLs. Absent: no callbacks. */
   readonly callbackHosts?: CallbackHosts;
   readonly answerTimes: AnswerTimes;
   readonly waiter: CallWaiter;
@@ -59,15 +59,15 @@ export type WebDeps = {
   readonly throughput: ThroughputGauge;
   /** How long succeeded calls are kept. */
   readonly retention: SucceededRetention;
-  /** How old a stale result may be. */
+  /** Maximum age of a stale result. */
   readonly staleTtlSeconds: number;
-  /** Tells the workers that stale results of this operation are asked for. Never rejects, never waits. */
+  /** Tells the workers in the background that an operation is requested with `ifOpen: "stale"`. */
   readonly noteWanted: (upstream: WebUpstream, operation: string) => void;
-  /** Share of Redis' memory above which no more calls are taken. */
+  /** Share of Redis' memory above which intake refuses calls. */
   readonly memoryLimitShare: number;
-  /** The last finding of the background watch. */
+  /** The last result of the background check. */
   readonly safety: () => RedisSafety;
-  /** Looks now. */
+  /** Runs the check now. */
   readonly checkSafety: () => Promise<RedisSafety>;
   readonly readUpstreamState: (upstream: WebUpstream) => Promise<UpstreamStateView>;
   readonly lookAtCall: LookAtCall;
@@ -77,12 +77,12 @@ export type WebDeps = {
 };
 
 export type BacklogGauge = {
-  /** True when the upstream has no room for `count` more waiting calls. */
+  /** True if the backlog has no room for `count` more calls. */
   isFull(upstream: WebUpstream, count?: number): boolean;
 };
 
 export type ThroughputGauge = {
-  /** Undefined when there is too little to measure, or Redis is away. Never rejects. */
+  /** Undefined if too few calls have finished or Redis fails. Never rejects. */
   read(upstream: Pick<WebUpstream, 'name' | 'queue'>): Promise<Throughput | undefined>;
 };
 
@@ -92,16 +92,16 @@ export type Look = {
   readonly throughput: Throughput | undefined;
 };
 
-/** Rejects when Redis cannot be read. */
+/** Rejects if Redis fails. */
 export type LookAtCall = (upstream: WebUpstream, id: string) => Promise<Look>;
 
-/** Where the events of one upstream are. */
+/** Name and key root of the queue whose events are read. */
 export type EventSource = { readonly name: string; readonly root: string };
 
 export type CallWaiter = {
   /**
-   * Runs `look` until it says the call is finished, the time is up, the client has gone or the process stops;
-   * returns what `look` saw last.
+   * Runs `look` after each final event until the call has finished, `timeoutMs` has passed, the client has disconnected
+   * or the process stops. Returns the last `seen`.
    */
   wait<Seen>(options: {
     source: EventSource;
@@ -111,8 +111,8 @@ export type CallWaiter = {
     look: () => Promise<{ readonly finished: boolean; readonly seen: Seen }>;
   }): Promise<Seen>;
   /**
-   * Runs `look` now, after each event of the call and every `everyMs`, until it says the call is finished, the
-   * client has gone or the process stops. Rejects when `look` does.
+   * Runs `look` now, after each event and every `everyMs`, until the call has finished, the client has disconnected or
+   * the process stops. Rejects if `look` does.
    */
   follow(options: {
     source: EventSource;
@@ -121,6 +121,6 @@ export type CallWaiter = {
     signal: AbortSignal;
     look: () => Promise<{ readonly finished: boolean }>;
   }): Promise<void>;
-  /** Ends every wait now and closes the connections. Safe to call twice. */
+  /** Ends all waits and closes the connections. Safe to call twice. */
   stop(): Promise<void>;
 };

@@ -1,24 +1,25 @@
 /**
- * The answer to a call that Redis has: 202, or 200 when the client waited and the call finished.
- * Reading the call back must not turn a stored call into an error, so this never rejects.
+ * The response for a stored call: 202, or 200 if the client waited and the call finished. If the read fails, the
+ * response is built from the data that was stored. Never rejects.
  */
 import { type CallView, callView } from '@recloser/calls/read/view';
 import type { EnqueueResult } from '@recloser/calls/write/enqueue';
+import { withDeadline } from '@recloser/runtime/process/with-deadline';
 import { awaitCall, type FoundCall, missingCall } from '../calls/find-call.ts';
 import { storageUnknown } from '../http/problem.ts';
 import type { ApiResponse } from '../http/route.ts';
 import type { Look, WebDeps, WebUpstream } from '../http/web-deps.ts';
 
-/** `look`: where the call stood when Redis had stored it. `beganMs`: when storing began, by `performance.now()`. */
+/** `look`: the placement read together with the write. `beganMs`: start of storing, by `performance.now()`. */
 type Stored = Extract<EnqueueResult, { kind: 'stored' }> & {
   readonly look?: Promise<Look>;
   readonly beganMs: number;
 };
 
-/** What to tell a client to wait when a hold has no known end. */
+/** `Retry-After` for a hold without a known end. */
 const endlessHoldSeconds = 30;
 
-/** Draws the answer; waits for the end of the call when the client asked for it. */
+/** Builds the response. Waits for the call to finish if the client asked for it. */
 export async function acceptedAnswer(
   deps: WebDeps,
   upstream: WebUpstream,
@@ -40,7 +41,9 @@ export async function acceptedAnswer(
   return { status: 202, headers: { ...headers, ...retryAfter(view) }, body: view };
 }
 
-/** The call as it stands; if Redis is lost meanwhile, as this request stored it; undefined if it did not. */
+/**
+ * Reads the call. If Redis fails, returns the call as this request stored it, or undefined if an earlier request did.
+ */
 async function readBack(
   deps: WebDeps,
   upstream: WebUpstream,
@@ -51,7 +54,9 @@ async function readBack(
     const reading = lookedAt(deps, upstream, stored).then(
       (found) => found ?? awaitCall(deps, upstream, stored.id, wait),
     );
-    return wait.seconds > 0 ? await reading : await within(patienceMs(deps, stored), reading);
+    return wait.seconds > 0
+      ? await reading
+      : await withDeadline(reading, patienceMs(deps, stored), 'Redis did not respond in time');
   } catch (err) {
     deps.log.warn({ err, call: stored.id }, 'a stored call could not be read back');
     if (!stored.added) return undefined;
@@ -69,12 +74,12 @@ async function readBack(
   }
 }
 
-/** A call that an earlier request stored can be drawn from Redis only: that may take what storing has left over. */
+/** A call from an earlier request must be read from Redis, so the read may also use the time that storing left over. */
 function patienceMs({ answerTimes: { storeMs, readBackMs } }: WebDeps, { added, beganMs }: Stored): number {
   return added ? readBackMs : readBackMs + Math.max(0, storeMs - (performance.now() - beganMs));
 }
 
-/** The call as this request stored it, if it still waits; undefined when it has to be read. */
+/** The call as this request stored it, if it is still waiting. Undefined if it must be read from Redis. */
 async function lookedAt(
   deps: WebDeps,
   upstream: WebUpstream,
@@ -94,15 +99,7 @@ async function lookedAt(
   return { kind: 'found', view, finished: false };
 }
 
-/** Rejects when `work` takes longer; its own later failure is of no interest then. */
-function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error('Command timed out')), ms);
-  work.catch(() => undefined);
-  return Promise.race([work, promise]).finally(() => clearTimeout(timer));
-}
-
-/** Agrees with the estimate: when the call may be finished at the earliest; without a rate, when the holds end. */
+/** The earliest time of the estimate. Without an estimate, the end of the holds. */
 function retryAfter({ holds, estimate }: CallView): Record<string, string> {
   if (holds.length === 0) return {};
   const times = estimate?.finishBetween ? [estimate.finishBetween[0]] : holds.map(({ until }) => until);

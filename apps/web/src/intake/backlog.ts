@@ -1,18 +1,18 @@
 /**
- * How many calls wait, known well enough to say no in time: read at most once a second per upstream and
- * never waited for, so intake costs nothing more. It may overshoot by a second's worth of calls.
+ * The backlog of each upstream, refreshed in the background at most once a second. Intake never waits for it, so the
+ * limit may be exceeded by the calls of one second.
  */
 
-import type { RedisClient } from '@recloser/calls/call/keys';
 import { readQueueDepth } from '@recloser/calls/queue/depth';
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { BacklogGauge, WebUpstream } from '../http/web-deps.ts';
 
 type Reading = { backlog: number; readAtMs: number };
 
 const freshMs = 1000;
 
-/** Starts with "not full": the first reading is under way when the first call is judged. */
-export function createBacklogGauge(redis: RedisClient): BacklogGauge {
+/** Until the first reading arrives, the backlog counts as empty. */
+export function createBacklogGauge(redis: Redis): BacklogGauge {
   const readings = new Map<string, Reading>();
 
   function refresh(upstream: WebUpstream, reading: Reading): void {
@@ -21,7 +21,7 @@ export function createBacklogGauge(redis: RedisClient): BacklogGauge {
       ({ waiting, delayed }) => {
         reading.backlog = waiting + delayed;
       },
-      // Whoever stores next learns that Redis is away; here the last number stays.
+      // Storing the call reports a failure of Redis. Keep the last number.
       () => undefined,
     );
   }

@@ -1,22 +1,20 @@
-/** Checks the body of a batch: all of it before anything is stored, with one entry for every bad field. */
+/** Validates the whole body of a batch before anything is stored. Reports one error per invalid field. */
 import { type IdempotencyClaim, requestFingerprint } from '@recloser/calls/write/enqueue';
 import { z } from 'zod';
 import { type FieldError, problem } from '../http/problem.ts';
 import type { ApiRequest, ApiResponse } from '../http/route.ts';
 import type { WebDeps } from '../http/web-deps.ts';
 import { findTarget } from './find-target.ts';
-import { isIdempotencyKey, type Prepared } from './intake.ts';
+import { idempotencyKeyRule, isIdempotencyKey, type Prepared } from './intake.ts';
 import { fieldErrors, parseSubmission } from './request-body.ts';
 
-/** Calls in one batch at most. */
+/** Maximum number of calls in one batch. */
 export const batchItemsMost = 1000;
 
-/** No more is told at once: who has got a thousand items wrong has got one thing wrong. */
+/** Maximum number of reported errors. */
 const errorsMost = 1000;
 
-const keyMessage = 'It has 1 to 255 visible ASCII characters, no spaces.';
-
-/** The body around the items; an item's input and options are judged by its operation. */
+/** The schema of the body, without `input` and `options`, whose schema depends on the operation. */
 export const batchSchema = z.strictObject({
   items: z
     .array(
@@ -25,7 +23,7 @@ export const batchSchema = z.strictObject({
         operation: z.string(),
         input: z.unknown(),
         options: z.unknown().optional(),
-        idempotencyKey: z.string().refine(isIdempotencyKey, keyMessage).optional(),
+        idempotencyKey: z.string().refine(isIdempotencyKey, idempotencyKeyRule).optional(),
       }),
     )
     .min(1)
@@ -34,20 +32,20 @@ export const batchSchema = z.strictObject({
 
 type Item = z.infer<typeof batchSchema>['items'][number];
 
-/** The key of an item that has none of its own. */
+/** The idempotency key of an item without an `idempotencyKey`. */
 export function placeKey(batchKey: string, place: number): string {
   return `batch ${batchKey} ${place}`;
 }
 
-/** The items, ready to be stored, or the problem with the batch. */
+/** The validated items, or a problem with the batch. */
 export function parseBatch(request: ApiRequest, deps: WebDeps): readonly Prepared[] | ApiResponse {
   const { body } = request;
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    return problem('invalid_body', { detail: 'Send {"items": […]}.' });
+    return problem('invalid_body', { detail: 'Send a JSON object: {"items": […]}.' });
   }
   const batchKey = request.header('Idempotency-Key');
   if (batchKey !== undefined && !isIdempotencyKey(batchKey)) {
-    return problem('invalid_idempotency_key', { detail: keyMessage });
+    return problem('invalid_idempotency_key', { detail: idempotencyKeyRule });
   }
   const parsed = batchSchema.safeParse(body);
   if (!parsed.success) return refused(fieldErrors(parsed.error.issues));
@@ -67,7 +65,10 @@ export function parseBatch(request: ApiRequest, deps: WebDeps): readonly Prepare
     } else {
       const conflict = isReused(seen, judged.claim);
       if (conflict)
-        errors.push({ pointer: `/items/${index}/idempotencyKey`, message: 'Another item has it.' });
+        errors.push({
+          pointer: `/items/${index}/idempotencyKey`,
+          message: 'Another item of this batch uses this key for a different call.',
+        });
       else items.push({ ...judged, ...(byPlace && { place: index }) });
     }
   }
@@ -83,7 +84,7 @@ function parseItem(
   const target = findTarget(upstream, operation, deps);
   if ('status' in target) {
     const unknown = target.problem === 'unknown_upstream' ? 'upstream' : 'operation';
-    return [{ pointer: `/${unknown}`, message: `There is no such ${unknown}.` }];
+    return [{ pointer: `/${unknown}`, message: `Unknown ${unknown}.` }];
   }
   const body = { input, ...(options !== undefined && { options }) };
   const parsed = parseSubmission(body, target.operation, deps.callbackHosts);
@@ -94,7 +95,7 @@ function parseItem(
   return { target, submission, claim: { scope: request.client ?? '', key, fingerprint } };
 }
 
-/** The same key for two different items of one batch can only be a mistake. */
+/** True if another item of the batch uses the same key for a different call. */
 function isReused(seen: Map<string, string>, claim: IdempotencyClaim | undefined): boolean {
   if (!claim) return false;
   const before = seen.get(claim.key);
@@ -104,7 +105,7 @@ function isReused(seen: Map<string, string>, claim: IdempotencyClaim | undefined
 
 function refused(errors: readonly FieldError[]): ApiResponse {
   return problem('validation_failed', {
-    detail: 'Nothing was stored. See errors, one entry per field.',
+    detail: 'Nothing was stored. `errors` has one entry per invalid field.',
     more: { errors: errors.slice(0, errorsMost) },
   });
 }

@@ -28,7 +28,7 @@ test('a call that succeeded is neither cancelled nor retried', async () => {
   expect([retried.status, (await problemOf(retried)).code]).toEqual([409, 'call_succeeded']);
 });
 
-test('a cancelled call is retried, a waiting one is not, one in doubt never', async () => {
+test('a cancelled call can be retried, a waiting call and a call in doubt cannot', async () => {
   await using web = await startWeb({ redisUrl });
   const { redis } = web;
   const { queue, root } = web.upstream();

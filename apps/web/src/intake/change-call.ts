@@ -1,9 +1,7 @@
 /**
- * `DELETE /v1/calls/{id}` cancels a waiting call; `POST /v1/calls/{id}/retry` puts one that ended without success
- * back into the line. Always true: neither touches a call that runs, or one of which nobody knows whether it was
- * done; that is settled in the admin app.
+ * `DELETE /v1/calls/{id}` cancels a waiting call. `POST /v1/calls/{id}/retry` returns a call that ended without success
+ * to the queue. Neither changes a running call or a call in doubt, which a person settles in the admin app.
  */
-
 import { retryableStatuses, retryCall } from '@recloser/calls/write/retry-call';
 import { cancelWaiting } from '@recloser/calls/write/settle-waiting';
 import { classifyStoreError } from '@recloser/calls/write/store-error';
@@ -15,21 +13,25 @@ import type { WebDeps, WebUpstream } from '../http/web-deps.ts';
 import { refuseIntake } from './intake.ts';
 
 const conflicts = {
-  call_running: 'It runs; wait for its end.',
-  call_finished: 'There is nothing left to cancel.',
-  call_not_finished: 'It still waits or runs; only a call that ended without success can be retried.',
-  call_succeeded: 'Running it again would do its work twice. Submit a new call instead.',
+  call_running: 'The call is running and cannot be changed. Wait until it has finished.',
+  call_finished: 'The call has finished and cannot be cancelled.',
+  call_not_finished:
+    'The call is waiting or running. Only a failed, expired or cancelled call can be retried.',
+  call_succeeded: 'The call succeeded, so a retry would carry it out twice. Submit a new call instead.',
   call_in_doubt:
-    'It was sent and there is no proof either way. A person settles it as done or sends it again: open /in-doubt in the admin app, or POST /api/in-doubt/{id} there.',
+    'The call was sent, and nothing proves whether it was carried out. A person must settle it as done or resend it: open /in-doubt in the admin app, or POST /api/in-doubt/{id} there.',
 } as const satisfies Partial<Record<ProblemCode, string>>;
 
 const unknownDetail =
-  'Redis did not answer in time, so it may have been done or not. Look at the call at /v1/calls/{id} before asking again.';
+  'Redis did not respond in time. The change may or may not have been made. Get /v1/calls/{id} before you retry.';
 
 const sentDetail =
-  'It was sent once and may have been done. It is being looked for, or a person has to settle it: wait for its end.';
+  'The call was sent and may have been carried out, so it cannot be cancelled. Wait until a read-back or a person settles it.';
 
-/** Answers 200 with the cancelled call, also when it was cancelled before; 409 when it runs, ended otherwise or may have been sent. */
+/**
+ * Answers 200 with the cancelled call, also if it was already cancelled. Answers 409 if it is running, may have been
+ * sent or has finished.
+ */
 export async function cancelCall(request: ApiRequest, deps: WebDeps): Promise<ApiResponse> {
   const id = request.params.id ?? '';
   const upstream = upstreamOf(deps, id);
@@ -61,7 +63,7 @@ export async function cancelCall(request: ApiRequest, deps: WebDeps): Promise<Ap
   }
 }
 
-/** Answers 202 with the call, waiting again; 409 when it has not ended, succeeded or is in doubt. */
+/** Answers 202 with the call, or 409 if it has not finished, succeeded or is in doubt. */
 export async function retryOneCall(request: ApiRequest, deps: WebDeps): Promise<ApiResponse> {
   const id = request.params.id ?? '';
   const upstream = upstreamOf(deps, id);
@@ -82,7 +84,7 @@ async function retry(
   const ended = await retryCall(where, id, Date.now()).catch(unanswered(deps, id));
   switch (ended) {
     case 'waiting':
-      deps.log.info({ call: id, client }, 'a call was put back');
+      deps.log.info({ call: id, client }, 'a call was retried');
       return answer(await findCall(deps, upstream, id), 202);
     case 'unfinished':
       return conflict('call_not_finished', id);
@@ -101,19 +103,19 @@ async function retry(
   }
 }
 
-/** Redis may have carried the change out and lost only its answer; what it refused goes on as an error. */
+/** Without a response, Redis may have made the change. A refused write is thrown again. */
 const unanswered =
   ({ log }: WebDeps, call: string) =>
   (cause: unknown): 'unknown' => {
     const { kind, error } = classifyStoreError(cause);
     if (kind === 'refused') throw error;
-    log.warn({ err: error, call }, 'whether a call was changed is not known');
+    log.warn({ err: error, call }, 'it is unknown whether a call was changed');
     return kind;
   };
 
 function answer(found: FoundCall, status: 200 | 202 | 409): ApiResponse {
   if (found.kind !== 'found') return missingCall(found.kind);
-  // It was gone a moment ago and is there now: just being stored.
+  // The change did not find the call, but it exists now: it is being stored.
   if (status === 409) return conflict('call_running', found.view.id);
   return { status, headers: { Location: found.view.links.self }, body: found.view };
 }

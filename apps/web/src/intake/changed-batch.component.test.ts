@@ -18,7 +18,7 @@ async function submit(web: Web, items: readonly unknown[]): Promise<Result[]> {
   return ((await response.json()) as { results: Result[] }).results;
 }
 
-test('items of a batch that was shifted are told where they were, and nobody is advised to send them again', async () => {
+test('refusals of a shifted batch name the old positions and do not advise sending the items again', async () => {
   await using web = await startWeb({ redisUrl });
   const first = await submit(
     web,
@@ -36,11 +36,11 @@ test('items of a batch that was shifted are told where they were, and nobody is 
     expect(problem?.detail).toContain('was not stored again');
     expect(problem?.detail).not.toMatch(/new key|another Idempotency-Key/i);
   }
-  expect(shifted[2]?.problem?.detail).toContain('in no place of that batch');
+  expect(shifted[2]?.problem?.detail).toContain('which did not contain this item');
   expect(await web.upstream().queue.getJobCountByTypes()).toBe(4);
 });
 
-test('an item that moved to a place that was free is not stored again; an equal one that was added is', async () => {
+test('an item that moved to a free position is not stored again; an equal added item is', async () => {
   await using web = await startWeb({ redisUrl });
   const first = await submit(
     web,
@@ -64,7 +64,7 @@ test('an item that moved to a place that was free is not stored again; an equal 
   expect(await web.upstream().queue.getJobCountByTypes()).toBe(3);
 });
 
-test('an equal, a shorter and a longer batch get the calls that are there', async () => {
+test('an equal, a shorter and a longer batch return the existing calls', async () => {
   await using web = await startWeb({ redisUrl });
   const ids = (results: readonly Result[]) => results.map(({ call }) => call?.id);
   const first = ids(
@@ -93,10 +93,10 @@ test('an equal, a shorter and a longer batch get the calls that are there', asyn
   expect(await web.upstream().queue.getJobCountByTypes()).toBe(3);
 });
 
-test('a key of an item that was used for something else names the call it stands for', async () => {
+test('a reused key of an item names its call', async () => {
   await using web = await startWeb({ redisUrl });
   const [stored] = await submit(web, [item(1, { idempotencyKey: 'k' })]);
   const [reused] = await submit(web, [item(2, { idempotencyKey: 'k' })]);
   expect(reused?.problem).toMatchObject({ code: 'idempotency_key_reused', id: stored?.call?.id });
-  expect(reused?.problem?.detail).toContain('To repeat that request, send the same body again');
+  expect(reused?.problem?.detail).toContain('To retry that request, send the same body.');
 });

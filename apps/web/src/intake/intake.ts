@@ -1,7 +1,4 @@
-/**
- * What every way of handing over a call has in common: finding the operation, saying no in time, answering
- * instead of storing while a breaker is not closed, and storing.
- */
+/** The steps that single calls and batches share: refuse intake, apply `ifOpen`, store the call. */
 
 import { findSameWish } from '@recloser/calls/queue/store-job';
 import {
@@ -22,49 +19,48 @@ import { staleAnswer } from './stale-answer.ts';
 
 const backlogRetrySeconds = 10;
 
-/** Together they leave time to answer within 2 s whatever Redis does. */
+/** Together they leave time to respond within 2 s, whatever Redis does. */
 export const answerTimes: AnswerTimes = { storeMs: 1_700, readBackMs: 250 };
 
-/** A call that was checked and may be stored. */
+/** A validated call. */
 export type Prepared = {
   readonly target: Target;
   readonly submission: Submission;
   readonly claim?: IdempotencyClaim;
-  /** Its place in a batch, if the key of the batch is its key. */
+  /** Position in the batch, if the key comes from the batch. */
   readonly place?: number;
 };
 
-/** True for a key of 1 to 255 visible ASCII characters. */
+export const idempotencyKeyRule = 'Expected 1 to 255 visible ASCII characters without spaces.';
+
+/** True if the key matches `idempotencyKeyRule`. */
 export function isIdempotencyKey(key: string): boolean {
   return /^[\x21-\x7e]{1,255}$/.test(key);
 }
 
-/** The problem when Redis is not fit to keep `count` more calls, or too many wait already. */
+/** A problem if Redis cannot store calls safely, or if the backlog has no room for `count` more calls. */
 export function refuseIntake(deps: WebDeps, upstream: WebUpstream, count = 1): ApiResponse | undefined {
   const { reachable, safe, problems, memoryUsed } = deps.safety();
   const full = memoryUsed !== null && memoryUsed >= deps.memoryLimitShare;
-  // Outside production an unsafe Redis is only reported: what is lost there is nobody's but the developer's.
+  // Outside production, an unsafe Redis is only reported.
   if (reachable && !safe && (deps.production || full)) {
     const detail = `Nothing was stored. ${problems.join('; ')}.`;
     return problem('storage_unsafe', { detail, retryAfterSeconds: backlogRetrySeconds });
   }
   if (!deps.backlog.isFull(upstream, count)) return undefined;
-  const detail = `${upstream.maxBacklog} calls at most may wait for ${upstream.name}. Nothing was stored.`;
+  const detail = `Nothing was stored. The backlog of ${upstream.name} is limited to ${upstream.maxBacklog} calls. Retry later.`;
   return problem('backlog_full', { detail, retryAfterSeconds: backlogRetrySeconds });
 }
 
-/** What becomes of a call that was checked. */
+/** What to do with a validated call. */
 export type Verdict =
   | { readonly kind: 'store' }
-  /** Nothing is stored; this is the answer. */
+  /** Store nothing and send this response. */
   | { readonly kind: 'answer'; readonly response: ApiResponse }
-  /** Nothing is stored, as this call wants the same. */
+  /** Store nothing and return this earlier call. */
   | { readonly kind: 'same-wish'; readonly id: string };
 
-/**
- * `ifOpen`: what to do with a call instead of storing it, because the breaker is not closed. A repeat of a call that was
- * accepted before gets that call whatever the breaker does now.
- */
+/** Applies `ifOpen`. A repeat of an accepted call returns that call, whatever the state of the breaker. */
 export async function judgeIfOpen(
   deps: WebDeps,
   prepared: Prepared,
@@ -99,18 +95,18 @@ async function sameWish(
 
 function rejection(upstream: WebUpstream, { breaker, nowMs }: UpstreamStateView): ApiResponse {
   return problem('breaker_open', {
-    detail: `The breaker of ${upstream.name} is ${breaker.state}. Nothing was stored.`,
+    detail: `Nothing was stored. The breaker of ${upstream.name} is ${breaker.state}. Retry after Retry-After, or use ifOpen: "defer".`,
     retryAfterSeconds: breaker.retryAt === null ? 1 : (breaker.retryAt - nowMs) / 1000,
     more: { error: 'External service temporarily unavailable', upstream: upstream.name },
   });
 }
 
-/** A call that was stored before, as the result of storing. */
+/** The result for a call that an earlier request stored. */
 export function replay(id: string): Extract<EnqueueResult, { kind: 'stored' }> {
   return { kind: 'stored', id, replayed: true };
 }
 
-/** Stores a call, or says why not. Failures of Redis are results. */
+/** Stores a call. A failure of Redis is a result, not a rejection. */
 export async function storeCall(
   request: Pick<ApiRequest, 'client' | 'requestId' | 'trace'>,
   deps: WebDeps,
@@ -143,12 +139,12 @@ export async function storeCall(
 
 function keyReused(id: string): ApiResponse {
   return problem('idempotency_key_reused', {
-    detail: `Nothing was stored. This key belongs to a different request, whose call is ${id}; keys are remembered for 24 hours. To repeat that request, send the same body again. Only what you have never sent before gets a key of its own.`,
+    detail: `Nothing was stored. This key was used for a different request, whose call is ${id}. Keys are remembered for 24 hours. To retry that request, send the same body. Use a new key only for a request that you have never sent before.`,
     more: { id, links: { self: `/v1/calls/${id}` } },
   });
 }
 
-/** The problem with a call that was not stored, or of which nobody can know. */
+/** The problem for a call that was not stored, or may not have been stored. */
 export function storeProblem(
   deps: Pick<WebDeps, 'log'>,
   result: Exclude<EnqueueResult, { kind: 'stored' }>,
@@ -159,13 +155,13 @@ export function storeProblem(
     case 'unresolved':
       return problem('idempotency_unresolved', {
         detail:
-          'Nobody can tell whether its call was made. Look in the upstream whether it was done before you send it under another key.',
+          'The first request with this key is more than ten minutes old, and it is unknown whether its call was made. Check in the upstream whether it was done before you send it under another key.',
       });
     case 'refused':
       deps.log.warn({ err: result.error }, 'a call could not be stored');
       return storageUnavailable();
     case 'unknown':
-      deps.log.warn({ err: result.error, call: result.id }, 'whether a call was stored is not known');
+      deps.log.warn({ err: result.error, call: result.id }, 'it is unknown whether a call was stored');
       return storageUnknown(result.id);
     default:
       return result satisfies never;

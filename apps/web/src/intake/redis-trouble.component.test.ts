@@ -15,7 +15,7 @@ async function read(response: Response | Promise<Response>) {
   };
 }
 
-/** The answer that is there 2 s after Redis was asked first, on a clock that only we turn. */
+/** The response 2 s after the first command to Redis, by a fake clock. */
 async function answerWithin2s(web: Web, ask: () => Promise<Response>) {
   const sent = vi.spyOn(web.redis, 'sendCommand');
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
@@ -31,7 +31,7 @@ async function answerWithin2s(web: Web, ask: () => Promise<Response>) {
 }
 
 describe('Redis in trouble', () => {
-  it('frozen: says within 2 s that nobody can know, and a repeat finds the call', async () => {
+  it('frozen: answers storage_unknown within 2 s, and a retry finds the call', async () => {
     const redis = await startRedisServer();
     await using web = await startWeb({ redisUrl: redis.url, productionTimes: true });
     web.watch.stop();
@@ -54,12 +54,12 @@ describe('Redis in trouble', () => {
       status: 202,
       id: lost.body.id,
     });
-    // The one without a key was stored all the same, as Redis found it in its socket.
+    // Redis also stored the call without a key, because the command was in its socket buffer.
     expect((await web.get(`/v1/calls/${bare.body.id}`)).status).toBe(200);
     expect(await web.upstream().queue.getJobCountByTypes()).toBe(3);
   });
 
-  it('frozen: whether a call was cancelled is not known either', async () => {
+  it('frozen: a cancellation is storage_unknown too', async () => {
     const redis = await startRedisServer();
     await using web = await startWeb({ redisUrl: redis.url, productionTimes: true });
     web.watch.stop();
@@ -69,12 +69,12 @@ describe('Redis in trouble', () => {
     expect(answer).toMatchObject({ status: 503, body: { code: 'storage_unknown', id } });
     expect(answer.retryAfter).toBeGreaterThanOrEqual(1);
     redis.thaw();
-    // Redis found the command in its socket.
+    // The command was in Redis' socket buffer.
     const status = async () => (await web.get(`/v1/calls/${id}`)).json();
     await expect.poll(status).toMatchObject({ status: 'cancelled' });
   });
 
-  it('killed: refuses at once, stores nothing, and reads are 503 too', async () => {
+  it('killed: refuses immediately, stores nothing, and answers 503 to reads', async () => {
     const redis = await startRedisServer();
     await using web = await startWeb({ redisUrl: redis.url });
     await redis.kill();
@@ -94,7 +94,7 @@ describe('Redis in trouble', () => {
     expect((await web.get('/health/live')).status).toBe(200);
   });
 
-  it('nearly full: takes no more calls', async () => {
+  it('nearly full: refuses calls', async () => {
     const redis = await startRedisServer();
     await using web = await startWeb({ redisUrl: redis.url });
     const used = Number(/used_memory:(\d+)/.exec(await web.redis.info('memory'))?.[1]);
@@ -107,7 +107,7 @@ describe('Redis in trouble', () => {
     expect((await web.get('/health/ready')).status).toBe(503);
   });
 
-  it('full: a refused write is told apart from an unknown one', async () => {
+  it('full: distinguishes a refused write from an unknown one', async () => {
     const redis = await startRedisServer();
     await using web = await startWeb({ redisUrl: redis.url });
     await web.watch.check();
@@ -117,7 +117,7 @@ describe('Redis in trouble', () => {
     expect(answer).toMatchObject({ status: 503, body: { code: 'storage_unavailable' } });
   });
 
-  it('configured to lose calls: refused in production, only reported elsewhere', async () => {
+  it('unsafe configuration: refuses calls in production, only reports elsewhere', async () => {
     const redis = await startRedisServer();
     await using web = await startWeb({ redisUrl: redis.url, production: true });
     await web.watch.check();
@@ -137,7 +137,7 @@ describe('Redis in trouble', () => {
 });
 
 describe('health', () => {
-  it('shows an upstream that is held as a warning, never as a failure', async () => {
+  it('reports a held upstream as a warning, not a failure', async () => {
     const redis = await startRedisServer();
     await using web = await startWeb({ redisUrl: redis.url });
     const { root } = web.upstream();

@@ -1,4 +1,6 @@
-/** Checks the body of a call: `{input, options?}`. Every bad field gets one entry; unknown fields are refused. */
+/**
+ * Validates the body of a call, `{input, options?}`. Reports one error per invalid field. Unknown fields are refused.
+ */
 import type { CallbackHosts } from '@recloser/calls/callback/hosts';
 import { type CallOptions, callOptions } from '@recloser/calls/write/options';
 import type { OperationDefinition } from '@recloser/upstreams/contract/upstream';
@@ -11,7 +13,7 @@ type Parsed =
   | { readonly ok: true; readonly value: Submission }
   | { readonly ok: false; readonly errors: FieldError[] };
 
-/** Parses a body against the operation's input and the options we offer. Times are judged against the clock. */
+/** Parses a body with the schemas of the operation's input and of the options. */
 export function parseSubmission(
   body: object,
   operation: OperationDefinition,
@@ -21,7 +23,7 @@ export function parseSubmission(
   if (!parsed.success) return { ok: false, errors: fieldErrors(parsed.error.issues) };
   const { input, options } = parsed.data;
   if (options.ifOpen === 'stale' && operation.effect !== 'read') {
-    const message = 'Only an operation that reads has stale results: use "defer" or "reject".';
+    const message = '"stale" is supported only for read operations. Use "defer" or "reject".';
     return { ok: false, errors: [{ pointer: '/options/ifOpen', message }] };
   }
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {
@@ -33,7 +35,6 @@ export function parseSubmission(
 function createSchema(operation: OperationDefinition, callbackHosts: CallbackHosts | undefined) {
   return z.strictObject({
     input: operation.input,
-    // An absent `options` means all defaults.
     options: callOptions(Date.now, callbackHosts).prefault({}),
   });
 }
@@ -43,7 +44,7 @@ type Built = {
   readonly schema: ReturnType<typeof createSchema>;
 };
 
-/** Building a schema costs more than a thousand checks by it. */
+/** Building a schema is a thousand times slower than a validation with it. */
 const built = new WeakMap<OperationDefinition, Built>();
 
 function schemaOf(operation: OperationDefinition, callbackHosts: CallbackHosts | undefined): Built['schema'] {
@@ -54,7 +55,7 @@ function schemaOf(operation: OperationDefinition, callbackHosts: CallbackHosts |
   return schema;
 }
 
-/** One entry per field; where several rules are broken the first one speaks. */
+/** One error per field: the first one. */
 export function fieldErrors(issues: readonly z.core.$ZodIssue[]): FieldError[] {
   const byPointer = new Map<string, string>();
   for (const issue of issues) {

@@ -22,7 +22,7 @@ async function batch(web: Web, items: readonly unknown[], headers: Record<string
 }
 
 describe('an equal post without a key', () => {
-  it('gets the same call with Idempotency-Replayed, 50 at once too', async () => {
+  it('returns the same call with Idempotency-Replayed, also for 50 concurrent requests', async () => {
     await using web = await start();
     const responses = await Promise.all(Array.from({ length: 50 }, () => web.post(path, { input: visit })));
     const calls = await Promise.all(responses.map(callOf));
@@ -37,7 +37,7 @@ describe('an equal post without a key', () => {
     expect(await web.upstream().queue.getJobCountByTypes()).toBe(1);
   });
 
-  it('gets the finished call while the window lasts, with Prefer: wait at once', async () => {
+  it('returns the finished call within the window, immediately with Prefer: wait', async () => {
     await using web = await start();
     web.work(async () => ({ result: {}, attempt: {} }));
     const { id } = await callOf(web.post(path, { input: visit }, { Prefer: 'wait=30' }));
@@ -55,7 +55,7 @@ describe('an equal post without a key', () => {
     expect([replayed(keyed), (await callOf(keyed)).id === id]).toEqual([null, false]);
   });
 
-  it('is a call of its own with allowDuplicate, for an operation without a window, and when it is off', async () => {
+  it('is a new call with allowDuplicate, for an operation without a window, and with the window turned off', async () => {
     await using web = await start();
     await web.post(path, { input: visit });
     const allowed = await web.post(path, { input: visit, options: { allowDuplicate: true } });
@@ -70,7 +70,7 @@ describe('an equal post without a key', () => {
     for (let n = 0; n < 2; n += 1) expect(replayed(await off.post(path, { input: visit }))).toBeNull();
   });
 
-  it('gets its call with ifOpen: reject too, while the breaker is open', async () => {
+  it('returns its call with ifOpen: reject while the breaker is open', async () => {
     await using web = await start();
     const { id } = await callOf(web.post(path, { input: visit }));
     await open(web);
@@ -84,7 +84,7 @@ describe('an equal post without a key', () => {
     expect(await web.upstream().queue.getJobCountByTypes()).toBe(1);
   });
 
-  it('is found item by item in a batch', async () => {
+  it('is found for each item of a batch', async () => {
     await using web = await start();
     const item = (options?: object) => ({
       upstream: 'crossmark',

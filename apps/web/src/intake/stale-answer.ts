@@ -1,4 +1,6 @@
-/** `ifOpen: "stale"`: the last good result of the same question, said to be old, while the breaker is not closed. */
+/**
+ * `ifOpen: "stale"`: returns the last good result of the same input, marked as stale, while the breaker is not closed.
+ */
 
 import { openValue } from '@recloser/calls/call/seal-input';
 import { holdView } from '@recloser/calls/read/view';
@@ -8,7 +10,7 @@ import type { UpstreamStateView, WebDeps } from '../http/web-deps.ts';
 import type { Target } from './find-target.ts';
 import type { Submission } from './request-body.ts';
 
-/** 200 with the result and its age in seconds, or undefined when there is none that is young enough. */
+/** Answers 200 with the result and its age in seconds. Undefined if no result is recent enough. */
 export async function staleAnswer(
   deps: WebDeps,
   { upstream, operation }: Target,
@@ -42,12 +44,12 @@ export async function staleAnswer(
   };
 }
 
-/** A result sealed with a key that is no longer in use is as good as none. */
+/** The decrypted result. Undefined if none of the configured keys can decrypt it. */
 function open(deps: WebDeps, good: LastGood): { result: unknown } | undefined {
   try {
     return { result: openValue(good.result, deps.sealer) ?? null };
   } catch (err) {
-    deps.log.warn({ err, call: good.id }, 'a kept result cannot be opened');
+    deps.log.warn({ err, call: good.id }, 'a stale result cannot be decrypted');
     return undefined;
   }
 }

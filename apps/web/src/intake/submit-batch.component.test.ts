@@ -27,7 +27,7 @@ async function submit(web: Web, items: unknown[], headers: Record<string, string
   return { response, status: response.status, results };
 }
 
-/** Opens the breaker as the fleet would. */
+/** Opens the breaker. */
 async function open(web: Web): Promise<void> {
   await web.redis.hset(`${web.upstream().root}:breaker`, {
     state: 'open',
@@ -55,7 +55,7 @@ describe('a batch', () => {
     for (const { call } of results) expect((await web.get(`/v1/calls/${call?.id}`)).status).toBe(200);
   });
 
-  it('is repeated without harm, by keys of its items or one for all', async () => {
+  it('can be repeated safely, with keys per item or one key for all', async () => {
     await using web = await startWeb({ redisUrl });
     const keyed = [
       item({ idempotencyKey: 'a' }),
@@ -68,7 +68,7 @@ describe('a batch', () => {
     const again = await submit(web, keyed);
     expect(ids(again)).toEqual(ids(first));
     expect(again.results.every(({ call }) => call?.replayed)).toBe(true);
-    // The same key at the single address is the same call.
+    // The same key in a single submission returns the same call.
     const single = await web.post(
       '/v1/calls/crossmark/schedule-event',
       { input: visit },
@@ -108,7 +108,7 @@ describe('a batch', () => {
     ]);
   });
 
-  it('is refused as a whole when it would be too many, or Redis is away', async () => {
+  it('is refused as a whole if it exceeds the backlog or Redis is unavailable', async () => {
     await using web = await startWeb({ redisUrl, maxBacklog: 2 });
     const refused = await web.post('/v1/calls:batch', { items: [item(), item(), item()] });
     expect(refused.status).toBe(429);
@@ -121,7 +121,7 @@ describe('a batch', () => {
     expect([away.status, (await problemOf(away)).code]).toEqual([503, 'storage_unavailable']);
   });
 
-  it('tells per item when Redis is lost on the way', async () => {
+  it('reports the result per item if Redis fails midway', async () => {
     const own = await startRedisServer();
     await using web = await startWeb({ redisUrl: own.url, productionTimes: true });
     const items = Array.from({ length: 120 }, () => item());
@@ -130,7 +130,7 @@ describe('a batch', () => {
     const { toKey } = queue;
     let stored = 0;
     queue.toKey = (part) => {
-      // Asked for once by each call that is stored.
+      // Called once per stored call.
       if (part === '') stored += 1;
       if (stored === 60) own.freeze();
       return toKey(part);
@@ -182,14 +182,14 @@ describe('a stale answer', () => {
       result: { reps: [{ repId: '2' }] },
       links: { self: `/v1/calls/${newer.id}` },
     });
-    // Another input, and the same with the breaker closed: a call like any other.
+    // Another input, or a closed breaker: an ordinary call.
     expect((await web.post(path, { ...stale, input: { ...input, locationId: '3' } })).status).toBe(202);
     await web.redis.del(`${web.upstream().root}:breaker`);
     expect((await web.post(path, stale)).status).toBe(202);
     expect(web.lines.join('')).not.toContain('repId');
   });
 
-  it('outlives its call when a worker kept it, but not its time', async () => {
+  it('outlives its call if a worker copied it, but not its maximum age', async () => {
     await using web = await startWeb({ redisUrl, staleTtlSeconds: 3_600 });
     await open(web);
     const { root } = web.upstream();

@@ -1,8 +1,6 @@
 /**
- * `POST /v1/calls:batch`: up to 1,000 calls in one request, one result each, in order.
- *
- * Always true: when any item is malformed nothing is stored; a well-formed batch is stored item by item, and each
- * result says what became of its item, also when Redis fails half-way: 202 when all are kept, 207 otherwise.
+ * `POST /v1/calls:batch`: up to 1,000 calls in one request, with one result per item, in order. If any item is invalid,
+ * nothing is stored. Otherwise items are stored one by one, and each has its own result, even if Redis fails midway.
  */
 import { callView } from '@recloser/calls/read/view';
 import type { EnqueueResult } from '@recloser/calls/write/enqueue';
@@ -22,12 +20,12 @@ import {
 } from './intake.ts';
 
 const atOnce = 50;
-/** For the whole batch; an item that Redis does not answer in time is `storage_unknown`. */
+/** Time limit for the whole batch. Items that are not started by then are not stored. */
 const budgetMs = 20_000;
 
 type States = ReadonlyMap<string, UpstreamStateView>;
 
-/** Answers 202 or 207 with `results`, or a problem when the batch as a whole cannot be taken. */
+/** Answers 202 if all calls are stored, 207 if not, or a problem if the whole batch is refused. */
 export async function submitBatch(request: ApiRequest, deps: WebDeps): Promise<ApiResponse> {
   const parsed = parseBatch(request, deps);
   if ('status' in parsed) return parsed;
@@ -58,7 +56,7 @@ export async function submitBatch(request: ApiRequest, deps: WebDeps): Promise<A
   return { status: kept ? 202 : 207, body: { results } };
 }
 
-/** One request is counted already. */
+/** The request itself has already been counted as one. */
 async function refuseRate(
   request: ApiRequest,
   deps: WebDeps,
@@ -78,7 +76,7 @@ function refuseBatch(deps: WebDeps, items: readonly Prepared[]): ApiResponse | u
   return undefined;
 }
 
-/** Once for all items of an upstream. Rejects when Redis cannot be read: nothing was stored then. */
+/** Reads the state of each upstream once. Rejects if Redis fails; nothing is stored yet. */
 async function readStates(deps: WebDeps, items: readonly Prepared[]): Promise<States> {
   const upstreams = [...new Set(items.map(({ target }) => target.upstream))];
   return new Map(
@@ -108,7 +106,7 @@ async function submitItem(
   return accepted(deps, item, result, states);
 }
 
-/** Drawn without reading each call back: as it was stored, or by its address when it was stored before. */
+/** The result of a stored item, without a further read. The status of a call from an earlier request is null. */
 function accepted(
   deps: WebDeps,
   { target: { upstream } }: Prepared,

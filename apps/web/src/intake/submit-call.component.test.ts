@@ -18,7 +18,7 @@ async function refusal(response: Response) {
 }
 
 describe('an accepted call', () => {
-  it('is answered 202 with its address and itself, and is in Redis', async () => {
+  it('is answered with 202, Location and the call, and is in Redis', async () => {
     await using web = await startWeb({ redisUrl });
     const response = await web.post(
       path,
@@ -46,7 +46,7 @@ describe('an accepted call', () => {
     expect(job?.data).toMatchObject({ v: 1, operation: 'schedule-event', input: visit, requestId: 'abc-1' });
   });
 
-  it('shows the holds and says when to look again', async () => {
+  it('shows the holds and a Retry-After', async () => {
     await using web = await startWeb({ redisUrl });
     await web.holds().set({ kind: 'rate-limit', owner: 'w1', reason: 'told to wait', forMs: 3_600_000 });
     const response = await web.post(path, { input: visit });
@@ -71,7 +71,7 @@ describe('an accepted call', () => {
     expect(Math.abs(Date.parse(call.nextAttemptAt ?? '') - Date.parse(runAt))).toBeLessThan(1000);
   });
 
-  it('keeps personal input only sealed, in Redis and in the answer', async () => {
+  it('shows personal input neither in Redis nor in the response', async () => {
     await using web = await startWeb({ redisUrl });
     const input = {
       mPlanId: '1',
@@ -156,7 +156,7 @@ describe('a refused request', () => {
     expect(await refusal(response)).toMatchObject({ code: 'invalid_idempotency_key', status: 400 });
   });
 
-  it('is told when too many calls wait', async () => {
+  it('gets backlog_full when too many calls are waiting', async () => {
     await using web = await startWeb({ redisUrl, maxBacklog: 2 });
     await web.post(path, { input: visit });
     await web.post(path, { input: visit });
@@ -173,7 +173,7 @@ describe('API keys', () => {
     { name: 'two', digest: createHash('sha256').update('secret-2').digest() },
   ];
 
-  it('are needed for everything but health and metrics', async () => {
+  it('are required for everything but health and metrics', async () => {
     await using web = await startWeb({ redisUrl, apiKeys });
     for (const authorization of [undefined, 'Bearer wrong', 'Basic c2VjcmV0LTE=', 'secret-1']) {
       const headers: Record<string, string> =
@@ -200,7 +200,7 @@ describe('API keys', () => {
 });
 
 describe('an idempotency key', () => {
-  it('makes one call of 50 requests at once', async () => {
+  it('makes one call of 50 concurrent requests', async () => {
     await using web = await startWeb({ redisUrl });
     const responses = await Promise.all(
       Array.from({ length: 50 }, () => web.post(path, { input: visit }, { 'Idempotency-Key': 'k' })),
@@ -214,7 +214,7 @@ describe('an idempotency key', () => {
     expect(await web.upstream().queue.getJobCountByTypes()).toBe(1);
   });
 
-  it('may come with the fields in another order, but not with another request', async () => {
+  it('accepts the fields in another order, but not another request', async () => {
     await using web = await startWeb({ redisUrl });
     const headers = { 'Idempotency-Key': 'k' };
     const first = await callOf(web.post(path, { input: visit, options: { priority: 5 } }, headers));
@@ -227,7 +227,7 @@ describe('an idempotency key', () => {
     expect(await web.upstream().queue.getJobCountByTypes()).toBe(1);
   });
 
-  it('finds a call that has finished, and never runs one again that was trimmed', async () => {
+  it('finds a finished call, and never repeats a trimmed call', async () => {
     await using web = await startWeb({ redisUrl });
     const headers = { 'Idempotency-Key': 'k' };
     const { id } = await callOf(web.post(path, { input: visit }, headers));

@@ -1,8 +1,6 @@
 /**
- * `POST /v1/calls/{upstream}/{operation}`: validate, store once per key, answer 202.
- *
- * Always true: 202 is sent only after Redis has said that it stored the call; everything that can refuse a
- * request is asked before, so a request is either refused with a problem or kept.
+ * `POST /v1/calls/{upstream}/{operation}`: validates the request, stores the call once per idempotency key and answers
+ * 202. The response is sent only after Redis has confirmed the write.
  */
 import { type IdempotencyClaim, requestFingerprint } from '@recloser/calls/write/enqueue';
 import { preferredWait } from '../http/prefer.ts';
@@ -12,6 +10,7 @@ import type { Look, WebDeps } from '../http/web-deps.ts';
 import { acceptedAnswer } from './accepted-answer.ts';
 import { findTarget, type Target } from './find-target.ts';
 import {
+  idempotencyKeyRule,
   isIdempotencyKey,
   judgeIfOpen,
   type Prepared,
@@ -22,7 +21,7 @@ import {
 } from './intake.ts';
 import { parseSubmission } from './request-body.ts';
 
-/** Answers 202 (200 when it waited and the call finished, or with a stale result), or a problem. */
+/** Answers 202, 200 (the call finished in time, or a stale result) or a problem. */
 export async function submitCall(request: ApiRequest, deps: WebDeps): Promise<ApiResponse> {
   const prepared = prepare(request, deps);
   if ('status' in prepared) return prepared;
@@ -40,21 +39,21 @@ export async function submitCall(request: ApiRequest, deps: WebDeps): Promise<Ap
   return acceptedAnswer(deps, upstream, { ...stored, beganMs }, wait);
 }
 
-/** Looks at the call in the same write to Redis, unless the client waits for its end. */
+/** Stores the call. Unless the client waits, the placement of the call is read in the same write to Redis. */
 async function store(request: ApiRequest, deps: WebDeps, prepared: Prepared, waitSeconds: number) {
   let look: Promise<Look> | undefined;
   const result = await storeCall(request, deps, prepared, {
     onSending(id) {
       if (waitSeconds > 0) return;
       look = deps.lookAtCall(prepared.target.upstream, id);
-      // Whoever waits for it learns of it; nobody does when the call could not be stored.
+      // If the call is not stored, nobody awaits `look`.
       look.catch(() => undefined);
     },
   });
   return result.kind === 'stored' ? { ...result, ...(look && { look }) } : result;
 }
 
-/** The problem with an address that leads to no operation. */
+/** A problem if the URL names no known operation. */
 export function checkTarget(params: ApiRequest['params'], deps: WebDeps): ApiResponse | undefined {
   const target = targetOf(params, deps);
   return 'status' in target ? target : undefined;
@@ -72,18 +71,20 @@ function prepare(request: ApiRequest, deps: WebDeps): Prepared | ApiResponse {
   if ('status' in target) return target;
   const { body } = request;
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    return problem('invalid_body', { detail: 'Send an object with "input" and, if you like, "options".' });
+    return problem('invalid_body', {
+      detail: 'Send a JSON object: {"input": {…}, "options": {…}}. "options" is optional.',
+    });
   }
   const key = request.header('Idempotency-Key');
   if (key !== undefined && !isIdempotencyKey(key)) {
     return problem('invalid_idempotency_key', {
-      detail: 'It has 1 to 255 visible ASCII characters, no spaces.',
+      detail: idempotencyKeyRule,
     });
   }
   const parsed = parseSubmission(body, target.operation, deps.callbackHosts);
   if (!parsed.ok) {
     return problem('validation_failed', {
-      detail: 'See errors, one entry per field.',
+      detail: 'Nothing was stored. `errors` has one entry per invalid field.',
       more: { errors: parsed.errors },
     });
   }
@@ -91,7 +92,10 @@ function prepare(request: ApiRequest, deps: WebDeps): Prepared | ApiResponse {
   return { target, submission, ...(key !== undefined && { claim: claimOf(request, target, key, body) }) };
 }
 
-/** Of a body that was checked: one nested without end would not survive being put in order. */
+/**
+ * Call this only with a validated body: `requestFingerprint` recurses, and a deeply nested body would overflow the
+ * stack.
+ */
 function claimOf({ client }: ApiRequest, target: Target, key: string, body: object): IdempotencyClaim {
   const fingerprint = requestFingerprint(target.upstream.name, target.operation.name, body);
   return { scope: client ?? '', key, fingerprint };

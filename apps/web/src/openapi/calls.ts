@@ -1,4 +1,4 @@
-/** The part of the OpenAPI document about calls that were handed over, and about handing over many at once. */
+/** The part of the OpenAPI document for submitted calls and batches. */
 import { callStatuses } from '@recloser/calls/read/status';
 import { listLimits } from '../calls/list-calls.ts';
 import { longestWaitSeconds } from '../http/prefer.ts';
@@ -7,9 +7,9 @@ import { json, problemRefs } from './parts.ts';
 type Json = Record<string, unknown>;
 
 const idParameter = { name: 'id', in: 'path', required: true, schema: { type: 'string' } };
-const location = { Location: { description: 'The address of the call.', schema: { type: 'string' } } };
+const location = { Location: { description: 'URL of the call.', schema: { type: 'string' } } };
 
-/** Addresses under `/v1/calls` that no upstream owns. */
+/** Paths under `/v1/calls` that do not name an upstream. */
 export function callPaths(upstreams: readonly string[]): Json {
   return {
     '/v1/calls': { get: list(upstreams) },
@@ -30,19 +30,21 @@ function list(upstreams: readonly string[]): Json {
   return {
     operationId: 'list-calls',
     tags: ['calls'],
-    summary: 'Calls, newest first, without results and histories.',
+    summary: 'List calls',
+    description:
+      'Returns calls, newest first, without `result` and `history`. Follow `links.next` until it is null. A page may contain fewer than `limit` calls.',
     parameters: [
       query('upstream', { type: 'string', enum: upstreams }, 'Only calls to this upstream.'),
       query('status', { type: 'string', enum: callStatuses }, 'Only calls with this status.'),
-      query('cursor', { type: 'string' }, '`nextCursor` of the page before.'),
+      query('cursor', { type: 'string' }, '`nextCursor` of the previous page.'),
       query(
         'limit',
         { type: 'integer', minimum: 1, maximum: listLimits.most, default: listLimits.default },
-        'Calls on a page at most.',
+        'Maximum number of calls on the page.',
       ),
     ],
     responses: {
-      '200': { description: 'A page.', content: json('CallPage') },
+      '200': { description: 'A page of calls.', content: json('CallPage') },
       ...problemRefs(400, 401, 403, 429, 500, 503),
     },
   };
@@ -51,12 +53,14 @@ function list(upstreams: readonly string[]): Json {
 const one: Json = {
   operationId: 'get-call',
   tags: ['calls'],
-  summary: 'The call as it stands.',
+  summary: 'Get a call',
+  description:
+    'Returns the call with its status, history and result. Answers `410` if the call has finished and is no longer kept.',
   parameters: [
     {
       name: 'wait',
       in: 'query',
-      description: `Answer when the call has finished, after so many seconds (${longestWaitSeconds} at most) at the latest.`,
+      description: `Number of seconds to wait for the call to finish. The maximum is ${longestWaitSeconds}; a greater value is reduced to it.`,
       schema: { type: 'integer', minimum: 0 },
     },
   ],
@@ -69,10 +73,12 @@ const one: Json = {
 const cancel: Json = {
   operationId: 'cancel-call',
   tags: ['calls'],
-  summary: 'Cancels a waiting call. It is kept as a record.',
+  summary: 'Cancel a call',
+  description:
+    'Cancels a waiting call and keeps its record. Cancelling it again returns the same response. Answers `409` if the call is running, may have been sent, or has finished with another status.',
   responses: {
     '200': {
-      description: 'The cancelled call, also when it was cancelled before.',
+      description: 'The cancelled call.',
       headers: location,
       content: json('Call'),
     },
@@ -83,11 +89,11 @@ const cancel: Json = {
 const retry: Json = {
   operationId: 'retry-call',
   tags: ['calls'],
-  summary: 'Puts a failed, expired or cancelled call back into the line.',
+  summary: 'Retry a call',
   description:
-    'With a fresh count of attempts; a limit (`expiresAt`) that has passed is lifted. Takes no body.',
+    'Returns a failed, expired or cancelled call to the queue with all its attempts. An `expiresAt` in the past is removed. Answers `409` if the call has not finished, succeeded or is in doubt. The request has no body.',
   responses: {
-    '202': { description: 'The call, waiting again.', headers: location, content: json('Call') },
+    '202': { description: 'The call is back in the queue.', headers: location, content: json('Call') },
     ...problemRefs(400, 401, 403, 404, 409, 410, 429, 500, 503),
   },
 };
@@ -95,13 +101,24 @@ const retry: Json = {
 const events: Json = {
   operationId: 'watch-call',
   tags: ['calls'],
-  summary: "A call's life as server-sent events; ends when the call has finished.",
+  summary: 'Stream the events of a call',
   description:
-    'Events: `attempt` (an entry of the history) and `status` (the call). After a break send `Last-Event-ID`: only what is new follows.',
-  parameters: [{ name: 'Last-Event-ID', in: 'header', schema: { type: 'string' } }],
+    'Sends server-sent events until the call has finished: `attempt` (a new entry of the history) and `status` (the call after a change).',
+  parameters: [
+    {
+      name: 'Last-Event-ID',
+      in: 'header',
+      description:
+        'The id of the last event received. After a reconnect, the stream continues with newer events.',
+      schema: { type: 'string' },
+    },
+  ],
   responses: {
-    '200': { description: 'The events.', content: { 'text/event-stream': { schema: { type: 'string' } } } },
-    '204': { description: 'The client has seen the end.' },
+    '200': {
+      description: 'A stream of events.',
+      content: { 'text/event-stream': { schema: { type: 'string' } } },
+    },
+    '204': { description: 'The client has already received the last event.' },
     ...problemRefs(400, 401, 403, 404, 410, 429, 500, 503),
   },
 };
@@ -109,22 +126,25 @@ const events: Json = {
 const batch: Json = {
   operationId: 'submit-batch',
   tags: ['calls'],
-  summary: 'Hands over up to 1,000 calls at once.',
+  summary: 'Submit up to 1,000 calls',
   description:
-    'When any item is malformed nothing is stored. Otherwise there is one result per item, in order.',
+    'If any item is invalid, nothing is stored. Otherwise `results` has one entry per item, in the same order.',
   parameters: [
     {
       name: 'Idempotency-Key',
       in: 'header',
       description:
-        'Holds for every item without a key of its own, by its place in the batch. A repeated batch must be unchanged; items may be left out or added at its end only.',
+        'Applies to each item without an `idempotencyKey`, by its position in the batch. To retry a batch, send it unchanged. Items may only be added or removed at its end.',
       schema: { type: 'string', minLength: 1, maxLength: 255 },
     },
   ],
   requestBody: { required: true, content: json('Batch') },
   responses: {
-    '202': { description: 'All items are kept.', content: json('BatchResults') },
-    '207': { description: 'Not all items are kept: see each result.', content: json('BatchResults') },
+    '202': { description: 'All calls are stored.', content: json('BatchResults') },
+    '207': {
+      description: 'At least one item has no stored call. Check each result.',
+      content: json('BatchResults'),
+    },
     ...problemRefs(400, 401, 403, 413, 415, 422, 429, 500, 503),
   },
 };

@@ -1,6 +1,6 @@
 /**
- * `GET /docs`: the API's documentation, drawn by Swagger UI from `/openapi.json`. Everything comes from this
- * server, so it works without the internet and under a policy that allows no inline script.
+ * `GET /docs`: Swagger UI for `/openapi.json`. This server delivers all assets, so the page works offline and under a
+ * Content-Security-Policy without inline scripts.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -19,7 +19,7 @@ const html = `<!doctype html>
 </head>
 <body>
 <div id="docs"></div>
-<noscript>The description of the API is at <a href="/openapi.json">/openapi.json</a>.</noscript>
+<noscript>This page needs JavaScript. The OpenAPI document is at <a href="/openapi.json">/openapi.json</a>.</noscript>
 <script src="/docs/swagger-ui-bundle.js"></script>
 <script src="/docs/start.js"></script>
 </body>
@@ -41,11 +41,13 @@ const assets: Readonly<Record<string, string>> = {
   'swagger-ui-bundle.js': script,
 };
 
-// Swagger UI sets style attributes and draws its icons from data addresses; scripts are files of ours only.
+// Swagger UI sets style attributes and loads its icons from data URLs.
 const policy =
   "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/** The page, and the files it loads: 404 for any other name. Files are read when first asked for, then kept. */
+/**
+ * The page and the files that it loads. `file` answers 404 for any other name. Files are cached after the first read.
+ */
 export function createDocsPages(): { page: ApiResponse; file: (name: string) => ApiResponse } {
   const folder = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
   const cache = new Map<string, ApiResponse>();
@@ -59,7 +61,7 @@ export function createDocsPages(): { page: ApiResponse; file: (name: string) => 
     file(name) {
       if (name === 'start.js') return answer(start, script);
       const type = Object.hasOwn(assets, name) ? assets[name] : undefined;
-      return type ? load(name, type) : problem('not_found', { detail: 'Check the address.' });
+      return type ? load(name, type) : problem('not_found', { detail: 'Check the URL.' });
     },
   };
 }

@@ -1,11 +1,12 @@
 /**
- * `GET /openapi.json`: OpenAPI 3.1, made once from the schemas that validate. Every operation of every upstream has
- * an address of its own here, with its input and its result.
+ * `GET /openapi.json`: OpenAPI 3.1, generated once at startup from the schemas that validate requests. Each operation
+ * of each upstream has its own path with its input and result.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { callOptionsSchema } from '@recloser/calls/write/options';
 import type { OperationDefinition } from '@recloser/upstreams/contract/upstream';
 import { z } from 'zod';
+import { longestWaitSeconds } from '../http/prefer.ts';
 import { problems } from '../http/problem-codes.ts';
 import { batchItemsMost, batchSchema } from '../intake/batch-body.ts';
 import { callPaths } from './calls.ts';
@@ -15,16 +16,16 @@ import * as answers from './schemas.ts';
 
 type Json = Record<string, unknown>;
 
-/** What the document needs of an upstream. */
+/** The fields of an upstream that the document needs. */
 export type DescribedUpstream = {
   readonly name: string;
   readonly operations: Readonly<Record<string, OperationDefinition>>;
 };
 
-const description = `Hand over a call to an external API and get 202 back: the call is kept, made when its upstream
-can take it, and shown here with everything that happened to it. A request is either refused with a problem or kept.`;
+const description = `Submit a call to an external API and receive \`202\`. Recloser stores the call, makes it as soon as the
+upstream is available, and reports its status, attempts and result. A request is either stored or refused with a
+problem, never partly stored.`;
 
-/** The document. */
 export function createOpenApi(upstreams: readonly DescribedUpstream[]): Json {
   return {
     openapi: '3.1.0',
@@ -37,9 +38,9 @@ export function createOpenApi(upstreams: readonly DescribedUpstream[]): Json {
     servers: [{ url: '/', description: 'This server' }],
     security: [{ apiKey: [] }],
     tags: [
-      ...upstreams.map(({ name }) => ({ name, description: `Calls to ${name}.` })),
-      { name: 'calls', description: 'What became of a call, and changing it.' },
-      { name: 'upstreams', description: 'Breakers, holds and queues.' },
+      ...upstreams.map(({ name }) => ({ name, description: `Submit calls to ${name}.` })),
+      { name: 'calls', description: 'Get, list, cancel and retry calls.' },
+      { name: 'upstreams', description: 'State of breakers, holds and queues.' },
       { name: 'operation', description: 'Health, metrics and this document.' },
     ],
     paths: {
@@ -53,7 +54,7 @@ export function createOpenApi(upstreams: readonly DescribedUpstream[]): Json {
           type: 'http',
           scheme: 'bearer',
           description:
-            'A key may be limited to the scopes submit, read and operate. Not needed on loopback in development.',
+            'Send `Authorization: Bearer <key>`. A key can be limited to the scopes `submit`, `read` and `operate`. If no keys are configured (development only), requests from localhost need none.',
         },
       },
       schemas: componentSchemas(upstreams),
@@ -75,7 +76,7 @@ function componentSchemas(upstreams: readonly DescribedUpstream[]): Json {
     CallOptions: jsonSchema(callOptionsSchema, 'input'),
     Batch: {
       ...jsonSchema(batchSchema, 'input'),
-      description: `1 to ${batchItemsMost} calls; input and options of each as at the address of its operation.`,
+      description: `1 to ${batchItemsMost} calls. \`input\` and \`options\` of an item have the schema of its operation.`,
     },
   };
   for (const { name, operations } of upstreams) {
@@ -87,7 +88,7 @@ function componentSchemas(upstreams: readonly DescribedUpstream[]): Json {
   return schemas;
 }
 
-/** One component per status that a problem can have, listing its codes. */
+/** One response component per problem status. Its description lists the codes. */
 function problemResponses(): Json {
   const responses: Json = {};
   for (const { status } of Object.values(problems)) {
@@ -96,7 +97,12 @@ function problemResponses(): Json {
       description: codes.map(([code, { title }]) => `\`${code}\`: ${title}.`).join(' '),
       content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
       ...((status === 429 || status === 503) && {
-        headers: { 'Retry-After': { description: 'Seconds.', schema: { type: 'integer', minimum: 1 } } },
+        headers: {
+          'Retry-After': {
+            description: 'Number of seconds to wait before a retry.',
+            schema: { type: 'integer', minimum: 1 },
+          },
+        },
       }),
     };
   }
@@ -125,7 +131,7 @@ function submitOperation(upstream: string, operation: OperationDefinition): Json
       { type: 'object', properties: { result: ref('Result') } },
     ],
   };
-  const location = { Location: { description: 'The address of the call.', schema: { type: 'string' } } };
+  const location = { Location: { description: 'URL of the call.', schema: { type: 'string' } } };
   const content = (schema: Json) => ({ 'application/json': { schema } });
   const read = operation.effect === 'read';
   return {
@@ -146,13 +152,13 @@ function submitOperation(upstream: string, operation: OperationDefinition): Json
     responses: {
       '200': {
         description: read
-          ? 'It finished while the client waited (`Prefer: wait`), or a stale result.'
-          : 'It finished while the client waited (`Prefer: wait`).',
+          ? 'The call finished within `Prefer: wait`, or a stale result is returned.'
+          : 'The call finished within `Prefer: wait`.',
         headers: replayedHeader,
         content: content(read ? { anyOf: [call, stale] } : call),
       },
       '202': {
-        description: 'Redis has stored the call.',
+        description: 'The call is stored and will be made.',
         headers: { ...location, ...replayedHeader },
         content: content(call),
       },
@@ -163,30 +169,40 @@ function submitOperation(upstream: string, operation: OperationDefinition): Json
 
 const replayedHeader = {
   'Idempotency-Replayed': {
-    description: 'Present when an earlier request stored the call: one with the same key, or an equal one.',
+    description:
+      'Present if an earlier request stored this call: a request with the same `Idempotency-Key`, or an equal request.',
     schema: { type: 'string', enum: ['true'] },
   },
 };
 
 function describe({ effect, duplicateWindowSeconds }: OperationDefinition): string {
-  const stale = effect === 'read' ? ' May be answered with a stale result (`ifOpen: "stale"`).' : '';
+  const stale = effect === 'read' ? ' Supports `ifOpen: "stale"`.' : '';
   const same = duplicateWindowSeconds
-    ? ` Without an \`Idempotency-Key\`, a post with equal input gets the call of this API key that is unfinished, in doubt or was accepted in the last ${duplicateWindowSeconds} s; \`allowDuplicate\` makes a call of its own.`
+    ? ` A request without \`Idempotency-Key\` whose input equals that of an earlier call of the same API key returns that call, if it is unfinished, in doubt or was accepted within the last ${duplicateWindowSeconds} seconds. To make a second call, set \`allowDuplicate\`.`
     : '';
-  return `Effect: ${effect}.${stale}${same}`;
+  return `Effect: \`${effect}\` (${effects[effect]}).${stale}${same}`;
 }
+
+const effects: Readonly<Record<OperationDefinition['effect'], string>> = {
+  read: 'safe to repeat',
+  idempotent: 'a repeat reaches the same state',
+  unsafe: 'a repeat may have its effect twice',
+};
 
 const submitParameters = [
   {
     name: 'Idempotency-Key',
     in: 'header',
-    description: 'Makes repeating the request safe for 24 hours: the same request gets the same call.',
+    description:
+      'Makes retries safe for 24 hours: the same request with the same key returns the same call. A different request with the same key is refused with `422`.',
+    example: 'booking-4711',
     schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[\\x21-\\x7e]+$' },
   },
   {
     name: 'Prefer',
     in: 'header',
-    description: '`wait=N`: answer when the call has finished, after N seconds (30 at most) at the latest.',
+    description: `\`wait=N\`: waits up to N seconds for the call to finish and then answers \`200\`, otherwise \`202\`. The maximum is ${longestWaitSeconds}.`,
+    example: 'wait=5',
     schema: { type: 'string' },
   },
 ];
@@ -196,7 +212,7 @@ function schemaName(upstream: string, operation: string, part: string): string {
   return words.map((word) => `${word.charAt(0).toUpperCase()}${word.slice(1)}`).join('') + part;
 }
 
-/** Answers may get further fields in a later release, so those of ours are left open. */
+/** The schemas of responses allow further fields, which a later release may add. */
 function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Json {
   const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, {
     io,
@@ -206,7 +222,7 @@ function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Json {
   return rest;
 }
 
-/** A pair of two of a kind, written as tools of OpenAPI 3.0 understand it too: many do not know `prefixItems`. */
+/** Rewrites a tuple of equal items without `prefixItems`, which many tools do not support. */
 function alikeTuple(part: z.core.JSONSchema.BaseSchema): void {
   const { prefixItems } = part;
   if (!prefixItems) return;

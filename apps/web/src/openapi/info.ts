@@ -1,20 +1,21 @@
-/** The part of the OpenAPI document about upstreams, health, metrics and the document itself. */
+/** The part of the OpenAPI document for upstreams, health, metrics and the documentation. */
 import { json, problemRefs } from './parts.ts';
 
 type Json = Record<string, unknown>;
 
 const open: Json = { security: [] };
 
-/** Addresses that tell of the system, not of a call. */
+/** Paths that describe the system rather than a call. */
 export function infoPaths(): Json {
   return {
     '/v1/upstreams': {
       get: {
         operationId: 'list-upstreams',
         tags: ['upstreams'],
-        summary: 'All upstreams: breaker, holds, queue and workers.',
+        summary: 'List upstreams',
+        description: 'Returns the breaker, holds, queue and workers of every upstream.',
         responses: {
-          '200': { description: 'The upstreams.', content: json('UpstreamList') },
+          '200': { description: 'All upstreams.', content: json('UpstreamList') },
           ...problemRefs(400, 401, 403, 429, 500, 503),
         },
       },
@@ -23,7 +24,8 @@ export function infoPaths(): Json {
       get: {
         operationId: 'get-upstream',
         tags: ['upstreams'],
-        summary: 'One upstream.',
+        summary: 'Get an upstream',
+        description: 'Returns the breaker, holds, queue and workers of one upstream.',
         parameters: [{ name: 'name', in: 'path', required: true, schema: { type: 'string' } }],
         responses: {
           '200': { description: 'The upstream.', content: json('Upstream') },
@@ -31,12 +33,19 @@ export function infoPaths(): Json {
         },
       },
     },
-    '/health': { get: health('health', 'Every part. An open breaker is `warn`.') },
-    '/health/live': { get: health('health-live', 'The event loop turns.') },
-    '/health/ready': { get: health('health-ready', 'Calls can be kept: Redis is reachable and safe.') },
-    '/metrics': { get: page('metrics', 'Metrics for Prometheus.', 'text/plain') },
+    '/health': {
+      get: health(
+        'health',
+        'Health of Redis and of every upstream. An open breaker is a warning, never a failure.',
+      ),
+    },
+    '/health/live': { get: health('health-live', 'Liveness: the process responds.') },
+    '/health/ready': {
+      get: health('health-ready', 'Readiness: Redis is reachable and can store calls safely.'),
+    },
+    '/metrics': { get: page('metrics', 'Metrics in the Prometheus text format.', 'text/plain') },
     '/openapi.json': { get: page('openapi', 'This document.', 'application/json') },
-    '/docs': { get: page('docs', 'This document, to be read by people.', 'text/html') },
+    '/docs': { get: page('docs', 'This document as a web page.', 'text/html') },
   };
 }
 
@@ -48,8 +57,8 @@ function health(operationId: string, summary: string): Json {
     tags: ['operation'],
     summary,
     responses: {
-      '200': { description: 'Passed, perhaps with warnings.', content },
-      '503': { description: 'Failed.', content },
+      '200': { description: 'Healthy, possibly with warnings.', content },
+      '503': { description: 'Unhealthy.', content },
       ...problemRefs(400),
     },
   };

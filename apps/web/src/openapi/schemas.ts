@@ -1,7 +1,6 @@
 /**
- * The answers of this API as zod schemas, from which the OpenAPI document is made. The requests' schemas are those
- * that validate. Always true: the types of what the handlers send fit these, or this does not compile; the test
- * suite holds every answer it gets against them.
+ * The response schemas of the OpenAPI document. `satisfies` makes the compiler check them against the handlers' types.
+ * The test suites validate every response against them.
  */
 
 import { historyEntrySchema } from '@recloser/calls/call/envelope';
@@ -19,49 +18,57 @@ const links = z.object({ self: z.string(), upstream: z.string() });
 const fields = z.record(z.string(), z.unknown());
 
 const hold = z.object({
-  kind: z.string().describe('breaker, operator, sign-in or rate-limit.'),
-  owner: z.string(),
-  reason: z.string(),
+  kind: z.string().describe('`breaker`, `operator`, `sign-in` or `rate-limit`.'),
+  owner: z.string().describe('Who set the hold.'),
+  reason: z.string().describe('Why the upstream is held.'),
   since: time,
-  until: time.nullable().describe('Null: until somebody releases it.'),
+  until: time.nullable().describe('End of the hold. Null if the hold lasts until it is released.'),
 }) satisfies z.ZodType<HoldView>;
 
 const estimate = z.object({
-  reason: z.string().describe('Why the call waits, in words.'),
-  nextProbeAt: time.nullable().describe('When the upstream is tried again, if its breaker is open.'),
-  position: count.nullable().describe('1 is next in line.'),
+  reason: z.string().describe('Why the call is waiting, as a sentence.'),
+  nextProbeAt: time
+    .nullable()
+    .describe('Time of the next trial of the upstream. Null unless its breaker is open.'),
+  position: count
+    .nullable()
+    .describe('Position in the queue. 1 is next. Null if the call is not in the queue.'),
   finishBetween: z
     .tuple([time, time])
     .readonly()
     .nullable()
-    .describe('From the rate measured lately. Null when nobody can know.'),
+    .describe(
+      'Earliest and latest expected time of completion, from the recent rate of finished calls. Null if there is no recent rate, or if a hold has no known end.',
+    ),
 });
 
-/** A call without what only its own address shows. */
+/** A call in a list, without `history` and `result`. */
 export const listedCall = z.object({
   id: z.string(),
   upstream: z.string(),
   operation: z.string(),
   status: z.enum(callStatuses),
-  input: fields.describe('As it was submitted; personal fields read `[sealed]`.'),
-  options: fields,
+  input: fields.describe('The input as submitted. The value of a personal field is `[sealed]`.'),
+  options: fields.describe('The options as submitted, with defaults filled in.'),
   createdAt: time,
-  startedAt: time.nullable(),
+  startedAt: time.nullable().describe('Start of the first attempt.'),
   finishedAt: time.nullable(),
   attempts: z.object({
-    made: count.describe('Exchanges charged to the call, the successful one included.'),
-    max: count,
-    deferrals: count.describe('How often it was given back without spending an attempt.'),
-    stalls: count.describe('How often its worker was lost.'),
+    made: count.describe('Number of attempts made, including the successful one.'),
+    max: count.describe('Maximum number of attempts.'),
+    deferrals: count.describe('Number of times the call was returned to the queue without an attempt.'),
+    stalls: count.describe('Number of times the worker of the call stopped unexpectedly.'),
   }),
-  nextAttemptAt: time.nullable(),
-  holds: z.array(hold).readonly(),
-  position: count.nullable(),
-  estimate: estimate.nullable().describe('Null unless the call waits.'),
+  nextAttemptAt: time
+    .nullable()
+    .describe('Earliest time of the next attempt. Null if it is not known or no attempt is due.'),
+  holds: z.array(hold).readonly().describe('Active holds of the upstream, if the call is waiting.'),
+  position: count.nullable().describe('Position in the queue. 1 is next.'),
+  estimate: estimate.nullable().describe('Null unless the call is waiting.'),
   error: z
     .object({ code: z.string(), message: z.string(), status: z.int().nullable() })
     .nullable()
-    .describe('Why it ended without success.'),
+    .describe('Why the call did not succeed. `status` is the HTTP status of the upstream, if there was one.'),
   links,
 }) satisfies z.ZodType<ListedCall>;
 
@@ -70,26 +77,31 @@ export const call = listedCall.extend({
   history: z
     .array(z.object({ ...historyEntrySchema.shape, at: time, durationMs: z.number().min(0) }))
     .readonly(),
-  result: z.unknown().describe('Null until it has succeeded.'),
+  result: z.unknown().describe('Null until the call has succeeded.'),
 }) satisfies z.ZodType<Omit<CallView, 'result'>>;
 
 /** A page of calls. */
 export const callPage = z.object({
   calls: z.array(listedCall),
-  nextCursor: z.string().nullable().describe('Null at the end. A page may be short and still not the last.'),
+  nextCursor: z
+    .string()
+    .nullable()
+    .describe(
+      'Cursor of the next page. Null on the last page. Other pages may contain fewer than `limit` calls.',
+    ),
   links: z.object({ next: z.string().nullable() }),
 });
 
-/** The last good result, given out while the breaker is not closed. */
+/** The response to `ifOpen: "stale"` while the breaker is not closed: the last good result of the same input. */
 export const staleResult = z.object({
   stale: z.literal(true),
-  id: z.string().describe('The call that got the result.'),
+  id: z.string().describe('The call that the result comes from.'),
   upstream: z.string(),
   operation: z.string(),
   status: z.literal('succeeded'),
   input: fields,
   finishedAt: time,
-  age: count.describe('Seconds since then, as in the Age header.'),
+  age: count.describe('Age of the result in seconds, as in the `Age` header.'),
   result: z.unknown(),
   breaker: z.object({ state: z.enum(['open', 'half_open']), retryAt: time.nullable() }),
   holds: z.array(hold),
@@ -101,25 +113,31 @@ export const upstream = z.object({
   name: z.string(),
   breaker: z.object({
     state: z.enum(['closed', 'open', 'half_open']),
-    since: time.nullable(),
-    generation: count,
-    retryAt: time.nullable(),
+    since: time.nullable().describe('Time of the last transition. Null if there was none.'),
+    generation: count.describe('Number of transitions.'),
+    retryAt: time.nullable().describe('When an open breaker becomes half-open.'),
     consecutiveFailures: count,
-    reason: z.string().nullable(),
-    permits: z.number().min(0).nullable(),
+    reason: z.string().nullable().describe('Why the breaker opened.'),
+    permits: z.number().min(0).nullable().describe('Number of parallel attempts allowed while half-open.'),
   }),
   holds: z.array(hold).readonly(),
   queue: z.object({
     waiting: count,
     delayed: count,
-    overdue: count,
+    overdue: count.describe('Number of delayed calls that are due.'),
     active: count,
-    failed: count,
+    failed: count.describe('Number of failed, expired and cancelled calls, without the calls in doubt.'),
     inDoubt: count,
-    oldestWaitingSeconds: z.number().min(0).nullable(),
+    oldestWaitingSeconds: z
+      .number()
+      .min(0)
+      .nullable()
+      .describe('Age of the oldest call that could run now. Null if there is none.'),
   }),
-  workers: count,
-  setAside: count.describe('Workers that take no calls because only their own were failing.'),
+  workers: count.describe('Number of live workers.'),
+  setAside: count.describe(
+    'Number of live workers that take no calls because only their own calls were failing.',
+  ),
 }) satisfies z.ZodType<UpstreamView>;
 
 export const upstreamList = z.object({ upstreams: z.array(upstream) });
@@ -132,7 +150,7 @@ const healthCheck = z.object({
   time: time.optional(),
 });
 
-/** The body of the health addresses. */
+/** The body of the health checks. */
 export const health = z.object({
   status: z.enum(['pass', 'warn', 'fail']),
   checks: z.record(z.string(), z.array(healthCheck)),
@@ -140,30 +158,34 @@ export const health = z.object({
 
 const codes = Object.keys(problems) as [ProblemCode, ...ProblemCode[]];
 
-/** A refusal, RFC 9457. Some codes have further members. */
+/** A problem (RFC 9457). Some codes have further members. */
 export const problemBody = z.looseObject({
   type: z.url(),
   title: z.string(),
   status: z.int().min(400).max(599),
-  code: z.enum(codes),
-  detail: z.string(),
+  code: z.enum(codes).describe('Stable code of the problem.'),
+  detail: z.string().describe('What is wrong with this request and how to fix it.'),
   errors: z
-    .array(z.object({ pointer: z.string().describe('JSON pointer into the body.'), message: z.string() }))
-    .optional(),
+    .array(z.object({ pointer: z.string().describe('JSON Pointer into the body.'), message: z.string() }))
+    .optional()
+    .describe('The invalid fields, for `validation_failed`.'),
   error: z.string().optional(),
   id: z.string().optional(),
 });
 
-/** What became of a batch's items, in order. */
+/** One result per item of a batch, in order. */
 export const batchResults = z.object({
   results: z.array(
     z.object({
       index: count,
-      status: z.int().describe('What the item would have been answered with by itself.'),
+      status: z.int().describe('The HTTP status that the item would have received as a single call.'),
       call: z
         .object({
           id: z.string(),
-          status: z.enum(callStatuses).nullable().describe('Null for a call that was stored before.'),
+          status: z
+            .enum(callStatuses)
+            .nullable()
+            .describe('Null if an earlier request stored the call. Get the call for its status.'),
           replayed: z.boolean(),
           links,
         })

@@ -1,9 +1,7 @@
 /**
- * What the whole fleet is doing, as gauges: queues, breakers, holds and workers of every upstream, read from Redis when
- * somebody scrapes. Only web exports them: there is always a web, and a worker's own view would be one of many.
- *
- * Always true: a scrape answers whatever Redis does; without Redis the gauges have no series, because an old number
- * would look like a true one. Several web processes export the same numbers: take the `max` of them.
+ * Gauges of the whole fleet: queues, breakers, holds and workers of every upstream, read from Redis at each scrape.
+ * Every web process exports the same values, so aggregate them with `max`. If Redis fails, the gauges have no series,
+ * because an outdated value would be misleading.
  */
 import type { BreakerState, HoldKind } from '@recloser/breaker/record';
 import type { UpstreamState } from '@recloser/breaker/upstream-state';
@@ -12,17 +10,17 @@ import type { QueueDepth } from '@recloser/calls/queue/depth';
 import type { Metrics } from '@recloser/runtime/observe/metrics';
 import type { RedisSafety } from '@recloser/runtime/redis/safety';
 
-/** One upstream as it stands at a scrape. */
+/** The state of one upstream at a scrape. */
 export type FleetReading = {
   readonly name: string;
   readonly depth: QueueDepth;
   readonly state: Pick<UpstreamState, 'breaker' | 'holds' | 'workers' | 'inFlight'>;
-  /** What waiting calls need and no live worker has. */
+  /** Needs of waiting calls that no live worker meets. */
   readonly unmet: readonly Need[];
 };
 
 export type FleetSource = {
-  /** Every upstream, by Redis' clock; rejects when Redis cannot be read. */
+  /** Reads every upstream. Rejects if Redis fails. */
   readonly read: () => Promise<readonly FleetReading[]>;
   readonly safety: () => Pick<RedisSafety, 'memoryUsed'>;
 };
@@ -31,12 +29,15 @@ const breakerStates = ['closed', 'open', 'half_open'] as const satisfies readonl
 const holdKinds = ['breaker', 'operator', 'sign-in', 'rate-limit'] as const satisfies readonly HoldKind[];
 const needKinds = ['operation', 'envelope', 'session-key'] as const satisfies readonly Need['kind'][];
 
-/** Registers the gauges. Returns what sets them, to be awaited before each scrape; it never rejects. */
+/** Registers the gauges. Await the returned function before each scrape to update them. It never rejects. */
 export function createFleetMetrics(metrics: Metrics, { read, safety }: FleetSource): () => Promise<void> {
-  const redisUp = metrics.gauge({ name: 'redis_up', help: '1 while Redis answered the last scrape.' });
+  const redisUp = metrics.gauge({
+    name: 'redis_up',
+    help: '1 if Redis answered the last scrape, otherwise 0.',
+  });
   const memory = metrics.gauge({
     name: 'redis_memory_used_ratio',
-    help: 'Share of maxmemory in use; web takes no more calls at 0.8. No series without a maxmemory.',
+    help: 'Share of maxmemory in use. Web refuses calls from 0.8. No series without maxmemory.',
     labels: [],
   });
   const gauges = createGauges(metrics);
@@ -57,52 +58,52 @@ function createGauges({ gauge }: Metrics) {
   return {
     calls: gauge<'upstream' | 'state'>({
       name: 'queue_calls',
-      help: 'Calls kept for an upstream, by where they are. overdue are those of delayed that are already due.',
+      help: 'Calls of an upstream by state. overdue counts the delayed calls that are due.',
       labels: ['upstream', 'state'],
     }),
     oldest: gauge<'upstream'>({
       name: 'queue_oldest_waiting_seconds',
-      help: 'Age of the oldest call that could run now; 0 when none waits.',
+      help: 'Age of the oldest call that could run now. 0 if none is waiting.',
       labels: ['upstream'],
     }),
     breaker: gauge<'upstream' | 'state'>({
       name: 'breaker_state',
-      help: 'The fleet breaker: 1 for the state it is in, 0 for the others.',
+      help: 'State of the breaker: 1 for the current state, 0 for the others.',
       labels: ['upstream', 'state'],
     }),
     generation: gauge<'upstream'>({
       name: 'breaker_generation',
-      help: 'Goes up by one at each transition of the breaker.',
+      help: 'Generation of the breaker. Rises by one with each transition.',
       labels: ['upstream'],
     }),
     trips: gauge<'upstream'>({
       name: 'breaker_trips_in_row',
-      help: 'Trips since the breaker was last closed and healthy for a while.',
+      help: 'Trips since the breaker was last closed long enough to count as healthy.',
       labels: ['upstream'],
     }),
     streak: gauge<'upstream'>({
       name: 'breaker_consecutive_failures',
-      help: 'Failures in a row of all workers together.',
+      help: 'Consecutive failures across all workers.',
       labels: ['upstream'],
     }),
     permits: gauge<'upstream' | 'use'>({
       name: 'breaker_permits',
-      help: 'While half-open: calls that may be in flight (allowed) and that are (in_use). 0 in other states.',
+      help: 'Permits while half-open: allowed and in_use. 0 in other states.',
       labels: ['upstream', 'use'],
     }),
     holds: gauge<'upstream' | 'kind'>({
       name: 'hold_active',
-      help: '1 while a hold of this kind keeps the queue from running. sign-in means that somebody must act.',
+      help: '1 while a hold of this kind is active. A sign-in hold requires a person to sign in.',
       labels: ['upstream', 'kind'],
     }),
     workers: gauge<'upstream' | 'state'>({
       name: 'workers',
-      help: 'Living workers, by whether they take calls (taking) or were set aside (set_aside).',
+      help: 'Live workers: taking calls, or set_aside because only their own calls were failing.',
       labels: ['upstream', 'state'],
     }),
     unmet: gauge<'upstream' | 'kind'>({
       name: 'unmet_needs',
-      help: 'What waiting calls need and no living worker has: an operation, an envelope version or a session key.',
+      help: 'Operations, envelope versions and session keys that waiting calls need and no live worker has.',
       labels: ['upstream', 'kind'],
     }),
   };

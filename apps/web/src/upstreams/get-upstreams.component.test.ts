@@ -4,7 +4,7 @@ import { problemOf, startWeb, visit } from '../../test-kit/web-under-test.ts';
 const redisUrl = inject('redisUrl');
 
 describe('GET /v1/upstreams', () => {
-  it('shows exactly the agreed shape', async () => {
+  it('returns exactly the documented fields', async () => {
     await using web = await startWeb({ redisUrl });
     await web.post('/v1/calls/crossmark/schedule-event', { input: visit });
     await web.holds().set({ kind: 'operator', owner: 'ann', reason: 'maintenance' });
@@ -39,7 +39,7 @@ describe('GET /v1/upstreams', () => {
     });
   });
 
-  it('answers 404 for an unknown one', async () => {
+  it('answers 404 for an unknown upstream', async () => {
     await using web = await startWeb({ redisUrl });
     const response = await web.get('/v1/upstreams/nope');
     expect({ status: response.status, code: (await problemOf(response)).code }).toEqual({

@@ -1,4 +1,4 @@
-/** `GET /v1/upstreams` and `GET /v1/upstreams/{name}`: breaker, holds, queue and workers, by Redis' clock. */
+/** `GET /v1/upstreams` and `GET /v1/upstreams/{name}`: breaker, holds, queue and workers. Times are by Redis' clock. */
 
 import { type QueueDepth, readQueueDepth } from '@recloser/calls/queue/depth';
 import { type HoldView, holdView } from '@recloser/calls/read/view';
@@ -7,7 +7,7 @@ import { problem } from '../http/problem.ts';
 import type { ApiRequest, ApiResponse } from '../http/route.ts';
 import type { WebDeps, WebUpstream } from '../http/web-deps.ts';
 
-/** One upstream as the API shows it. Times are ISO 8601; `since` null: never changed yet. */
+/** One upstream as the API returns it. `since` is null if the breaker has never changed state. */
 export type UpstreamView = {
   readonly name: string;
   readonly breaker: {
@@ -21,13 +21,13 @@ export type UpstreamView = {
   };
   readonly holds: readonly HoldView[];
   readonly queue: QueueDepth;
-  /** How many workers are alive. */
+  /** Number of live workers. */
   readonly workers: number;
-  /** How many of them take no calls because only their own calls were failing. */
+  /** Number of live workers that take no calls because only their own calls were failing. */
   readonly setAside: number;
 };
 
-/** All upstreams, in the order of their definitions. */
+/** Returns all upstreams in the order of their definitions. */
 export async function listUpstreams(_request: ApiRequest, deps: WebDeps): Promise<ApiResponse> {
   const upstreams = await Promise.all(
     [...deps.upstreams.values()].map((upstream) => readUpstream(deps, upstream)),
@@ -35,14 +35,17 @@ export async function listUpstreams(_request: ApiRequest, deps: WebDeps): Promis
   return { status: 200, body: { upstreams } };
 }
 
-/** One upstream, or 404. */
+/** Returns one upstream, or 404. */
 export async function getUpstream(request: ApiRequest, deps: WebDeps): Promise<ApiResponse> {
   const upstream = deps.upstreams.get(request.params.name ?? '');
-  if (!upstream) return problem('unknown_upstream', { detail: 'GET /v1/upstreams lists the upstreams.' });
+  if (!upstream)
+    return problem('unknown_upstream', {
+      detail: 'Unknown upstream. GET /v1/upstreams lists the valid names.',
+    });
   return { status: 200, body: await readUpstream(deps, upstream) };
 }
 
-/** Reads one upstream. Rejects when Redis cannot be read. */
+/** Reads one upstream. Rejects if Redis fails. */
 export async function readUpstream(deps: WebDeps, upstream: WebUpstream): Promise<UpstreamView> {
   const { redis } = deps;
   const { queue, root } = upstream;

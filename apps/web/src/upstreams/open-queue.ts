@@ -1,21 +1,22 @@
-/** A BullMQ queue that answers or fails at once, never waits for Redis to come back. */
+/** A BullMQ queue that fails immediately when Redis is unavailable, instead of waiting for it. */
 
-import type { RedisClient } from '@recloser/calls/call/keys';
 import { queueOptions } from '@recloser/calls/call/keys';
+import type { Redis } from '@recloser/runtime/redis/connection';
 import { Queue } from 'bullmq';
 
-/** Opens the queue of an upstream over a shared connection, which stays open when the queue is closed. */
-export function openQueue(options: { redis: RedisClient; prefix: string; upstream: string }): Queue {
+/** Opens the queue of an upstream on a shared connection. Closing the queue leaves the connection open. */
+export function openQueue(options: { redis: Redis; prefix: string; upstream: string }): Queue {
   const { name, prefix } = queueOptions(options.prefix, options.upstream);
   const queue = new Queue(name, {
     connection: options.redis,
     prefix,
-    // By default BullMQ waits for the connection, then asks for the version once; were that one question to
-    // fail, the queue would stay unusable for good.
+    // By default BullMQ waits for the connection and checks the version once. If that check failed, the queue would
+    // stay
+    // unusable.
     skipWaitingForReady: true,
     skipVersionCheck: true,
   });
-  // The connection reports its own trouble; without a listener each error would end the process.
+  // The connection logs its own errors. Without a listener, an error event would end the process.
   queue.on('error', () => undefined);
   return queue;
 }

@@ -1,14 +1,13 @@
-/** How fast each upstream's calls finish, measured at most every two seconds: estimates need no more. */
-import type { RedisClient } from '@recloser/calls/call/keys';
+/** The throughput of each upstream, measured on demand and cached for two seconds. */
+
 import { readThroughput, type Throughput } from '@recloser/calls/queue/throughput';
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { ThroughputGauge } from '../http/web-deps.ts';
 
 type Reading = { readonly atMs: number; readonly measured: Promise<Throughput | undefined> };
 
 const freshMs = 2000;
-
-/** Measures nothing until somebody asks. */
-export function createThroughputGauge(redis: RedisClient): ThroughputGauge {
+export function createThroughputGauge(redis: Redis): ThroughputGauge {
   const readings = new Map<string, Reading>();
   return {
     read({ name, queue }) {

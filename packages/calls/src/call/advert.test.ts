@@ -30,7 +30,7 @@ test('another path of the same host is another address, and no path is advertise
   expect(JSON.stringify(fleet)).not.toContain('test-7');
 });
 
-test('workers of a release that says nothing are left out, and what is no advert is none', () => {
+test('workers without an advert are ignored, and invalid data is not an advert', () => {
   const silent: LiveWorker = { id: 'old', startedAt: 0, advert: null };
   const fleet = [silent, worker('a', 1, real)];
   expect(fleet.map((one) => addressDifferences(one, fleet))).toEqual([[], []]);

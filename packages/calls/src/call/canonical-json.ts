@@ -1,6 +1,6 @@
-/** One text for one value, whatever the order of its fields: what requests and inputs are compared by. */
+/** Canonical JSON for comparing requests and inputs. */
 
-/** JSON with the fields of every object in alphabetical order; fields that are undefined are left out. */
+/** JSON with the fields of every object in alphabetical order. Undefined fields are omitted. */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item ?? null)).join(',')}]`;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value ?? null);

@@ -1,13 +1,6 @@
-/**
- * Where things live in Redis. Every key of one upstream carries the same hash tag, so that a script may
- * touch several of them on a Redis Cluster.
- */
-import type { Redis } from 'ioredis';
+/** Redis keys. All keys of one upstream share a hash tag, so a script can use several of them on a Redis Cluster. */
 
-/** A connection; a cluster comes under the same type, as it takes the same commands. */
-export type RedisClient = Redis;
-
-/** The common start of an upstream's keys, e.g. `recloser:{crossmark}`. */
+/** The common prefix of an upstream's keys, such as `recloser:{crossmark}`. */
 export function upstreamRoot(prefix: string, upstream: string): string {
   return `${prefix}:{${upstream}}`;
 }
@@ -17,42 +10,42 @@ export function queueOptions(prefix: string, upstream: string): { name: string; 
   return { name: upstream, prefix: upstreamRoot(prefix, upstream) };
 }
 
-/** Sorted set of the calls a person must judge: call id → time in ms. BullMQ counts them as failed. */
+/** Sorted set of the calls in doubt: call id → time in ms. BullMQ keeps them in its failed set. */
 export function inDoubtKey(root: string): string {
   return `${root}:in-doubt`;
 }
 
-/** The record that makes one idempotency key one call. `digest` is a SHA-256 in hex. */
+/** Record of an idempotency key. `digest` is a SHA-256 in hex. */
 export function idempotencyKey(prefix: string, digest: string): string {
   return `${prefix}:idempotency:{${digest}}`;
 }
 
-/** Sorted set of the calls that must not wait for ever: call id → `expiresAt` in ms. */
+/** Sorted set of the calls with a deadline: call id → `expiresAt` in ms. */
 export function deadlinesKey(root: string): string {
   return `${root}:deadlines`;
 }
 
-/** Up to which time of their end, in ms, failed calls were removed last. */
+/** Finish time in ms of the last failed call that was trimmed. */
 export function failedTrimmedKey(root: string): string {
   return `${root}:failed-trimmed`;
 }
 
-/** Tells that a call was stored under this id, also once its job is gone. */
+/** Marks an id as stored, even after its job has been removed. */
 export function storedKey(root: string, id: string): string {
   return `${root}:stored:${id}`;
 }
 
-/** Hash of the calls that a post without an idempotency key may be answered with: see `write/same-wish.ts`. */
+/** Hash of the calls that can answer a post without an idempotency key. See `write/same-wish.ts`. */
 export function wishesKey(root: string): string {
   return `${root}:wishes`;
 }
 
-/** Sorted set of the fields of `wishesKey`: digest → when to look whether it is still needed, in ms. */
+/** Sorted set of the fields of `wishesKey`: digest → time of the next cleanup in ms. */
 export function wishesDueKey(root: string): string {
   return `${root}:wishes-due`;
 }
 
-/** Sorted set of the calls that want a callback. */
+/** Sorted set of the calls with a callback: call id → announced finish time in ms, 0 for none. */
 export function callbacksKey(root: string): string {
   return `${root}:callbacks`;
 }

@@ -1,23 +1,23 @@
 /**
- * What a worker needs for a call and may not have: an operation, a version of the envelope, a session key. A need that
- * no live worker meets is kept in Redis for as long as calls with it are met, for the people who look.
+ * What a worker needs to make a call: an operation, an envelope version, a session key. A need that no live worker
+ * meets is recorded in Redis, for pages and metrics, as long as workers encounter calls with it.
  */
 
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Advert } from './advert.ts';
-import type { RedisClient } from './keys.ts';
 
 export type Need =
   | { readonly kind: 'operation'; readonly name: string }
   | { readonly kind: 'envelope'; readonly version: number }
-  /** `fingerprint` null: the call does not say which key, as one of an older release. */
+  /** `fingerprint` is null if an older release stored the call without one. */
   | { readonly kind: 'session-key'; readonly fingerprint: string | null };
 
-/** How long a need stands after it was met last. */
+/** How long a need is reported after a worker last encountered it. */
 export const needStandsMs = 60_000;
 
 const longestName = 100;
 
-/** A need as one word. */
+/** The stored form of a need. */
 export function needText(need: Need): string {
   switch (need.kind) {
     case 'operation':
@@ -31,7 +31,7 @@ export function needText(need: Need): string {
   }
 }
 
-/** A need as a person reads it. */
+/** A need as a phrase for people. */
 export function needInWords(need: Need): string {
   switch (need.kind) {
     case 'operation':
@@ -48,8 +48,8 @@ export function needInWords(need: Need): string {
 }
 
 /**
- * Whether a worker may have what a call needs. One that says nothing of itself may. Where the call does not say which
- * key it needs, `failed` are those that did not open it.
+ * True if a worker with this advert may meet the need. A worker without an advert may. If the fingerprint of the key is
+ * unknown, `failed` lists the keys that could not decrypt the call.
  */
 export function mayMeet(advert: Advert | null, need: Need, failed: readonly string[]): boolean {
   if (advert === null) return true;
@@ -67,14 +67,14 @@ export function mayMeet(advert: Advert | null, need: Need, failed: readonly stri
   }
 }
 
-type Where = { readonly redis: RedisClient; readonly root: string };
+type Where = { readonly redis: Redis; readonly root: string };
 
-/** Sorted set: need → when a call with it was met last, in ms. */
+/** Sorted set: need → when a worker last encountered it, in ms. */
 function unmetKey(root: string): string {
   return `${root}:unmet-needs`;
 }
 
-/** Notes that no live worker meets a need. True for the first note of it in a while, of whichever process. */
+/** Records an unmet need. Returns true if no process has recorded it recently. */
 export async function noteUnmet({ redis, root }: Where, need: Need): Promise<boolean> {
   const key = unmetKey(root);
   const nowMs = Date.now();
@@ -84,7 +84,7 @@ export async function noteUnmet({ redis, root }: Where, need: Need): Promise<boo
   return added === 1;
 }
 
-/** The needs that no live worker met lately. Rejects when Redis cannot be read. */
+/** The recent unmet needs. Rejects if Redis fails. */
 export async function readUnmet({ redis, root }: Where): Promise<Need[]> {
   const texts = await redis.zrangebyscore(unmetKey(root), Date.now() - needStandsMs, '+inf');
   return texts.flatMap((text) => parseNeed(text) ?? []);

@@ -1,17 +1,10 @@
 /**
- * Personal values are stored encrypted: input fields one by one, results as a whole. A sealed value is
- * `{sealed: string}`; what the string holds is the JSON of the value.
+ * Encrypts personal values: input fields one by one, results as a whole. A sealed value is `{sealed: string}`. The
+ * string is the encrypted JSON of the value.
  */
+import type { Sealer } from '@recloser/runtime/secrets/seal';
 
-/** Encrypts and decrypts; `open` throws when the text was not sealed with one of `keys` (fingerprints). */
-export type Sealer = {
-  seal(plain: string): string;
-  open(sealed: string): string;
-  /** The one that seals is the first. */
-  readonly keys?: readonly string[];
-};
-
-/** A value as it is stored when it is personal. */
+/** A personal value as it is stored. */
 export type Sealed = { readonly sealed: string };
 
 /** True for a value that `sealValue` made. */
@@ -26,7 +19,7 @@ export function sealValue(value: unknown, sealer: Sealer): Sealed {
   return { sealed: sealer.seal(JSON.stringify(value ?? null)) };
 }
 
-/** The value behind a sealed one; anything else is returned as it is. Throws what the sealer throws. */
+/** Decrypts a sealed value and returns any other value unchanged. Throws `SealError`. */
 export function openValue(value: unknown, sealer: Sealer): unknown {
   return isSealed(value) ? JSON.parse(sealer.open(value.sealed)) : value;
 }
@@ -40,20 +33,20 @@ export function sealInput(
   return mapFields(input, (value, name) => (fields.includes(name) ? sealValue(value, sealer) : value));
 }
 
-/** Names the key that a stored input was just sealed with; empty when nothing in it is sealed. */
+/** The fingerprint of the key that sealed `input`. Empty if no field is sealed. */
 export function sealedWith(
   input: Readonly<Record<string, unknown>>,
   { keys }: Sealer,
 ): { readonly sealedWith?: string } {
-  return keys?.[0] && Object.values(input).some(isSealed) ? { sealedWith: keys[0] } : {};
+  return keys[0] && Object.values(input).some(isSealed) ? { sealedWith: keys[0] } : {};
 }
 
-/** The input as the application sent it. Throws what the sealer throws. */
+/** The input as the application sent it. Throws `SealError`. */
 export function openInput(input: Readonly<Record<string, unknown>>, sealer: Sealer): Record<string, unknown> {
   return mapFields(input, (value) => openValue(value, sealer));
 }
 
-/** The input as it may be shown: every sealed field reads `[sealed]`. */
+/** The input as the API shows it: the value of a sealed field is `[sealed]`. */
 export function maskInput(input: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return mapFields(input, (value) => (isSealed(value) ? '[sealed]' : value));
 }

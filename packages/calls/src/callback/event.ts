@@ -1,16 +1,16 @@
 /**
- * What a callback says: the finished call, exactly as `GET /v1/calls/{id}` shows it. It is drawn when it is
- * sent, so that nothing personal lies in clear in the queue meanwhile.
+ * The body of a callback: the finished call as `GET /v1/calls/{id}` returns it. It is rendered when it is sent, so the
+ * queue contains no unencrypted personal data.
  */
 import type { CallView } from '../read/view.ts';
 
-/** Longest body, in bytes. A longer one goes without the call's result, which the receiver then fetches. */
+/** Maximum body size in bytes. A larger body is sent without `result`, and the receiver gets the call instead. */
 export const callbackMaxBytes = 1024 * 1024;
 
-/** The body as text, to be signed and sent byte by byte, and its type for logs. */
+/** The body as text, which is signed and sent unchanged, and its type for logs. */
 export type CallbackBody = { readonly type: string; readonly text: string };
 
-/** Draws the body of a finished call's callback. */
+/** Renders the callback of a finished call. */
 export function callbackBody(call: CallView, maxBytes: number = callbackMaxBytes): CallbackBody {
   const type = `call.${call.status}`;
   const timestamp = call.finishedAt ?? call.createdAt;

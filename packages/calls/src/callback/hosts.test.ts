@@ -66,7 +66,7 @@ describe('the allow-list', () => {
     '10.0.0.0/33',
     'a..b c!',
     '[zz]',
-  ])('a malformed entry is told by its number: %s', (entry) => {
+  ])('the problem names a malformed entry by its number: %s', (entry) => {
     const parsed = parseCallbackHosts(`good.example, ${entry}`);
     expect(parsed).toEqual({ ok: false, problem: expect.stringMatching(/^entry [23] /) });
     expect(JSON.stringify(parsed)).not.toContain(entry);
@@ -109,7 +109,7 @@ describe('addresses', () => {
     '',
   ])('%s is not', (address) => expect(isAllowedAddress(list, 'app.example.com', address)).toBe(false));
 
-  test('localhost and a listed address lead to themselves only', () => {
+  test('localhost and a listed address resolve only to themselves', () => {
     expect(isAllowedAddress(list, 'localhost', '127.0.0.1')).toBe(true);
     expect(isAllowedAddress(list, 'localhost', '::1')).toBe(true);
     expect(isAllowedAddress(list, 'localhost', '192.168.1.1')).toBe(false);

@@ -1,8 +1,7 @@
 /**
- * Where results may be pushed: the allow-list `CALLBACK_HOSTS`, and which addresses a listed name may lead to.
- *
- * Always true: nothing is allowed that is not listed; a name never leads to an address of this machine, of a
- * private network or of a cloud's metadata service unless that very address or network is listed. Pure.
+ * The allow-list for callback URLs, `CALLBACK_HOSTS`. Only listed hosts are allowed. A listed name may resolve only to
+ * public addresses, unless the address or its network is listed too. This keeps callbacks away from loopback, private
+ * networks and cloud metadata services.
  */
 import { BlockList, isIP } from 'node:net';
 
@@ -10,11 +9,11 @@ import { BlockList, isIP } from 'node:net';
 type HostEntry = {
   /** Lower case, without brackets and without `*.`. */
   readonly host: string;
-  /** Listed as `*.host`: every name below it, not the name itself. */
+  /** Listed as `*.host`: matches every subdomain, not the host itself. */
   readonly below: boolean;
   /** Null: any. */
   readonly port: number | null;
-  /** Plain `http` may be used. */
+  /** Plain `http` is allowed. */
   readonly http: boolean;
 };
 
@@ -23,14 +22,14 @@ type Network = { readonly address: string; readonly bits: number };
 /** The allow-list, parsed. */
 export type CallbackHosts = {
   readonly hosts: readonly HostEntry[];
-  /** Networks that are not public and that listed names may lead to all the same. */
+  /** Non-public networks that listed names may resolve to. */
   readonly networks: readonly Network[];
 };
 
 /** The list when `CALLBACK_HOSTS` is unset: no callbacks. */
 export const noCallbackHosts: CallbackHosts = Object.freeze({ hosts: [], networks: [] });
 
-/** Longest address, in characters. */
+/** Maximum length of a callback URL, in characters. */
 export const callbackUrlMaxLength = 2048;
 
 const entryPattern = /^(?:(https?):\/\/)?(\*\.)?(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(\d{1,5}))?$/;
@@ -38,7 +37,7 @@ const networkPattern = /^([0-9a-f.:]+)\/(\d{1,3})$/;
 
 /**
  * Parses `CALLBACK_HOSTS`: entries separated by commas or spaces, each `[http://|https://]host[:port]`,
- * `*.domain`, or a network as `10.1.0.0/16`. The problem names the entry by its number, not its text.
+ * `*.domain`, or a network such as `10.1.0.0/16`. `problem` names the entry by its number, not its text.
  */
 export function parseCallbackHosts(
   text: string,
@@ -57,14 +56,14 @@ export function parseCallbackHosts(
     else {
       return {
         ok: false,
-        problem: `entry ${index + 1} must be a host with scheme and port if you like (app.example.com, *.example.com, http://app:5000) or a network (10.1.0.0/16)`,
+        problem: `entry ${index + 1} must be a host, optionally with scheme and port (app.example.com, *.example.com, http://app:5000), or a network (10.1.0.0/16)`,
       };
     }
   }
   return { ok: true, value: { hosts, networks } };
 }
 
-/** Judges the address a caller gave. `problem` is a sentence for that caller. */
+/** Checks a callback URL. `problem` is a message for the client. */
 export function checkCallbackUrl(
   { hosts }: CallbackHosts,
   text: string,
@@ -72,26 +71,25 @@ export function checkCallbackUrl(
   const refuse = (problem: string) => ({ ok: false as const, problem });
   const url = text.length <= callbackUrlMaxLength && URL.canParse(text) ? new URL(text) : undefined;
   if (!url || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
-    return refuse(`Expected an https address of at most ${callbackUrlMaxLength} characters.`);
+    return refuse(`Expected an https URL of at most ${callbackUrlMaxLength} characters.`);
   }
   if (url.username !== '' || url.password !== '')
-    return refuse('An address with a user name or password is not taken.');
+    return refuse('A callback URL must not contain a user name or password.');
   const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80));
   const listed = hosts.filter((entry) => isListed(entry, hostOf(url), port));
-  if (listed.length === 0) return refuse('This host is not allowed; CALLBACK_HOSTS lists those that are.');
+  if (listed.length === 0) return refuse('This host is not allowed. CALLBACK_HOSTS lists the allowed hosts.');
   if (url.protocol === 'http:' && !listed.some(({ http }) => http))
-    return refuse('This host is allowed with https only.');
+    return refuse('This host is allowed only with https.');
   return { ok: true, url };
 }
 
-/** The host of an address as the list has it: no brackets, no dot at the end. */
+/** The host of a URL without brackets and trailing dot. */
 export function hostOf(url: URL): string {
   return url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
 }
 
-/** Whether a connection for `host`, a listed one, may go to `address`, an IP address it resolved to. */
+/** True if a connection to the listed `host` may use `address`, an IP address that it resolved to. */
 export function isAllowedAddress({ networks }: CallbackHosts, host: string, address: string): boolean {
-  // Listed by its address: that is what was allowed.
   if (isIP(host) !== 0) return host === address;
   if (host === 'localhost' && contains([loopback4, loopback6], address)) return true;
   return isPublic(address) || contains(networks, address);
@@ -105,7 +103,7 @@ function isListed({ host, below, port }: HostEntry, wanted: string, wantedPort: 
 function parseHost(entry: string): HostEntry | undefined {
   const [, scheme, star, name = '', port] = entryPattern.exec(entry) ?? [];
   if (name === '' || (port !== undefined && !(Number(port) >= 1 && Number(port) <= 65_535))) return undefined;
-  // As a URL would write it: `127.1` is 127.0.0.1.
+  // URL parsing normalizes addresses: `127.1` becomes 127.0.0.1.
   if (!URL.canParse(`http://${name}`)) return undefined;
   const host = hostOf(new URL(`http://${name}`));
   if (star !== undefined && (isIP(host) !== 0 || !host.includes('.'))) return undefined;
@@ -114,7 +112,7 @@ function parseHost(entry: string): HostEntry | undefined {
     host,
     below: star !== undefined,
     port: port === undefined ? null : Number(port),
-    // What is sent to this machine itself crosses no network.
+    // Traffic to this machine does not cross a network.
     http: scheme === 'http' || (scheme === undefined && local),
   };
 }
@@ -128,7 +126,7 @@ function parseNetwork(entry: string): Network | undefined {
 const loopback4: Network = { address: '127.0.0.0', bits: 8 };
 const loopback6: Network = { address: '::1', bits: 128 };
 
-/** IANA's special-purpose registries: what of IPv4 is not the public internet. */
+/** The IPv4 networks that are not public, from the IANA special-purpose address registry. */
 const special4: readonly Network[] = [
   { address: '0.0.0.0', bits: 8 },
   { address: '10.0.0.0', bits: 8 },
@@ -146,9 +144,9 @@ const special4: readonly Network[] = [
   { address: '224.0.0.0', bits: 3 },
 ];
 
-/** All of IPv6 that is public lies in here; IPv4 in other clothes (`::ffff:`, `64:ff9b::`) does not. */
+/** Contains all public IPv6 addresses, but no embedded IPv4 addresses (`::ffff:`, `64:ff9b::`). */
 const public6: Network = { address: '2000::', bits: 3 };
-/** Of that: Teredo and other protocol assignments, documentation, 6to4 (which wraps any IPv4 address). */
+/** The networks in `public6` that are not public: Teredo and other protocol assignments, documentation, 6to4. */
 const special6: readonly Network[] = [
   { address: '2001::', bits: 23 },
   { address: '2001:db8::', bits: 32 },
@@ -172,7 +170,7 @@ function contains(networks: readonly Network[], address: string): boolean {
   if (family === undefined) return false;
   const list = new BlockList();
   for (const network of networks) {
-    // Never across families: the list would take `::ffff:10.0.0.1` for 10.0.0.1.
+    // Same family only: BlockList matches `::ffff:10.0.0.1` against 10.0.0.1.
     if (familyOf(network.address) === family) list.addSubnet(network.address, network.bits, family);
   }
   return list.check(address, family);

@@ -1,33 +1,30 @@
 /**
- * The way from "a call has ended" to "its callback is in the queue for callbacks".
- *
- * Before a call with a callback is stored, its id is put into the upstream's set of callbacks (`…:callbacks`,
- * id → the end that was announced last, ms since 1970, 0 for none). Whoever sees a call end announces it; a
- * sweep over the set finds every end that nobody announced, whatever ended the call and whoever died.
- *
- * Always true: an end is announced at least once; the job's id is made of the call's id and the time of its
- * end, so announcing it again adds nothing. A call that a person retries has another end and is announced anew.
+ * Enqueues the callback of each finished call, at least once. A call with a callback is stored with an entry in
+ * `…:callbacks`. Workers announce calls as they finish; a sweep over the set finds the finished calls that nobody
+ * announced. The id of the callback job contains the call's finish time, so a second announcement adds nothing, while a
+ * retried call is announced again.
  */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { JobsOptions, Queue } from 'bullmq';
 import { z } from 'zod';
 import { timeOfCallId } from '../call/id.ts';
-import { callbacksKey, type RedisClient } from '../call/keys.ts';
+import { callbacksKey } from '../call/keys.ts';
 
-/** Data of a callback's job. Its id is the `webhook-id`. */
+/** Data of a callback job. The job id is the `webhook-id`. */
 export const callbackJobSchema = z.looseObject({
   v: z.literal(1),
   upstream: z.string(),
   callId: z.string(),
-  /** The end of the call that this announces, ms since 1970. */
+  /** Finish time of the call, in ms since 1970. */
   finishedMs: z.number(),
   url: z.string(),
-  /** The body as it was first sent, sealed: kept once a delivery has failed, so that every repeat is the same. */
+  /** The encrypted body, stored after the first failed delivery so that every retry sends the same body. */
   sealedBody: z.string().optional(),
 });
 
 export type CallbackJob = z.infer<typeof callbackJobSchema>;
 
-/** One upstream's calls, as announcing needs them. */
+/** The calls of one upstream. */
 export type CallbackSource = {
   readonly upstream: string;
   readonly root: string;
@@ -36,28 +33,28 @@ export type CallbackSource = {
 
 type EndedCall = { readonly id: string; readonly finishedMs: number };
 
-/** A marker without a call is believed to be on its way to one for so long. */
+/** An entry whose call does not exist is kept this long, because the call may still be stored. */
 const arrivalMs = 15 * 60 * 1000;
 const batchSize = 500;
 const daySeconds = 24 * 60 * 60;
 
-/** Name and key prefix of the queue for callbacks: one for all upstreams, never paused by their breakers. */
+/** Name and key prefix of the callback queue. All upstreams share it, and breakers never pause it. */
 export function callbackQueueOptions(prefix: string): { name: string; prefix: string } {
   return { name: 'callbacks', prefix: `${prefix}:{callbacks}` };
 }
 
-/** Notes that these calls want a callback. To be done before they are stored; rejects when Redis fails. */
-export async function noteCallbacks(redis: RedisClient, root: string, ids: readonly string[]): Promise<void> {
+/** Adds the entries of calls with a callback. Call it before the calls are stored. Rejects if Redis fails. */
+export async function noteCallbacks(redis: Redis, root: string, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return;
   await redis.zadd(callbacksKey(root), 'NX', ...ids.flatMap((id) => [0, id]));
 }
 
 /**
- * Puts the callback of each named call that has ended, and whose end was not announced yet, into the queue.
- * @param attempts how often a delivery is tried
+ * Enqueues the callbacks of the finished calls among `ids` that have not been announced, with `attempts` deliveries
+ * each.
  */
 export async function announceEnds(options: {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly source: CallbackSource;
   readonly ids: readonly string[];
   readonly callbacks: Pick<Queue, 'add'>;
@@ -71,7 +68,7 @@ export async function announceEnds(options: {
   return { announced, lost };
 }
 
-/** Announces every end of an upstream's calls that nobody has announced. */
+/** Announces all finished calls of an upstream that have not been announced. */
 export async function sweepEnds(
   options: Omit<Parameters<typeof announceEnds>[0], 'ids'>,
 ): Promise<{ readonly announced: number; readonly lost: number }> {
@@ -89,7 +86,7 @@ export async function sweepEnds(
   return total;
 }
 
-// KEYS: the set, completed, failed, then the job of each id. BullMQ's score is the time of the end in ms.
+// KEYS: callbacks, completed, failed, then the job of each id. BullMQ's score is the finish time in ms.
 const endsScript = `
 local found = {}
 for index, id in ipairs(ARGV) do
@@ -107,7 +104,7 @@ return found
 type Missing = { readonly id: string; readonly announced: boolean };
 
 async function readEnds(
-  redis: RedisClient,
+  redis: Redis,
   { root, queue }: CallbackSource,
   ids: readonly string[],
 ): Promise<{ ended: EndedCall[]; missing: Missing[] }> {
@@ -132,12 +129,12 @@ async function announce(
     const data: CallbackJob = { v: 1, upstream: source.upstream, callId: id, finishedMs, url };
     await callbacks.add('deliver', data, jobOptions(`${id}-${finishedMs}`, attempts));
   }
-  // Only now: a crash before this line announces it once more, and that adds nothing.
+  // Written last: after a crash before this line, the call is announced again, which adds nothing.
   await redis.zadd(callbacksKey(source.root), 'XX', finishedMs, id);
   return url !== undefined;
 }
 
-/** Delivered ones stay for a day, so that an end announced twice is still delivered once. */
+/** A delivered job is kept for a day, so that a repeated announcement does not deliver it again. */
 function jobOptions(jobId: string, attempts: number): JobsOptions {
   return {
     jobId,
@@ -149,7 +146,7 @@ function jobOptions(jobId: string, attempts: number): JobsOptions {
   };
 }
 
-/** The callback a stored call asked for. */
+/** The callback URL of a stored call. */
 export function callbackUrlOf(data: unknown): string | undefined {
   const parsed = callbackOptionSchema.safeParse(data);
   return parsed.success ? parsed.data.options.callback.url : undefined;
@@ -159,12 +156,8 @@ const callbackOptionSchema = z.looseObject({
   options: z.looseObject({ callback: z.looseObject({ url: z.string() }) }),
 });
 
-/** Drops markers of calls that are no longer kept. Returns how many were never announced. */
-async function forget(
-  redis: RedisClient,
-  { root }: CallbackSource,
-  missing: readonly Missing[],
-): Promise<number> {
+/** Removes the entries of calls that are no longer kept. Returns how many were never announced. */
+async function forget(redis: Redis, { root }: CallbackSource, missing: readonly Missing[]): Promise<number> {
   if (missing.length === 0) return 0;
   const nowMs = Number((await redis.time())[0]) * 1000;
   const gone = missing.filter(({ id, announced }) => announced || nowMs - timeOfCallId(id) > arrivalMs);

@@ -18,7 +18,7 @@ test('signs with every secret, as Standard Webhooks says', () => {
   });
 });
 
-test('a signer shows no secret', () => {
+test('a signer does not expose its secrets', () => {
   const text = secret(32);
   const parsed = parseCallbackSecrets(text);
   expect(JSON.stringify(parsed)).not.toContain(text.slice(10));

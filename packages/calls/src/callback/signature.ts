@@ -1,21 +1,21 @@
 /**
- * Signs callbacks as Standard Webhooks says: HMAC-SHA256 over `id.timestamp.body`, one signature per secret, so
- * that a receiver accepts them while secrets are rotated. https://www.standardwebhooks.com
- *
- * Always true: the secrets live inside the signer only; no message repeats one.
+ * Signs callbacks according to Standard Webhooks: HMAC-SHA256 over `id.timestamp.body`. There is one signature per
+ * secret, so that receivers can verify callbacks during a rotation of secrets. https://www.standardwebhooks.com
  */
 import { createHmac } from 'node:crypto';
 
-/** Makes the headers of one delivery. */
+/** Creates the headers of one delivery. */
 export type CallbackSigner = {
-  /** @param timestampSeconds since 1970, when this attempt is made */
+  /** `timestampSeconds`: time of this delivery attempt, in seconds since 1970. */
   sign(id: string, timestampSeconds: number, body: string): Readonly<Record<string, string>>;
 };
 
 const minBytes = 24;
 const maxBytes = 64;
 
-/** Parses `whsec_<base64>,…`, each 24 to 64 bytes. The problem names the entry by its number only. */
+/**
+ * Parses `whsec_<base64>,…`, with 24 to 64 bytes each. `problem` names the entry by its number and repeats no secret.
+ */
 export function parseCallbackSecrets(
   text: string,
 ): { ok: true; signer: CallbackSigner } | { ok: false; problem: string } {
@@ -27,12 +27,12 @@ export function parseCallbackSecrets(
     if (key.length < minBytes || key.length > maxBytes) {
       return {
         ok: false,
-        problem: `entry ${index + 1} must be whsec_ and ${minBytes} to ${maxBytes} bytes as base64; make one with: echo whsec_$(openssl rand -base64 32)`,
+        problem: `entry ${index + 1} must be whsec_ followed by ${minBytes} to ${maxBytes} bytes in base64; create one with: echo whsec_$(openssl rand -base64 32)`,
       };
     }
     keys.push(key);
   }
-  if (keys.length === 0) return { ok: false, problem: 'must name at least one secret' };
+  if (keys.length === 0) return { ok: false, problem: 'must contain at least one secret' };
   return { ok: true, signer: createSigner(keys) };
 }
 

@@ -1,29 +1,28 @@
 /**
- * How full a queue is: the `queue` part of `GET /v1/upstreams`. One atomic script, a fixed number of steps
- * however long the queue is.
- *
- * BullMQ leaves delayed jobs that are due where they are while the queue is paused: they are waiting in all
- * but name, so they are counted as `overdue` as well as `delayed`.
+ * Counts the calls of a queue for `GET /v1/upstreams`. One atomic script, whose cost does not depend on the length of
+ * the queue. While the queue is paused, BullMQ does not move due jobs out of `delayed`, so `overdue` counts them.
  */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
 import { timeOfCallId } from '../call/id.ts';
-import { inDoubtKey, type RedisClient } from '../call/keys.ts';
+import { inDoubtKey } from '../call/keys.ts';
 import { dueMsOf } from './placement.ts';
 
 export type QueueDepth = {
   readonly waiting: number;
   readonly delayed: number;
-  /** Those of `delayed` that are already due. */
+  /** The calls in `delayed` that are due. */
   readonly overdue: number;
   readonly active: number;
-  /** Without the calls in doubt. */
+  /** Excludes the calls in doubt. */
   readonly failed: number;
   readonly inDoubt: number;
-  /** Age of the oldest call that could run now, from its acceptance; null when none waits. */
+  /** Age of the oldest call that could run now, counted from its acceptance. Null if there is none. */
   readonly oldestWaitingSeconds: number | null;
 };
 
-// The oldest of each priority is the first of its range; hopping from range to range takes at most 100 steps.
+// The oldest call of each priority is the first of its score range. The loop visits each of the 100 ranges at most
+// once.
 const script = `
 local now = redis.call('TIME')
 local nowMs = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -51,9 +50,9 @@ return {
 
 type Reply = [string, number, number, number, number, number, number, string[], string];
 
-/** Reads the depth of one upstream's queue, by Redis' clock. */
+/** Reads the depth of one upstream's queue. Times are by Redis' clock. */
 export async function readQueueDepth(options: {
-  redis: RedisClient;
+  redis: Redis;
   queue: Pick<Queue, 'toKey'>;
   root: string;
 }): Promise<QueueDepth> {
@@ -62,7 +61,7 @@ export async function readQueueDepth(options: {
   const reply = (await redis.eval(script, keys.length + 1, ...keys, inDoubtKey(root))) as Reply;
   const [now, waiting, delayed, overdue, active, failedOrInDoubt, inDoubt, ids, firstDueScore] = reply;
   const since = ids.map(timeOfCallId).filter(Number.isFinite);
-  // A due retry has waited since it was due, not since it was accepted.
+  // A delayed call has waited since it became due, not since it was accepted.
   if (firstDueScore !== '') since.push(dueMsOf(firstDueScore));
   const oldestMs = since.length === 0 ? null : Math.max(0, Number(now) - Math.min(...since));
   return {

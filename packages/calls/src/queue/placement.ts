@@ -1,20 +1,17 @@
-/**
- * Where calls stand in their queue, read in one atomic script: the state, the time it is due when delayed,
- * and its place in the line when waiting.
- */
+/** Reads the placement of calls in their queue with one atomic script. */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
-import type { RedisClient } from '../call/keys.ts';
 
-/** Where BullMQ keeps the job. */
+/** State of the job in BullMQ. */
 export type Placement = {
   readonly state: 'waiting' | 'delayed' | 'active' | 'completed' | 'failed' | 'missing';
-  /** Delayed calls: when they are due, ms since 1970. */
+  /** When a delayed call is due, in ms since 1970. Null for other calls. */
   readonly dueMs: number | null;
-  /** Waiting calls: 1 is next. Null when the line is too long to look through. */
+  /** Position of a waiting call. 1 is next. Null if the queue is too long to search. */
   readonly position: number | null;
 };
 
-// Plain `wait` is served from its right end, and before the prioritized set.
+// BullMQ takes jobs from the right end of `wait` first, then from `prioritized`.
 const script = `
 local wait, prioritized, delayed, active, completed, failed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local function place(id, job)
@@ -35,14 +32,14 @@ for i, id in ipairs(ARGV) do places[i] = place(id, KEYS[6 + i]) end
 return places
 `;
 
-/** When a delayed job is due, in ms since 1970, by its score: BullMQ keeps 12 bits of sequence below the time. */
+/** When a delayed job is due, in ms since 1970. BullMQ's score has a 12-bit sequence number below the time. */
 export function dueMsOf(score: string | number): number {
   return Math.floor(Number(score) / 0x1000);
 }
 
-/** Reads where the calls with these ids stand, all at one moment; in the order of the ids. */
+/** Reads the placements of several calls atomically, in the order of `ids`. */
 export async function readPlacements(options: {
-  redis: RedisClient;
+  redis: Redis;
   queue: Pick<Queue, 'toKey'>;
   ids: readonly string[];
 }): Promise<readonly Placement[]> {
@@ -57,9 +54,9 @@ export async function readPlacements(options: {
   }));
 }
 
-/** Reads where the call `id` stands. */
+/** Reads the placement of one call. */
 export async function readPlacement(options: {
-  redis: RedisClient;
+  redis: Redis;
   queue: Pick<Queue, 'toKey'>;
   id: string;
 }): Promise<Placement> {
@@ -70,8 +67,8 @@ export async function readPlacement(options: {
 
 type Command = (...args: (string | number)[]) => Promise<[Placement['state'], string, string][]>;
 
-/** Defined once per connection: Redis then knows the script by its digest. */
-function commandOf(redis: RedisClient): Command {
+/** Defines the command once per connection. */
+function commandOf(redis: Redis): Command {
   const commands = redis as unknown as Record<string, Command | undefined>;
   if (!commands[commandName]) redis.defineCommand(commandName, { lua: script });
   return (commands[commandName] as Command).bind(redis);

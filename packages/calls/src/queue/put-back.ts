@@ -1,24 +1,25 @@
-/** Makes a failed job wait again, in one script: it is either still failed or waiting with its new data. */
+/** Returns a failed job to the queue with new data, in one script. */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
-import { deadlinesKey, inDoubtKey, type RedisClient } from '../call/keys.ts';
+import { deadlinesKey, inDoubtKey } from '../call/keys.ts';
 import { around, bullScript, lua, scriptCommand } from './scripts.ts';
 
 const bull = bullScript('reprocessJob');
 const script = around(bull, lua('put-back'));
 
-/** `changed`: it is not failed any more, or its data is not what was read. */
+/** `changed`: the job is no longer failed, or its data has changed since it was read. */
 export type PutBack = 'waiting' | 'changed' | 'missing';
 
-/** Puts the job at the end of the line of its priority. Rejects when Redis fails. */
+/** Puts the job behind the other jobs of its priority. Rejects if Redis fails. */
 export async function putBack(options: {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly queue: Pick<Queue, 'toKey'>;
   readonly root: string;
   readonly id: string;
-  /** The stored data, as text, that this is decided on. */
+  /** The stored data as text. The job is not changed if it differs. */
   readonly asRead: string;
   readonly toBe: string;
-  /** ISO 8601: the limit that holds again from now on. */
+  /** The deadline to restore, in ISO 8601. */
   readonly expiresAt: string | undefined;
   readonly resetAttempts: boolean;
 }): Promise<PutBack> {
@@ -33,7 +34,7 @@ export async function putBack(options: {
     ...parts.map((part) => queue.toKey(part)),
     inDoubtKey(root),
     deadlinesKey(root),
-    // BullMQ's: id, how to add it, what to delete, the state before, which counts of attempts to reset.
+    // Arguments of BullMQ: id, push command, field to delete, previous state, which attempt counters to reset.
     ...[id, 'LPUSH', 'failedReason', 'failed', resetAttempts ? '1' : '0', '0'],
     asRead,
     toBe,

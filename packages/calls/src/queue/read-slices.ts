@@ -1,24 +1,22 @@
 /**
- * Reads long lists and sorted sets a slice at a time, so that no single answer keeps everybody else waiting for Redis.
- *
- * Always true: what stays in its place meanwhile comes once; what is added or moves may come twice or not at all.
+ * Reads long lists and sorted sets in slices, so that no single command blocks Redis for long. A member that is added
+ * or moves during the read may be returned twice or not at all.
  */
-import type { RedisClient } from '../call/keys.ts';
+import type { Redis } from '@recloser/runtime/redis/connection';
 
-/** Members read by one command at most: well below a millisecond of Redis. */
+/** Maximum number of members per command, which takes Redis well below a millisecond. */
 export const sliceSize = 1_000;
 
-/** A member of a sorted set and its score. */
 export type Scored = { readonly id: string; readonly score: number };
 
-/** The members with scores from `max` down to `min` (bounds as Redis writes them), highest score first. */
+/** Reads the members with scores from `max` down to `min`, which are bounds in Redis' syntax. */
 export async function* setSlices(
-  redis: RedisClient,
+  redis: Redis,
   key: string,
   { max = '+inf', min = '-inf' }: { readonly max?: string; readonly min?: string } = {},
 ): AsyncGenerator<readonly Scored[]> {
   let from = max;
-  // How many of the score we go on from have come already: many may share one.
+  // Several members may share the score `from`. `seen` of them have been returned.
   let seen = 0;
   for (;;) {
     const flat = await redis.zrevrangebyscore(key, from, min, 'WITHSCORES', 'LIMIT', seen, sliceSize);
@@ -35,8 +33,8 @@ export async function* setSlices(
   }
 }
 
-/** The entries of a list from its left end. */
-export async function* listSlices(redis: RedisClient, key: string): AsyncGenerator<readonly string[]> {
+/** Reads a list from its left end. */
+export async function* listSlices(redis: Redis, key: string): AsyncGenerator<readonly string[]> {
   for (let first = 0; ; first += sliceSize) {
     const slice = await redis.lrange(key, first, first + sliceSize - 1);
     if (slice.length > 0) yield slice;

@@ -1,23 +1,24 @@
-/** Loads our Lua scripts and BullMQ's own, and runs them on a connection. */
+/** Loads Recloser's and BullMQ's Lua scripts and runs them on a connection. */
+
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import type { RedisClient } from '../call/keys.ts';
+import type { Redis } from '@recloser/runtime/redis/connection';
 
-/** One of BullMQ's scripts: its text and how many keys it takes. */
+/** A script of BullMQ: its text and its number of keys. */
 export type BullScript = { readonly content: string; readonly keys: number };
 
 const bullScripts = createRequire(import.meta.url)('bullmq/dist/cjs/scripts/index.js') as Readonly<
   Record<string, BullScript | undefined>
 >;
 
-/** A script of the installed release of BullMQ. Throws when it has none of this name. */
+/** A script of the installed BullMQ release. Throws if there is none with this name. */
 export function bullScript(name: string): BullScript {
   const script = bullScripts[name];
   if (!script) throw new Error(`BullMQ has no script ${name}`);
   return script;
 }
 
-/** Lua that can call BullMQ's script as `bull(KEYS, ARGV)`, its own keys and arguments coming first. */
+/** Wraps BullMQ's script in the Lua function `bull(KEYS, ARGV)`, which `ours` can call. */
 export function around(bull: BullScript, ours: string): string {
   return `local function bull(KEYS, ARGV)\n${bull.content}\nend\n${ours}`;
 }
@@ -30,9 +31,9 @@ export function lua(file: string): string {
 export type ScriptArgument = string | number | Buffer;
 type Command<Answer> = (...args: ScriptArgument[]) => Promise<Answer>;
 
-/** A script as a command. It is defined once per connection: Redis then knows it by its digest. */
+/** The script as a command, defined once per connection. ioredis then sends only its digest. */
 export function scriptCommand<Answer>(
-  redis: RedisClient,
+  redis: Redis,
   name: string,
   define: () => { readonly numberOfKeys: number; readonly lua: string },
 ): Command<Answer> {

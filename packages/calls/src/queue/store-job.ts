@@ -1,42 +1,30 @@
 /**
- * Adds a call's job to BullMQ's queue together with everything that must not be missing beside it, in one script:
- * either all of it is stored or nothing.
- *
- * Always true: a job is added once. For as long as `rememberMs` says, an id that was stored is known also when its
- * call has been made and trimmed, so a request that is repeated under that id adds nothing.
- *
- * BullMQ's own script does the adding. It is taken from the installed release and wrapped in a Lua function.
+ * Adds a call's job to the queue together with its index entries, in one script that wraps BullMQ's own. An id is added
+ * at most once. For `rememberMs`, this holds even after the call has been made and trimmed.
  */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import { Job, type JobsOptions, type Queue } from 'bullmq';
 import type { Envelope } from '../call/envelope.ts';
-import {
-  callbacksKey,
-  deadlinesKey,
-  inDoubtKey,
-  type RedisClient,
-  storedKey,
-  wishesDueKey,
-  wishesKey,
-} from '../call/keys.ts';
+import { callbacksKey, deadlinesKey, inDoubtKey, storedKey, wishesDueKey, wishesKey } from '../call/keys.ts';
 import { around, bullScript, lua, type ScriptArgument, scriptCommand } from './scripts.ts';
 
 export type StoreJobRequest = {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly queue: Queue;
-  /** Of the upstream: `recloser:{crossmark}`. */
+  /** Key root of the upstream, such as `recloser:{crossmark}`. */
   readonly root: string;
   readonly id: string;
   readonly envelope: Envelope;
   readonly options: JobsOptions;
-  /** How long the id is known to be stored, whatever becomes of its job; absent: as long as the job is there. */
+  /** How long to remember that the id was stored. Absent: as long as its job exists. */
   readonly rememberMs?: number;
-  /** Of an operation with a duplicate window. `find`: an equal call that counts is taken instead. */
+  /** Set for operations with a duplicate window. `find`: return an equal earlier call instead of storing a new one. */
   readonly wish?: { readonly digest: string; readonly windowMs: number; readonly find: boolean };
 };
 
 /**
- * `added`: the job is in the queue. `present`: it was stored before under the same id. `same-wish`: nothing was stored,
- * as another call wants the same.
+ * `added`: the job is in the queue. `present`: a job with this id was stored before. `same-wish`: nothing was stored,
+ * because the call `id` is equal.
  */
 export type StoredJobAs =
   | { readonly kind: 'added'; readonly job: Job }
@@ -50,7 +38,7 @@ const ownKeys = 6;
 
 type Reply = readonly ['added' | 'present' | 'same-wish', string] | number;
 
-/** Stores the job. The command leaves before this returns; rejects when Redis fails, as BullMQ's `add` does. */
+/** Stores the job. The command is sent synchronously. Rejects if Redis fails. */
 export async function storeJob(request: StoreJobRequest): Promise<StoredJobAs> {
   const { redis, queue, root, id, envelope, options, rememberMs, wish } = request;
   const { callback, expiresAt } = envelope.options;
@@ -69,7 +57,7 @@ export async function storeJob(request: StoreJobRequest): Promise<StoredJobAs> {
     ...(expiresAt !== undefined && { expiresMs: Date.parse(expiresAt) }),
     ...(wish && { wish: wish.digest, windowMs: wish.windowMs, findSameWish: wish.find }),
   });
-  // BullMQ says which script adds the job, and with which keys and arguments.
+  // A stand-in for BullMQ's client: BullMQ passes the name, keys and arguments of the script that adds the job.
   const client = {
     runCommand(versioned: string, args: readonly ScriptArgument[]) {
       const { run, bullKeys } = storeCommand(redis, versioned.split(':')[0] ?? '');
@@ -81,9 +69,9 @@ export async function storeJob(request: StoreJobRequest): Promise<StoredJobAs> {
   return kind === 'same-wish' ? { kind, id: found } : { kind, job };
 }
 
-/** The id of the call that a post of this wish is answered with, if there is one. Rejects when Redis fails. */
+/** The id of the call that answers a post with this digest, or null. Rejects if Redis fails. */
 export async function findSameWish(options: {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly queue: Pick<Queue, 'toKey'>;
   readonly root: string;
   readonly digest: string;
@@ -96,7 +84,7 @@ export async function findSameWish(options: {
   return run(wishesKey(root), inDoubtKey(root), queue.toKey(''), digest);
 }
 
-function storeCommand(redis: RedisClient, script: string) {
+function storeCommand(redis: Redis, script: string) {
   const bull = bullScript(script);
   const run = scriptCommand<Reply>(redis, `calls:store:${script}`, () => ({
     numberOfKeys: bull.keys + ownKeys,

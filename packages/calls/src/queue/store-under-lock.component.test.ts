@@ -8,7 +8,7 @@ import { storeUnderLock } from './store-under-lock.ts';
 const firstLockMs = 60_000;
 const lockMs = 120_000;
 
-/** A call in the hands of the holder of `token`. */
+/** A call that is locked by `token`. */
 async function setup() {
   const redis = new Redis(inject('redisUrl'), { maxRetriesPerRequest: null });
   const { name, ...where } = queueOptions(`test-${randomUUID()}`, 'testing');
@@ -31,11 +31,11 @@ test('the holder stores, and its lock is extended', async () => {
   expect(await store('mine', { said: 'second' })).toBe(true);
   expect(await stored()).toEqual({ said: 'second' });
   expect(await redis.pttl(`${queue.toKey(id)}:lock`)).toBeGreaterThan(firstLockMs);
-  // As extending a lock does: who lives is not stalled.
+  // Extending a lock also clears the stalled mark.
   expect(await redis.sismember(queue.toKey('stalled'), id)).toBe(0);
 });
 
-test('whoever lost the lock, to another or to time, writes nothing', async () => {
+test('a worker that lost the lock, to another worker or by expiry, writes nothing', async () => {
   const { redis, queue, id, store, stored } = await setup();
   expect(await store('somebody else', { said: 'wrong' })).toBe(false);
   await redis.del(`${queue.toKey(id)}:lock`);
@@ -44,7 +44,7 @@ test('whoever lost the lock, to another or to time, writes nothing', async () =>
   expect(await redis.exists(`${queue.toKey(id)}:lock`)).toBe(0);
 });
 
-test('a call that was removed is an error, and does not come back as half a call', async () => {
+test('a removed call is an error and is not partly recreated', async () => {
   const { redis, queue, id, store } = await setup();
   await redis.del(queue.toKey(id));
   await expect(store('mine', { said: 'second' })).rejects.toThrow(`the call ${id} was removed`);

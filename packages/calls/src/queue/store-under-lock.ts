@@ -1,11 +1,11 @@
 /**
- * Stores what a worker learned of its call, in one round trip: extending BullMQ's lock and writing the job's data are
- * one script, so that nothing is written for a call that is another worker's by then.
+ * Extends BullMQ's lock and writes the job's data in one script, so that a worker that has lost its lock cannot
+ * overwrite the data of another worker.
  */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
-import type { RedisClient } from '../call/keys.ts';
 
-// As BullMQ's own extendLock and updateData, one after the other.
+// The same steps as BullMQ's extendLock and updateData scripts.
 const script = `
 local lock, stalled, job = KEYS[1], KEYS[2], KEYS[3]
 if redis.call('GET', lock) ~= ARGV[1] then return 0 end
@@ -21,11 +21,11 @@ const commandName = 'calls:storeUnderLock';
 type Command = (...args: (string | number)[]) => Promise<number>;
 
 /**
- * Extends the lock by `lockMs` and stores `data`. False when `token` does not hold the call any more: then nothing was
- * written. Rejects when Redis fails or the call was removed.
+ * Extends the lock by `lockMs` and stores `data`. Returns false and writes nothing if `token` no longer holds the lock.
+ * Rejects if Redis fails or the call was removed.
  */
 export async function storeUnderLock(options: {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly queue: Pick<Queue, 'toKey'>;
   readonly id: string;
   readonly token: string;

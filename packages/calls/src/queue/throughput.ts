@@ -1,20 +1,20 @@
-/** How fast an upstream's calls have been finishing lately, from the times BullMQ keeps of completed jobs. */
+/** The recent throughput of an upstream, from the completion times that BullMQ stores. */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
-import type { RedisClient } from '../call/keys.ts';
 
-/** Calls per second: `fast` in the busiest stretch of the sample, `slow` in an ordinary one. */
+/** Calls per second: `fast` in the busiest stretch of the sample, `slow` in the median one. */
 export type Throughput = { readonly fast: number; readonly slow: number };
 
 const sampleSize = 200;
 const stretch = 10;
-/** Below so many there is nothing to measure. */
+/** Minimum number of completed calls. */
 const least = 5;
-/** Work comes in spells; a quiet spell says nothing about how fast a full queue would drain. */
+/** Lower bound of `slow` as a share of `fast`. Idle stretches do not show how fast a full queue drains. */
 const slowestShare = 1 / 4;
 
-/** Measures over the last completed calls; undefined when there are too few. */
+/** Measures the throughput of the last completed calls. Undefined if there are too few. */
 export async function readThroughput(options: {
-  redis: RedisClient;
+  redis: Redis;
   queue: Pick<Queue, 'toKey'>;
 }): Promise<Throughput | undefined> {
   const { redis, queue } = options;
@@ -22,7 +22,7 @@ export async function readThroughput(options: {
   return throughputOf(reply.filter((_, index) => index % 2 === 1).map(Number));
 }
 
-/** The same over given times of completion, ms since 1970, latest first. */
+/** The throughput for completion times in ms since 1970, latest first. */
 export function throughputOf(times: readonly number[]): Throughput | undefined {
   if (times.length < least) return undefined;
   const length = Math.min(stretch, times.length);

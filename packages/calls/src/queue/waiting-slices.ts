@@ -1,24 +1,23 @@
 /**
- * The calls that wait in line, latest come first within each priority, as far as they are wanted.
- *
- * BullMQ numbers jobs of one priority as they come in line. A call comes when it is accepted, and again after a
- * delay or a person's retry, then as an old call among young ones; one that is handed back goes to the front, with the
- * number 0. So whoever stands behind a call that came straight from its acceptance was accepted before it came.
+ * Reads the waiting calls, last enqueued first within each priority, until the caller has enough. BullMQ numbers the
+ * jobs of a priority as they are enqueued. A call is enqueued when it is accepted, and again after a delay or a retry.
+ * A call that a worker returns goes to the front with number 0. So all calls enqueued before a call that was enqueued
+ * on acceptance were accepted before it, too.
  */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
-import type { RedisClient } from '../call/keys.ts';
 import { setSlices } from './read-slices.ts';
 
-type Source = { readonly redis: RedisClient; readonly queue: Pick<Queue, 'toKey'> };
+type Source = { readonly redis: Redis; readonly queue: Pick<Queue, 'toKey'> };
 
-/** What BullMQ multiplies a priority with before it adds the number. */
+/** BullMQ's score of a job is its priority times this factor plus its number. */
 const priorityFactor = 0x100000000;
-/** So many at the end of a slice are asked when they came. */
+/** Number of calls at the end of a slice whose enqueue time is checked. */
 const asked = 10;
 
 /**
- * Reads the line. `isEnough` is asked after each slice: true when no call that was accepted before this time (ms since
- * 1970) is wanted; the rest of that priority is left out then.
+ * Reads the queue. `isEnough` is called after each slice. If it returns true, calls accepted before that time (ms since
+ * 1970) are not needed, and the rest of the priority is skipped.
  */
 export async function* waitingSlices(
   source: Source,
@@ -42,7 +41,7 @@ export async function* waitingSlices(
   }
 }
 
-/** When the last of these came in line, by those that came straight from their acceptance; Infinity when none of these did. */
+/** Latest enqueue time of the calls that were enqueued on acceptance. Infinity if there is none. */
 async function cameNotAfter({ redis, queue }: Source, ids: readonly string[]): Promise<number> {
   const reading = redis.pipeline();
   for (const id of ids) reading.hmget(queue.toKey(id), 'timestamp', 'processedOn', 'opts', 'data');
@@ -54,7 +53,7 @@ async function cameNotAfter({ redis, queue }: Source, ids: readonly string[]): P
 
 type Fields = readonly (string | null)[];
 
-/** When it was stored, if it has stood in line ever since; else NaN. */
+/** Acceptance time of a call that has been in the queue since. NaN for any other call. */
 function cameStraightAt([timestamp, processedOn, opts, data]: Fields): number {
   if (!timestamp || processedOn || !opts || !data) return Number.NaN;
   const { delay = 0 } = JSON.parse(opts) as { delay?: number };

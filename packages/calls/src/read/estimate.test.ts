@@ -13,22 +13,22 @@ describe('throughputOf', () => {
     expect(throughputOf([4, 3, 2, 1])).toBeUndefined();
   });
 
-  it('tells the busiest stretch from an ordinary one', () => {
+  it('distinguishes the busiest stretch from the median one', () => {
     const steady = Array.from({ length: 50 }, (_, n) => nowMs - n * 100);
     expect(throughputOf(steady)).toEqual({ fast: 10, slow: 10 });
     const quiet = Array.from({ length: 50 }, (_, n) => nowMs - 10_000 - n * 60_000);
     expect(throughputOf([...steady.slice(0, 10), ...quiet])).toEqual({ fast: 10, slow: 2.5 });
   });
 
-  it('takes no rate for endless that finished in one instant', () => {
+  it('limits the rate of calls that finished at the same instant', () => {
     expect(throughputOf(Array.from({ length: 20 }, () => nowMs))?.fast).toBe(180);
   });
 });
 
 describe('estimateOf', () => {
-  it('is a range from the place in the line and the rate', () => {
+  it('is a range from the position and the rate', () => {
     expect(estimateOf({ ...facts, throughput })).toEqual({
-      reason: 'It waits in line behind 19.',
+      reason: '19 calls are ahead in the queue.',
       nextProbeAt: null,
       position: 20,
       finishBetween: [iso(2), iso(4.2)],
@@ -38,7 +38,7 @@ describe('estimateOf', () => {
     expect(estimateOf({ ...facts, status: 'succeeded', throughput })).toBeNull();
   });
 
-  it('begins at the next trial, and allows for one that fails', () => {
+  it('starts at the next trial and allows for one failed trial', () => {
     const until = nowMs + 30_000;
     const hold = {
       kind: 'breaker',
@@ -62,7 +62,7 @@ describe('estimateOf', () => {
     });
   });
 
-  it('promises nothing behind a hold without an end', () => {
+  it('has no range during a hold without a known end', () => {
     const hold = { kind: 'operator', owner: 'ann', reason: 'maintenance', since: nowMs, until: null };
     const estimate = estimateOf({ ...facts, status: 'deferred', holds: [hold], throughput });
     expect(estimate).toMatchObject({ nextProbeAt: null, finishBetween: null });
@@ -71,7 +71,7 @@ describe('estimateOf', () => {
 });
 
 describe('a call id', () => {
-  it('can be told from one that nobody gave out', () => {
+  it('is distinguished from an id that was never issued', () => {
     const ids = Array.from({ length: 1000 }, () => newCallId('walmart-edr'));
     expect(new Set(ids).size).toBe(1000);
     expect(ids.toSorted()).toEqual(ids);

@@ -1,16 +1,12 @@
-/**
- * What to tell somebody whose call waits: why, what happens next, and between which times it may be finished.
- * A range, never a promise; null where nobody can know, as behind a hold without an end.
- */
-
+/** The estimate of a waiting call: why it waits, what happens next, and when it is expected to finish. */
 import type { Throughput } from '../queue/throughput.ts';
 import type { ActiveHold, CallStatus } from './status.ts';
 
 export type Estimate = {
   readonly reason: string;
-  /** When the upstream is tried again, if its breaker is open. */
+  /** Time of the next trial of the upstream. Null unless its breaker is open. */
   readonly nextProbeAt: string | null;
-  /** 1 is next; null while the call is not in the line. */
+  /** 1 is next. Null if the call is not in the queue. */
   readonly position: number | null;
   readonly finishBetween: readonly [string, string] | null;
 };
@@ -19,19 +15,19 @@ type Facts = {
   readonly status: CallStatus;
   readonly holds: readonly ActiveHold[];
   readonly position: number | null;
-  /** When it may be taken at the earliest, ms since 1970; null when nobody can say or it could be now. */
+  /** Earliest time of the next attempt, in ms since 1970. Null if it is unknown or now. */
   readonly nextAttemptMs: number | null;
   readonly nowMs: number;
-  /** Why it was given back last, if it was. */
+  /** Why the call was last returned to the queue. */
   readonly handedBack?: string;
   readonly throughput?: Throughput;
 };
 
 const waiting: readonly CallStatus[] = ['scheduled', 'queued', 'deferred', 'retrying'];
-/** A trial that fails doubles the open time; one such failure is allowed for, up to this. */
+/** The range allows for one failed trial, which doubles the open time, up to this limit. */
 const longestSlackMs = 30 * 60 * 1000;
 
-/** The estimate for a waiting call; null for any other. */
+/** The estimate for a waiting call. Null for any other call. */
 export function estimateOf(facts: Facts): Estimate | null {
   if (!waiting.includes(facts.status)) return null;
   const probe = facts.holds.find(({ kind }) => kind === 'breaker')?.until ?? null;
@@ -45,14 +41,16 @@ export function estimateOf(facts: Facts): Estimate | null {
 
 function reasonOf({ status, holds, position, nextAttemptMs, handedBack }: Facts): string {
   if (holds.length > 0) return holds.map(holdInWords).join(' ');
-  const at = nextAttemptMs === null ? '' : ` It may go at ${isoTime(nextAttemptMs)}.`;
-  if (status === 'scheduled') return `It is scheduled.${at}`;
+  const at =
+    nextAttemptMs === null ? '' : ` The next attempt is at ${isoTime(nextAttemptMs)} at the earliest.`;
+  if (status === 'scheduled') return `The call is scheduled.${at}`;
   if (status === 'retrying') return `The last attempt failed.${at}`;
   if (status === 'deferred') {
-    return `It was given back without an attempt${handedBack ? ` (${handedBack})` : ''}.${at}`;
+    return `The call was returned to the queue without an attempt${handedBack ? ` (${handedBack})` : ''}.${at}`;
   }
-  if (position === null) return 'It waits in line.';
-  return position === 1 ? 'It is next in line.' : `It waits in line behind ${position - 1}.`;
+  if (position === null) return 'The call is in the queue.';
+  if (position === 1) return 'The call is next in the queue.';
+  return position === 2 ? '1 call is ahead in the queue.' : `${position - 1} calls are ahead in the queue.`;
 }
 
 function holdInWords({ kind, reason, since, until }: ActiveHold): string {

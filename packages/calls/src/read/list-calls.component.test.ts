@@ -23,7 +23,7 @@ type InLine = {
 
 const straight = { opts: '{}', data: '{"history":[],"deferrals":0}' };
 
-/** One call every step, all straight from their acceptance unless `late` says when, and as what, it came again. */
+/** One call per step, enqueued on acceptance. `late` says when and how a call was enqueued again. */
 function line(count: number, late: (n: number) => Partial<InLine> = () => ({})): InLine[] {
   return Array.from({ length: count }, (_, n) => {
     const acceptedMs = startMs + n * stepMs;
@@ -39,14 +39,14 @@ async function source() {
     redis,
     root,
     queue,
-    /** Stands them in line as BullMQ does. Returns the ids. */
+    /** Enqueues the calls as BullMQ does. Returns the ids. */
     async stand(calls: readonly InLine[], priorityOf: (n: number) => number = () => 50): Promise<string[]> {
       const writing = redis.pipeline();
       const byComing = [...calls].sort((a, b) => a.cameMs - b.cameMs);
       const ids = byComing.map(({ acceptedMs, cameMs, fields }, n) => {
         const id = idOf(acceptedMs);
         writing.hset(queue.toKey(id), { timestamp: String(acceptedMs), ...fields });
-        // Handed back: to the front, with number 0.
+        // A returned call goes to the front with number 0.
         const place = Number.isFinite(cameMs) ? n + 1 : 0;
         writing.zadd(queue.toKey('prioritized'), priorityOf(n) * 2 ** 32 + place, id);
         return id;
@@ -64,7 +64,7 @@ const newestFirst = (ids: readonly string[]) =>
   [...ids].sort((a, b) => (orderOfCallId(a) < orderOfCallId(b) ? 1 : -1));
 
 describe('listing calls', () => {
-  it('reads as little of a long line as of a short one, and never much at once', async () => {
+  it('reads no more of a long queue than of a short one, in small slices', async () => {
     await using from = await source();
     const ids = newestFirst(await from.stand(line(8_000)));
     const read = vi.spyOn(from.redis, 'zrevrangebyscore');
@@ -78,7 +78,7 @@ describe('listing calls', () => {
     expect(read.mock.calls.length).toBeLessThanOrEqual(20);
   });
 
-  it('misses none of those that came in line again: after a delay, a retry, handed back, at any priority', async () => {
+  it('finds all calls that were enqueued again: after a delay, a retry or a return, at any priority', async () => {
     await using from = await source();
     const calls = line(9_000, (n) => {
       const cameMs = startMs + (n + 4_000) * stepMs;
@@ -86,7 +86,7 @@ describe('listing calls', () => {
       if (n % 13 === 0) return { cameMs, fields: { ...straight, processedOn: '1' } };
       if (n % 17 === 0) return { cameMs, fields: { ...straight, data: '{"history":[{}],"deferrals":0}' } };
       if (n % 1_000 === 999) return { cameMs: Number.NEGATIVE_INFINITY };
-      // A few thousand that were put back together stand above younger ones.
+      // A few thousand retried calls are ahead of newer ones.
       if (n > 2_000 && n < 4_500)
         return { cameMs: startMs + 8_500 * stepMs, fields: { ...straight, data: '{"settled":{}}' } };
       return {};

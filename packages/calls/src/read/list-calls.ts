@@ -1,13 +1,11 @@
 /**
- * Lists an upstream's calls, newest first, a page at a time. Nothing is written for it when a call is stored:
- * the ids are where BullMQ keeps the jobs, and they carry the time they were made.
- *
- * Always true: the order is that of acceptance and never changes, so a cursor stays good while calls move on and
- * no call comes twice. No command reads more than a slice, and a place whose rest must be older than what was found
- * is not read to its end: a page of a long line costs no more than a page of a short one.
+ * Lists an upstream's calls, newest first, from BullMQ's own lists and sets, without a separate index. Calls are
+ * ordered by acceptance, which never changes, so cursors stay valid and no call is listed twice. Each place is read in
+ * slices, and only until its remaining calls must be older than the page.
  */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
-import { inDoubtKey, type RedisClient } from '../call/keys.ts';
+import { inDoubtKey } from '../call/keys.ts';
 import { dueMsOf, type Placement } from '../queue/placement.ts';
 import { listSlices, setSlices } from '../queue/read-slices.ts';
 import { waitingSlices } from '../queue/waiting-slices.ts';
@@ -15,15 +13,17 @@ import { NewestCalls } from './newest-calls.ts';
 import type { CallStatus } from './status.ts';
 import type { StoredCall, StoredJob } from './view.ts';
 
-type Source = { readonly redis: RedisClient; readonly queue: Pick<Queue, 'toKey'>; readonly root: string };
+type Source = { readonly redis: Redis; readonly queue: Pick<Queue, 'toKey'>; readonly root: string };
 
-/** A call's id and where it stood when it was met. */
+/** A call's id and its placement when it was read. */
 export type ListedId = { readonly id: string; readonly placement: Placement };
 
-/** BullMQ's names of where jobs are, and our index of calls in doubt. */
+/** BullMQ's lists and sets, and the index of calls in doubt. */
 type Place = 'wait' | 'prioritized' | 'delayed' | 'active' | 'completed' | 'failed' | 'in-doubt';
 
-/** In the order in which calls move, the running ones twice: they go on, or back to where was looked before. */
+/**
+ * In the order in which calls move. `active` is read twice, because a running call may return to a place already read.
+ */
 const allPlaces: readonly Place[] = [
   'active',
   'wait',
@@ -34,10 +34,10 @@ const allPlaces: readonly Place[] = [
   'failed',
 ];
 
-/** Clocks of web and workers may differ, and a command may have been on its way for a while. */
+/** Allows for clock differences between web and workers, and for slow commands. */
 const marginMs = 10_000;
 
-/** Where calls of a status can be. */
+/** The places that can contain calls with this status. */
 function placesOf(status: CallStatus | undefined): readonly Place[] {
   switch (status) {
     case undefined:
@@ -64,8 +64,8 @@ function placesOf(status: CallStatus | undefined): readonly Place[] {
 }
 
 /**
- * The ids of the calls that may have this status, newest first, older than `before` (from `orderOfCallId`), at most
- * `limit` (unless given, all). The delayed ones are in no useful order: all of them are read, in slices.
+ * The newest `limit` ids of calls that may have this status and are older than `before` (from `orderOfCallId`). Delayed
+ * calls are not ordered by acceptance, so all of them are read.
  */
 export async function listIds(
   source: Source,
@@ -101,7 +101,7 @@ async function readPlace(source: Source, place: Place, newest: NewestCalls<Liste
       const key = place === 'in-doubt' ? inDoubtKey(root) : queue.toKey(place);
       for await (const slice of setSlices(redis, key)) {
         newest.take(slice.map(({ id }) => at(place)(id)));
-        // The score is when it ended, which no call did before it was accepted.
+        // The score is the finish time, which is later than the acceptance.
         if (newest.isOlderThanAll((slice.at(-1)?.score ?? 0) + marginMs)) return;
       }
       return;
@@ -121,7 +121,7 @@ function delayed({ id, score }: { id: string; score: number }): ListedId {
   return { id, placement: { state: 'delayed', dueMs: dueMsOf(score), position: null } };
 }
 
-/** Reads the jobs of listed calls, without their results; those that are gone by now are left out. */
+/** Reads the jobs of listed calls without their results. Calls that no longer exist are omitted. */
 export async function readListed(
   { redis, queue }: Pick<Source, 'redis' | 'queue'>,
   listed: readonly ListedId[],

@@ -1,10 +1,7 @@
-/**
- * The newest of many calls, met in any order.
- * Always true: no more are kept than asked for and a slice; of a call met twice the later sighting counts.
- */
+/** Collects the newest of many calls in bounded memory. If a call is added twice, the later placement counts. */
 import { orderOfCallId, timeOfCallId } from '../call/id.ts';
 
-/** Keeps the `limit` newest calls that were accepted before `before` (from `orderOfCallId`; undefined: any). */
+/** Keeps the `limit` newest calls that were accepted before `before` (from `orderOfCallId`, undefined for all). */
 export class NewestCalls<Listed extends { readonly id: string }> {
   readonly #limit: number;
   readonly #before: string | undefined;
@@ -26,7 +23,7 @@ export class NewestCalls<Listed extends { readonly id: string }> {
     this.#oldestMs = timeOfCallId(kept.at(-1)?.id ?? '');
   }
 
-  /** True when there are enough already, and a call accepted before this time (ms) could not be among them. */
+  /** True if there are `limit` calls and all were accepted after this time (ms). */
   isOlderThanAll(ms: number): boolean {
     return this.#oldestMs !== undefined && ms < this.#oldestMs;
   }

@@ -118,7 +118,7 @@ describe('nextAttemptMs', () => {
 });
 
 describe('appendHistory', () => {
-  it('keeps the first attempt and the latest ones, and cuts long messages', () => {
+  it('keeps the first and the latest attempts, and truncates long messages', () => {
     let history: HistoryEntry[] = [];
     for (let index = 0; index < 200; index += 1) {
       history = appendHistory(history, { ...entry, durationMs: index, message: 'x'.repeat(1000) });

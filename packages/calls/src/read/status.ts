@@ -1,8 +1,7 @@
-/** The status the API shows, from where BullMQ keeps the job, what its envelope says and the active holds. */
+/** Derives the status of a call from its placement, its envelope and the active holds. */
 import type { Envelope } from '../call/envelope.ts';
 import type { Placement } from '../queue/placement.ts';
 
-/** Every status a call can have. */
 export const callStatuses = [
   'scheduled',
   'queued',
@@ -18,7 +17,7 @@ export const callStatuses = [
 
 export type CallStatus = (typeof callStatuses)[number];
 
-/** A reason why an upstream's queue must not run now. Times in ms since 1970; `until` null: no end known. */
+/** An active hold. Times are in ms since 1970. `until` is null if no end is known. */
 export type ActiveHold = {
   readonly kind: string;
   readonly owner: string;
@@ -35,12 +34,12 @@ type StatusInput = {
   readonly nowMs: number;
 };
 
-/** True when nothing more will happen to the call by itself. */
+/** True if the status does not change without a person. */
 export function isFinished(status: CallStatus): boolean {
   return ['succeeded', 'failed', 'expired', 'cancelled', 'in_doubt'].includes(status);
 }
 
-/** The status of a call. A job that is nowhere counts as failed; callers ask for existing jobs only. */
+/** The status of a call. The job must exist: a missing job counts as failed. */
 export function callStatus(input: StatusInput): CallStatus {
   switch (input.placement.state) {
     case 'active':
@@ -59,7 +58,7 @@ export function callStatus(input: StatusInput): CallStatus {
   }
 }
 
-/** When the call is next tried, in ms since 1970; null when it is not waiting or nobody can say. */
+/** Earliest time of the next attempt, in ms since 1970. Null if the call is not waiting or the time is unknown. */
 export function nextAttemptMs(input: StatusInput): number | null {
   const { placement, holds } = input;
   if (placement.state !== 'delayed' && placement.state !== 'waiting') return null;
@@ -83,7 +82,7 @@ function delayedStatus({ envelope, placement, attemptsMade, holds, nowMs }: Stat
   return untouched ? 'queued' : 'deferred';
 }
 
-/** The last thing that happened to it was being given back, not an attempt. */
+/** True if the call was returned to the queue after its last attempt. */
 function wasHandedBack(envelope: Envelope): boolean {
   const last = envelope.history.at(-1);
   if (last?.outcome === 'snooze') return true;
@@ -93,6 +92,6 @@ function wasHandedBack(envelope: Envelope): boolean {
 
 function failedStatus(envelope: Envelope): CallStatus {
   if (envelope.settled) return envelope.settled.status;
-  // The worker died between the sending mark and the settling: it may have been done.
+  // The worker died between sending and settling.
   return envelope.sending ? 'in_doubt' : 'failed';
 }

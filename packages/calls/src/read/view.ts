@@ -1,8 +1,11 @@
-/** The call as `GET /v1/calls/{id}` shows it. Every field is always there; what is not known is null. */
+/** The call as `GET /v1/calls/{id}` returns it. Every field is always present; an unknown value is null. */
+
+import type { Redis } from '@recloser/runtime/redis/connection';
+import type { Sealer } from '@recloser/runtime/secrets/seal';
+import { isoTime } from '@recloser/runtime/values/iso-time';
 import type { Job, Queue } from 'bullmq';
 import { type Envelope, type HistoryEntry, parseEnvelope, returnValueSchema } from '../call/envelope.ts';
-import type { RedisClient } from '../call/keys.ts';
-import { isSealed, maskInput, openValue, type Sealer } from '../call/seal-input.ts';
+import { isSealed, maskInput, openValue } from '../call/seal-input.ts';
 import { type Placement, readPlacement } from '../queue/placement.ts';
 import type { Throughput } from '../queue/throughput.ts';
 import { type Estimate, estimateOf } from './estimate.ts';
@@ -32,7 +35,7 @@ export type CallView = {
   readonly nextAttemptAt: string | null;
   readonly holds: readonly HoldView[];
   readonly position: number | null;
-  /** Null unless it waits. */
+  /** Null unless the call is waiting. */
   readonly estimate: Estimate | null;
   readonly result: unknown;
   readonly error: { code: string; message: string; status: number | null } | null;
@@ -53,14 +56,14 @@ export type StoredJob = Pick<
   | 'returnvalue'
 >;
 
-/** A job and where it stood when it was read. */
+/** A job and its placement when it was read. */
 export type StoredCall = { readonly job: StoredJob; readonly placement: Placement };
 
 const readsUntilSettled = 3;
 
-/** Reads a stored call; undefined when there is none (any more). */
+/** Reads a stored call. Undefined if no call with this id is kept. */
 export async function readCall(options: {
-  redis: RedisClient;
+  redis: Redis;
   queue: Pick<Queue, 'getJob' | 'toKey'>;
   id: string;
 }): Promise<StoredCall | undefined> {
@@ -68,20 +71,20 @@ export async function readCall(options: {
     const [placement, job] = await Promise.all([readPlacement(options), options.queue.getJob(options.id)]);
     if (!job) return undefined;
     const ended = placement.state === 'completed' || placement.state === 'failed';
-    // Two commands: a call that finished between them is read again, so that the picture is of one moment.
+    // The call may finish between the two reads. Read again until they agree.
     const agrees = ended === (job.finishedOn !== undefined);
     if (agrees || read === readsUntilSettled) return { job, placement };
   }
 }
 
-/** Draws the call. `sealer` opens a personal result; without one it shows as `[sealed]`. */
+/** Renders the call. Without a `sealer`, a personal result is shown as `[sealed]`. */
 export function callView(options: {
   upstream: string;
   call: StoredCall;
   holds: readonly ActiveHold[];
   nowMs: number;
   sealer?: Sealer;
-  /** Without it the estimate has no times. */
+  /** Without it, `estimate.finishBetween` is null. */
   throughput?: Throughput;
 }): CallView {
   const { upstream, call, nowMs, sealer } = options;
@@ -92,8 +95,9 @@ export function callView(options: {
   const status = callStatus(facts);
   const success = status === 'succeeded' ? returnValueSchema.safeParse(job.returnvalue).data : undefined;
   const history = success ? [...envelope.history, success.attempt] : envelope.history;
-  // A list does not read the only attempt of a call that went through at once. A waiting call may have been taken and
-  // given back without an attempt.
+  // `processedOn` is used only for running and succeeded calls. A list does not read the attempt of a succeeded call,
+  // and
+  // a waiting call may have been picked up and returned to the queue without an attempt.
   const begun = placement.state === 'active' || status === 'succeeded';
   const waiting = placement.state === 'waiting' || placement.state === 'delayed';
   const nextMs = nextAttemptMs(facts);
@@ -107,8 +111,8 @@ export function callView(options: {
     input: maskInput(envelope.input),
     options: envelope.options,
     createdAt: envelope.createdAt,
-    startedAt: history[0]?.at ?? (begun ? isoTime(job.processedOn) : null),
-    finishedAt: isFinished(status) ? isoTime(job.finishedOn) : null,
+    startedAt: history[0]?.at ?? (begun ? isoTime(job.processedOn ?? null) : null),
+    finishedAt: isFinished(status) ? isoTime(job.finishedOn ?? null) : null,
     attempts: {
       made: attemptsCharged(envelope, job.attemptsMade, status),
       max: job.opts.attempts ?? envelope.options.maxAttempts,
@@ -134,13 +138,12 @@ export function callView(options: {
   };
 }
 
-/** A hold with ISO times. */
 export function holdView(hold: ActiveHold): HoldView {
   const { kind, owner, reason, since, until } = hold;
   return { kind, owner, reason, since: new Date(since).toISOString(), until: isoTime(until) };
 }
 
-/** BullMQ counts ending a job as an attempt, whether or not one was made. */
+/** BullMQ counts an attempt whenever a job ends, even if no request was made. */
 function attemptsCharged(envelope: Envelope, attemptsMade: number, status: CallStatus): number {
   const endedBySettling = envelope.settled !== undefined && isFinished(status) && status !== 'succeeded';
   if (!endedBySettling) return attemptsMade;
@@ -157,17 +160,17 @@ function errorOf(envelope: Envelope, status: CallStatus): CallView['error'] {
   return status === 'in_doubt'
     ? {
         code: 'sent_without_answer',
-        message: 'It was sent and its worker was lost before the answer.',
+        message: 'The request was sent, but the worker stopped before it received the response.',
         status: null,
       }
     : { code: 'worker_failed', message: 'The worker could not finish the call.', status: null };
 }
 
-/** Of a call that succeeded, where the reader has not the key of its personal result. */
+/** The `error` of a succeeded call whose result this process cannot decrypt. */
 const unopenable = {
   code: 'result_unreadable',
   message:
-    'It succeeded. Its result is encrypted with a SESSION_KEY that this process does not have, so it is not shown.',
+    'The call succeeded, but this process does not have the SESSION_KEY that its result is encrypted with.',
   status: null,
 };
 
@@ -188,7 +191,7 @@ function publicEntry(entry: HistoryEntry): HistoryEntry {
   return { at, durationMs, outcome, status, code, message, worker };
 }
 
-/** A job that cannot be read is still shown, with what BullMQ itself knows of it. */
+/** The job's envelope. If it cannot be parsed, the call is shown with the fields that BullMQ stores itself. */
 function envelopeOf(job: StoredJob): Envelope {
   const parsed = parseEnvelope(job.data);
   if (parsed.ok) return parsed.envelope;
@@ -203,8 +206,4 @@ function envelopeOf(job: StoredJob): Envelope {
     trials: 0,
     history: [],
   };
-}
-
-function isoTime(ms: number | null | undefined): string | null {
-  return ms === null || ms === undefined ? null : new Date(ms).toISOString();
 }

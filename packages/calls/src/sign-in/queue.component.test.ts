@@ -7,6 +7,7 @@ import { requestSignInStep, signInJobSchema, signInQueueOptions } from './queue.
 const sealer = {
   seal: (plain: string) => Buffer.from(plain).toString('base64'),
   open: (sealed: string) => Buffer.from(sealed, 'base64').toString(),
+  keys: [],
 };
 
 let redis: Redis;
@@ -32,7 +33,7 @@ function work(processor: (data: unknown) => unknown): void {
 }
 
 describe('requestSignInStep', () => {
-  it('gives back the answer and leaves nothing behind', async () => {
+  it('returns the answer and removes the job', async () => {
     const seen: unknown[] = [];
     work((data) => {
       seen.push(data);
@@ -51,13 +52,13 @@ describe('requestSignInStep', () => {
     expect(await queue.getJobCountByTypes()).toBe(0);
   });
 
-  it('gives up in time and takes the request back', async () => {
+  it('times out and removes the request', async () => {
     const answer = await requestSignInStep({ queue, sealer, step: { step: 'send-code' }, timeoutMs: 100 });
     expect(answer).toMatchObject({ kind: 'no-answer', code: 'sign_in_timeout' });
     expect(await queue.getJobCountByTypes()).toBe(0);
   });
 
-  it('says so when the worker fails', async () => {
+  it('returns no-answer if the worker fails', async () => {
     work(() => {
       throw new Error('no');
     });

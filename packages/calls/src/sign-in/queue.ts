@@ -1,16 +1,18 @@
 /**
- * Asks a worker to take one step of an interactive sign-in, over a small queue beside the upstream's calls
- * that is never paused. The code a person typed is only ever stored sealed, and the job is removed as soon
- * as it was answered or given up.
+ * Asks a worker to perform one step of an interactive sign-in, over a separate queue that is never paused. The code
+ * that a person types is stored only encrypted. The job is removed as soon as it is answered or times out.
  */
+
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Sealer } from '@recloser/runtime/secrets/seal';
 import type { Job, Queue } from 'bullmq';
 import { z } from 'zod';
 import { upstreamRoot } from '../call/keys.ts';
-import type { Sealer } from '../call/seal-input.ts';
 
-/** Data of a sign-in job. A worker refuses one that is past `expiresAt`: nobody waits for it any more. */
+/**
+ * Data of a sign-in job. A worker refuses a job that is past `expiresAt`, because the requester has stopped waiting.
+ */
 export const signInJobSchema = z.discriminatedUnion('step', [
   z.strictObject({ v: z.literal(1), step: z.literal('send-code'), expiresAt: z.string() }),
   z.strictObject({
@@ -21,7 +23,7 @@ export const signInJobSchema = z.discriminatedUnion('step', [
   }),
 ]);
 
-/** What the worker's job returns. */
+/** Return value of the worker's job. */
 export const signInResultSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('code-sent') }),
   z.object({ kind: z.literal('signed-in') }),
@@ -31,12 +33,12 @@ export const signInResultSchema = z.discriminatedUnion('kind', [
 export type SignInJob = z.infer<typeof signInJobSchema>;
 export type SignInJobResult = z.infer<typeof signInResultSchema>;
 
-/** A step as the admin asks for it; the code in clear. */
+/** A step that the admin requests. `code` is in plain text. */
 export type SignInRequest =
   | { readonly step: 'send-code' }
   | { readonly step: 'verify'; readonly code: string };
 
-/** The worker's answer, or `no-answer` when none came in time or the worker failed. */
+/** The worker's answer. `no-answer` if the worker failed or did not answer in time. */
 export type SignInAnswer =
   | SignInJobResult
   | { readonly kind: 'no-answer'; readonly code: string; readonly message: string };
@@ -49,7 +51,7 @@ export function signInQueueOptions(prefix: string, upstream: string): { name: st
   return { name: `${upstream}-sign-in`, prefix: upstreamRoot(prefix, upstream) };
 }
 
-/** Has a worker take the step and waits for its answer, at most `timeoutMs`. Throws when Redis cannot be used. */
+/** Requests the step and waits for the worker's answer, at most `timeoutMs`. Rejects if Redis fails. */
 export async function requestSignInStep(options: {
   queue: Queue;
   sealer: Sealer;
@@ -64,7 +66,7 @@ export async function requestSignInStep(options: {
       ? { v: 1, step: 'verify', sealedCode: sealer.seal(step.code), expiresAt }
       : { v: 1, step: 'send-code', expiresAt };
   const id = `${step.step}-${randomUUID()}`;
-  // Kept for a moment so that the answer can be read; removed below once it was.
+  // Kept until the answer is read, then removed below.
   const kept = { age: keptSeconds };
   await queue.add(step.step, data, {
     jobId: id,
@@ -76,7 +78,7 @@ export async function requestSignInStep(options: {
   try {
     return await waitForAnswer(queue, id, deadline);
   } finally {
-    // A job that is running cannot be removed; it goes by age.
+    // A running job cannot be removed. BullMQ removes it by age.
     await queue.remove(id).catch(() => undefined);
   }
 }
@@ -93,7 +95,7 @@ async function waitForAnswer(queue: Queue, id: string, deadline: number): Promis
 
 function answerOf(job: Job): SignInAnswer {
   const parsed = signInResultSchema.safeParse(job.returnvalue);
-  return parsed.success ? parsed.data : noAnswer('sign_in_failed', 'The worker could not take this step.');
+  return parsed.success ? parsed.data : noAnswer('sign_in_failed', 'The worker could not perform this step.');
 }
 
 function noAnswer(code: string, message: string): SignInAnswer {

@@ -8,7 +8,7 @@ let root: string;
 const queue = { toKey: (id: string) => `${root}:crossmark:${id}` };
 const claims = () => ({ redis, root, queue });
 
-/** As if these calls were kept. */
+/** Creates the job keys of these calls. */
 async function keep(...callIds: string[]): Promise<void> {
   for (const id of callIds) await redis.hset(queue.toKey(id), 'data', '{}');
 }
@@ -19,14 +19,14 @@ beforeEach(() => {
 afterAll(() => redis.disconnect());
 
 describe('claim', () => {
-  it('gives one id to one of many calls that ask at once', async () => {
+  it('grants a resource to one of many concurrent calls', async () => {
     const callIds = Array.from({ length: 20 }, (_, n) => `call-${n}`);
     await keep(...callIds);
     const given = await Promise.all(callIds.map((callId) => claim(claims(), '44000001', callId)));
     expect(given.filter(Boolean)).toHaveLength(1);
   });
 
-  it('gives it to the same call again, and not to another', async () => {
+  it('grants a resource to the same call again, but not to another call', async () => {
     await keep('first', 'second');
     expect(await claim(claims(), '44000001', 'first')).toBe(true);
     expect(await claim(claims(), '44000001', 'first')).toBe(true);
@@ -34,13 +34,13 @@ describe('claim', () => {
     expect(await claim(claims(), '44000002', 'second')).toBe(true);
   });
 
-  it("refuses what an upstream's answer credited another call with", async () => {
+  it("refuses a resource that an upstream's response credited to another call", async () => {
     await keep('first', 'second');
     await credit(claims(), '44000001', 'first');
     expect(await claim(claims(), '44000001', 'second')).toBe(false);
   });
 
-  it('gives an id whose call is kept no more', async () => {
+  it('grants a resource whose call is no longer kept', async () => {
     await keep('second');
     await credit(claims(), '44000001', 'gone');
     expect(await claim(claims(), '44000001', 'second')).toBe(true);
@@ -48,7 +48,7 @@ describe('claim', () => {
 });
 
 describe('sweepClaims', () => {
-  it('forgets the claims of calls that are kept no more, and no others', async () => {
+  it('removes only the claims of calls that are no longer kept', async () => {
     await keep('kept');
     await credit(claims(), 'of the kept', 'kept');
     for (let n = 0; n < 700; n += 1) await credit(claims(), `id-${n}`, `gone-${n}`);

@@ -1,27 +1,24 @@
 /**
- * Which call was credited with what a write made upstream (a visit's id), so that no read-back takes one thing for
- * the work of two calls. One hash per upstream: id → call id.
- *
- * Always true: an id that another kept call holds cannot be claimed; a call keeps its own claim however often it is
- * delivered; a claim is forgotten with its call, by `sweepClaims`, or sooner when somebody else asks for the id.
+ * Claims: which call created an upstream resource, such as a visit. They keep a read-back from crediting one resource
+ * to two calls. A call can repeat its own claim. A claim ends when its call is no longer kept.
  */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
-import type { RedisClient } from '../call/keys.ts';
 
 export type ClaimsIn = {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly root: string;
   readonly queue: Pick<Queue, 'toKey'>;
 };
 
-/** Hash of what calls were credited with: id → call id. */
+/** Hash of an upstream's claims: resource id → call id. */
 export function claimsKey(root: string): string {
   return `${root}:claims`;
 }
 
 /**
- * KEYS: claims. ARGV: id, call id, start of the keys of calls. The key of the holder cannot be known before it is read;
- * it carries the same hash tag.
+ * KEYS: claims. ARGV: resource id, call id, prefix of job keys. The holder's job key is not in KEYS because it is known
+ * only after the read. It has the same hash tag.
  */
 const claimScript = `
 local holder = redis.call('HGET', KEYS[1], ARGV[1])
@@ -30,26 +27,23 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 return 1
 `;
 
-/** Claims `id` for a call that found it by reading. False: another kept call holds it. */
+/** Claims a resource that a call found by a read-back. Returns false if another kept call holds it. */
 export async function claim({ redis, root, queue }: ClaimsIn, id: string, callId: string): Promise<boolean> {
   return (await redis.eval(claimScript, 1, claimsKey(root), id, callId, queue.toKey(''))) === 1;
 }
 
-/** Credits a call with `id`, which the upstream's own answer named: no other call can have made it since. */
+/** Claims a resource that the upstream's response named. It replaces any earlier claim. */
 export async function credit({ redis, root }: Pick<ClaimsIn, 'redis' | 'root'>, id: string, callId: string) {
   await redis.hset(claimsKey(root), id, callId);
 }
 
-/**
- * KEYS: claims. ARGV: id, call id, start of the keys of calls. Forgets a claim whose call is gone, unless another call
- * took it meanwhile.
- */
+/** KEYS: claims. ARGV: resource id, call id, prefix of job keys. Removes a claim whose call is no longer kept. */
 const forgetScript = `
 if redis.call('EXISTS', ARGV[3] .. ARGV[2]) == 1 or redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 return redis.call('HDEL', KEYS[1], ARGV[1])
 `;
 
-/** Forgets the claims of calls that are kept no more, looking at no more than about `most` of them. */
+/** Removes the claims of calls that are no longer kept. Examines about `most` claims at most. */
 export async function sweepClaims({ redis, root, queue }: ClaimsIn, most = 50_000): Promise<number> {
   const key = claimsKey(root);
   let [cursor, looked, forgotten] = ['0', 0, 0];

@@ -24,7 +24,11 @@ const hosts = parseCallbackHosts('app.example');
 if (!hosts.ok) throw new Error(hosts.problem);
 const anyHost = hosts.value;
 
-const sealer = { seal: (plain: string) => `s1.${plain}`, open: (sealed: string) => sealed.slice(3) };
+const sealer = {
+  seal: (plain: string) => `s1.${plain}`,
+  open: (sealed: string) => sealed.slice(3),
+  keys: [],
+};
 
 let redis: Redis;
 let queue: Queue;
@@ -120,7 +124,7 @@ describe('enqueueCall', () => {
     expect(positions).toEqual([1, 2, 3]);
   });
 
-  it('makes one call of 50 equal requests at once', async () => {
+  it('makes one call of 50 concurrent equal requests', async () => {
     const results = await Promise.all(Array.from({ length: 50 }, () => enqueueCall(request(withKey('k')))));
     expect(new Set(results.map((result) => (result.kind === 'stored' ? result.id : result.kind))).size).toBe(
       1,
@@ -129,7 +133,7 @@ describe('enqueueCall', () => {
     expect(await queue.getPrioritizedCount()).toBe(1);
   });
 
-  it('refuses a key that belongs to another request, and keeps the keys of two clients apart', async () => {
+  it('refuses a key of another request, and separates the keys of two clients', async () => {
     const id = await stored(withKey('k'));
     expect(await enqueueCall(request(withKey('k', { other: 1 })))).toEqual({ kind: 'key-reused', id });
     const fingerprint = requestFingerprint('crossmark', 'x', { other: 1 });
@@ -137,7 +141,7 @@ describe('enqueueCall', () => {
     expect(other).toMatchObject({ kind: 'stored', replayed: false });
   });
 
-  it('adds the call when the first writer died before it could', async () => {
+  it('stores the call if the first writer died before it did', async () => {
     const lost = await whileStoringFails(new Error('Command timed out'), () =>
       enqueueCall(request(withKey('k'))),
     );
@@ -147,7 +151,7 @@ describe('enqueueCall', () => {
     expect(await queue.getPrioritizedCount()).toBe(1);
   });
 
-  it('never runs a call again that was finished and trimmed', async () => {
+  it('never repeats a call that was finished and trimmed', async () => {
     const id = await stored(withKey('k'));
     await queue.remove(id);
     expect(await enqueueCall(request(withKey('k')))).toEqual({ kind: 'stored', id, replayed: true });
@@ -171,7 +175,7 @@ describe('enqueueCall', () => {
     },
   );
 
-  it('notes that a write was stored, so that a command sent twice cannot add one that is gone', async () => {
+  it('remembers that a write was stored, so that a repeated command cannot add it again after it was trimmed', async () => {
     const operation = { name: 'write', retry: { maxAttempts: 8 }, effect: 'unsafe' };
     const id = await stored({ operation });
     const { data } = (await queue.getJob(id)) ?? {};
@@ -191,7 +195,7 @@ describe('enqueueCall', () => {
     ).toBe(0);
   });
 
-  it('stores the notes of its callback and its limit with the call', async () => {
+  it('stores the callback entry and the deadline with the call', async () => {
     const expiresAt = new Date(Date.now() + 60_000).toISOString();
     const options = callOptions(Date.now(), anyHost).parse({
       expiresAt,
@@ -202,7 +206,7 @@ describe('enqueueCall', () => {
     expect(await redis.zscore(callbacksKey(root), id)).toBe('0');
   });
 
-  it('does not act on an old record nobody confirmed', async () => {
+  it('does not resume an old record that was never confirmed', async () => {
     await stored(withKey('k'));
     const [recordKey] = await redis.keys(`${prefix}:idempotency:*`);
     const record = JSON.parse((await redis.get(recordKey ?? '')) ?? '');
@@ -214,7 +218,7 @@ describe('enqueueCall', () => {
     expect(await enqueueCall(request(withKey('k')))).toEqual({ kind: 'unresolved', id: old });
   });
 
-  it('says refused only when nothing can have been stored', async () => {
+  it('returns refused only if nothing can have been stored', async () => {
     const storing = (error: Error) => whileStoringFails(error, () => enqueueCall(request()));
     const oom = Object.assign(new Error('OOM command not allowed'), { name: 'ReplyError' });
     expect(await storing(oom)).toMatchObject({ kind: 'refused' });
@@ -312,14 +316,19 @@ describe('callView', () => {
       nextAttemptAt: null,
       holds: [],
       position: 1,
-      estimate: { reason: 'It is next in line.', nextProbeAt: null, position: 1, finishBetween: null },
+      estimate: {
+        reason: 'The call is next in the queue.',
+        nextProbeAt: null,
+        position: 1,
+        finishBetween: null,
+      },
       result: null,
       error: null,
       links: { self: `/v1/calls/${id}`, upstream: '/v1/upstreams/crossmark' },
     });
   });
 
-  it('opens a sealed result and adds the attempt that got it', async () => {
+  it('opens a sealed result and adds the successful attempt', async () => {
     const attempt = {
       at: '2026-01-01T00:00:00.000Z',
       durationMs: 5,

@@ -1,18 +1,18 @@
 /**
- * Puts a call into its queue, once per idempotency key.
- *
- * Always true: the id is chosen before anything is written, and the job has that id, so a command sent twice
- * stores one call. With a key, the key's record is written first and names the id; whoever repeats the
- * request stores the job under that id again, which does nothing once it was stored, also when its call has run
- * and been trimmed since: the job and the note that it was stored are written in one script.
+ * Stores a call in its queue, once per idempotency key. The id is chosen before the first write. With a key, a record
+ * of the id is written first. A repeated request stores the job under the same id, which does nothing if it was stored
+ * before, even if the call has been made and trimmed since.
  */
+
 import { createHash } from 'node:crypto';
+import type { Redis } from '@recloser/runtime/redis/connection';
+import type { Sealer } from '@recloser/runtime/secrets/seal';
 import type { JobsOptions, Queue } from 'bullmq';
 import { canonicalJson } from '../call/canonical-json.ts';
 import type { Envelope } from '../call/envelope.ts';
 import { newCallId, timeOfCallId } from '../call/id.ts';
-import { idempotencyKey, type RedisClient, upstreamRoot } from '../call/keys.ts';
-import { type Sealer, sealedWith, sealInput } from '../call/seal-input.ts';
+import { idempotencyKey, upstreamRoot } from '../call/keys.ts';
+import { sealedWith, sealInput } from '../call/seal-input.ts';
 import { type StoreJobRequest, storeJob } from '../queue/store-job.ts';
 import type { StoredJob } from '../read/view.ts';
 import { resultKeyOf } from './last-good.ts';
@@ -24,72 +24,73 @@ import { classifyStoreError } from './store-error.ts';
 /** How long an idempotency key is remembered. */
 export const idempotencyTtlSeconds = 24 * 60 * 60;
 
-/** A record this old that was never marked `stored` is not acted on: its call may have come and gone. */
+/** A record older than this that was never marked `stored` is not resumed: its call may have been made and trimmed. */
 const resumableMs = 10 * 60 * 1000;
 
-/** Longer than a record can be acted on, by clocks that differ a little, or a command be sent again by ioredis. */
+/** Longer than `resumableMs`, to allow for clock differences and for commands that ioredis sends again. */
 const rememberStoredMs = 1.5 * resumableMs;
 
-/** What `enqueueCall` needs to know of an operation. */
+/** The properties of an operation that `enqueueCall` needs. */
 export type EnqueuedOperation = {
   readonly name: string;
   readonly retry: { readonly maxAttempts: number };
-  /** The results of a `read` can be found again by its input. */
+  /** The results of a `read` are indexed by input. */
   readonly effect?: string;
   readonly sealedInput?: readonly string[];
-  /** Absent or 0: equal posts are different calls. */
+  /** Absent or 0: an equal post is a new call. */
   readonly duplicateWindowSeconds?: number;
 };
 
 export type EnqueueRequest = {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly queue: Queue;
-  /** `REDIS_PREFIX`; where idempotency keys are kept. */
+  /** `REDIS_PREFIX`. */
   readonly prefix: string;
   readonly upstream: string;
   readonly operation: EnqueuedOperation;
-  /** Validated input, in clear. */
+  /** Validated input in plain text. */
   readonly input: Readonly<Record<string, unknown>>;
   readonly options: CallOptions;
   readonly sealer: Sealer;
   readonly requestId: string;
   readonly submittedBy?: string;
   readonly trace?: Readonly<Record<string, string>>;
-  /** How long the call is kept once it has succeeded. */
+  /** How long the call is kept after it has succeeded. */
   readonly retention?: SucceededRetention;
-  /** Longest time until the result, in ms; what is under way then is `unknown`. */
+  /** Timeout in ms. After it, the result is `unknown`. */
   readonly timeoutMs?: number;
-  /** Whether enough replicas have the job by now; absent: nobody is asked. Never rejects. */
+  /** Resolves with true once enough replicas have the job. Absent: replicas are not checked. Never rejects. */
   readonly confirmWritten?: (written: { readonly root: string; readonly key: string }) => Promise<boolean>;
-  /** Told the call's id while the command that stores it leaves: what is sent from the next turn on comes after it. */
+  /** Called with the call's id when the command that stores it has been sent. Later commands run after it. */
   readonly onSending?: (id: string) => void;
-  /** `scope` keeps the keys of different clients apart; `fingerprint` is `requestFingerprint` of the request. */
   readonly idempotency?: IdempotencyClaim;
 };
 
-/** One client's key and what it was used for. */
+/**
+ * A client's idempotency key. `scope` separates clients. `fingerprint` identifies the request: `requestFingerprint`.
+ */
 export type IdempotencyClaim = { readonly scope: string; readonly key: string; readonly fingerprint: string };
 
 export type EnqueueResult =
   /**
-   * Redis has the call. `replayed`: it was stored by an earlier request with the same key, or for the same wish.
-   * `added`: the job as this request stored it, for an answer that needs no further read.
+   * The call is stored. `replayed`: an earlier request stored it. `added`: the job as this request stored it, for a
+   * response without a further read.
    */
   | { readonly kind: 'stored'; readonly id: string; readonly replayed: boolean; readonly added?: StoredJob }
-  /** The key belongs to another request; nothing was stored. */
+  /** The key was used for another request. Nothing was stored. */
   | { readonly kind: 'key-reused'; readonly id: string }
-  /** The first request with this key was lost long ago and nobody can say whether its call ran. */
+  /** The first request with this key is old, and it is unknown whether its call was made. */
   | { readonly kind: 'unresolved'; readonly id: string }
-  /** Certainly not stored. */
+  /** The call was not stored. */
   | { readonly kind: 'refused'; readonly error: Error }
-  /** Sent, and no answer: it may be stored under `id` or not. */
+  /** Redis did not respond. The call may or may not be stored under `id`. */
   | { readonly kind: 'unknown'; readonly id: string; readonly error: Error };
 
 type KeyRecord = { readonly id: string; readonly fingerprint: string; readonly state: 'new' | 'stored' };
 
-/** Stores a call. Failures of Redis are results; only bugs throw. */
+/** Stores a call. A failure of Redis is a result, not a rejection. */
 export async function enqueueCall(request: EnqueueRequest): Promise<EnqueueResult> {
-  // Not connected: nothing is sent, so nothing can be stored later behind the caller's back.
+  // Without a connection, nothing is sent, so nothing can be stored later.
   if (!isConnected(request.redis)) return { kind: 'refused', error: new Error('Redis is not connected') };
   const known = { id: newCallId(request.upstream) };
   const storing = request.idempotency
@@ -97,14 +98,15 @@ export async function enqueueCall(request: EnqueueRequest): Promise<EnqueueResul
     : addJob(request, known.id, false);
   if (request.timeoutMs === undefined) return storing;
   const { promise: late, resolve } = Promise.withResolvers<EnqueueResult>();
-  const giveUp = () => resolve({ kind: 'unknown', id: known.id, error: new Error('Redis took too long') });
+  const giveUp = () =>
+    resolve({ kind: 'unknown', id: known.id, error: new Error('Redis did not respond in time') });
   const timer = setTimeout(giveUp, request.timeoutMs);
   return Promise.race([storing, late]).finally(() => clearTimeout(timer));
 }
 
-/** What a key was used for: the call and the fingerprint of its request. Rejects when Redis cannot be read. */
+/** The call and request fingerprint of an idempotency key. Rejects if Redis fails. */
 export async function readClaim(
-  redis: RedisClient,
+  redis: Redis,
   prefix: string,
   claim: Omit<IdempotencyClaim, 'fingerprint'>,
 ): Promise<Pick<KeyRecord, 'id' | 'fingerprint'> | null> {
@@ -130,7 +132,7 @@ async function storeOnce(
   }
   if (found.fingerprint !== claim.fingerprint) return { kind: 'key-reused', id: found.id };
   known.id = found.id;
-  // A command that was sent twice finds the record it wrote itself: the id tells.
+  // A command that ioredis sent twice finds its own record, with the same id.
   const replayed = found.id !== fresh;
   if (found.state === 'stored') return { kind: 'stored', id: found.id, replayed };
   if (replayed && Date.now() - timeOfCallId(found.id) > resumableMs) return resume(request, recordKey, found);
@@ -139,14 +141,14 @@ async function storeOnce(
   return added;
 }
 
-/** Names one request: same upstream, operation and body (whatever the order of its fields) → same text. */
+/** Identifies a request by upstream, operation and body, regardless of the order of fields. */
 export function requestFingerprint(upstream: string, operation: string, body: unknown): string {
   return createHash('sha256')
     .update(canonicalJson([upstream, operation, body]))
     .digest('hex');
 }
 
-/** The job options of a call. The worker owns the backoff strategy named `custom`. */
+/** The job options of a call. The worker implements the backoff strategy `custom`. */
 export function jobOptions(
   id: string,
   options: CallOptions,
@@ -159,12 +161,12 @@ export function jobOptions(
     jobId: id,
     attempts: maxAttempts,
     backoff: { type: 'custom' },
-    // Every call has one: BullMQ runs jobs with a priority after all jobs without.
+    // Every call needs a priority: BullMQ runs jobs without one first.
     priority: options.priority,
     delay,
     timestamp: nowMs,
     removeOnComplete: { age: retention.ageSeconds, count: retention.count },
-    // Calls in doubt are among BullMQ's failed ones and must stay: see retention.ts.
+    // BullMQ must not trim calls in doubt. See retention.ts.
     removeOnFail: false,
     stackTraceLimit: 0,
   };
@@ -194,9 +196,9 @@ async function addJob(request: EnqueueRequest, id: string, replayed: boolean): P
     const stored = await storing;
     const found = stored.kind === 'same-wish' ? stored.id : id;
     if (!(await confirmed(request, root, found))) {
-      return { kind: 'unknown', id: found, error: new Error('too few replicas have it') };
+      return { kind: 'unknown', id: found, error: new Error('too few replicas acknowledged the call') };
     }
-    // A command that was sent twice finds the call it stored itself.
+    // A command that ioredis sent twice finds its own call.
     if (stored.kind === 'same-wish') return { kind: 'stored', id: found, replayed: replayed || found !== id };
     return { kind: 'stored', id, replayed, added: stored.job };
   } catch (error) {
@@ -204,7 +206,7 @@ async function addJob(request: EnqueueRequest, id: string, replayed: boolean): P
   }
 }
 
-/** Every call of such an operation is noted, so that a later post without a key finds it. */
+/** The index entry of a call whose operation has a duplicate window. Also written for calls with a key. */
 function wishOf(request: EnqueueRequest): StoreJobRequest['wish'] {
   const { operation, options, idempotency, upstream, submittedBy, input } = request;
   if (!operation.duplicateWindowSeconds) return undefined;
@@ -215,7 +217,7 @@ function wishOf(request: EnqueueRequest): StoreJobRequest['wish'] {
   };
 }
 
-/** A master that dies takes what no replica has along: then it was not stored, whatever it said. */
+/** A call that no replica has is lost if the master fails. */
 async function confirmed(
   { confirmWritten, queue }: EnqueueRequest,
   root: string,
@@ -265,8 +267,8 @@ async function resume(request: EnqueueRequest, recordKey: string, found: KeyReco
   }
 }
 
-/** The call is safe whether or not this works: a repeat adds the same id again, and that does nothing. */
-async function markStored(redis: RedisClient, recordKey: string, record: KeyRecord): Promise<void> {
+/** Errors are ignored: a repeated request adds the same id again, which does nothing. */
+async function markStored(redis: Redis, recordKey: string, record: KeyRecord): Promise<void> {
   const stored: KeyRecord = { ...record, state: 'stored' };
   await redis.set(recordKey, JSON.stringify(stored), 'KEEPTTL', 'XX').catch(() => undefined);
 }
@@ -276,8 +278,8 @@ function failed(cause: unknown, id: string): EnqueueResult {
   return kind === 'refused' ? { kind, error } : { kind, id, error };
 }
 
-/** An ioredis cluster may say `connect` where a single server says `ready`. */
-function isConnected(redis: RedisClient): boolean {
+/** The status of a connected ioredis cluster may be `connect` instead of `ready`. */
+function isConnected(redis: Redis): boolean {
   return redis.status === 'ready' || (redis.status === 'connect' && redis.isCluster);
 }
 

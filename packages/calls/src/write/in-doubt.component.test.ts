@@ -11,7 +11,7 @@ import { listInDoubt, resend, settleAsDone } from './in-doubt.ts';
 const decision = { by: 'ada', reason: 'seen in the plan', nowMs: Date.parse('2027-01-05T10:00:00Z') };
 const settled = { status: 'in_doubt', code: 'timeout', message: 'No answer.', stalls: 0 } as const;
 
-/** A queue of its own with a worker that does what `process` says. */
+/** A queue with a worker that runs `process`. */
 async function setup(process: (job: Job<Envelope>) => Promise<unknown> = async () => ({})) {
   const redis = new Redis(inject('redisUrl'), { maxRetriesPerRequest: null });
   const prefix = `test-${randomUUID()}`;
@@ -66,7 +66,7 @@ async function view({ redis, queue }: Setup, id: string) {
 }
 
 describe('settled as done', () => {
-  test('it has succeeded at once, behind a paused queue and without a worker; events and history say so', async () => {
+  test('succeeds immediately, with a paused queue and without a worker, and is in events and history', async () => {
     const made = await setup();
     const id = await doubtful(made);
     expect(await view(made, id)).toMatchObject({ status: 'in_doubt', attempts: { made: 1 } });
@@ -115,7 +115,7 @@ describe('sent again', () => {
     },
   );
 
-  test('it wakes an idle worker; a paused queue keeps it', async () => {
+  test('wakes an idle worker; waits in a paused queue', async () => {
     const made = await setup(async () => ({}));
     const [first, second] = [await doubtful(made), await doubtful(made)];
     const marker = made.queue.toKey('marker');
@@ -131,7 +131,7 @@ describe('sent again', () => {
     await expect.poll(() => made.queue.getCompletedCount()).toBe(2);
   });
 
-  test('a limit in the past is lifted, one in the future is kept and noted', async () => {
+  test('removes a deadline in the past and restores one in the future', async () => {
     const made = await setup();
     const options = { ifOpen: 'defer', priority: 50, maxAttempts: 3 };
     const past = await doubtful(made, { options: { ...options, expiresAt: '2027-01-01T00:00:00Z' } });
@@ -143,8 +143,8 @@ describe('sent again', () => {
   });
 });
 
-describe('who may settle', () => {
-  test('of many at once exactly one wins', async () => {
+describe('concurrent decisions', () => {
+  test('of many concurrent decisions exactly one wins', async () => {
     const made = await setup();
     for (let round = 0; round < 20; round += 1) {
       const id = await doubtful(made);
@@ -160,7 +160,7 @@ describe('who may settle', () => {
     }
   });
 
-  test('only what is in doubt: nothing else is touched', async () => {
+  test('changes only calls in doubt', async () => {
     const made = await setup();
     const failed = await doubtful(made, { settled: { ...settled, status: 'failed' } });
     const waiting = newCallId('testing');
@@ -184,7 +184,7 @@ describe('who may settle', () => {
   });
 });
 
-test('the work list: oldest first, only what is in doubt still', async () => {
+test('the list has the calls still in doubt, oldest first', async () => {
   const made = await setup();
   const ids = [await doubtful(made), await doubtful(made), await doubtful(made)];
   await made.redis.zadd(inDoubtKey(made.root), 1, ids[2] ?? '');

@@ -1,14 +1,9 @@
 /**
- * Calls of which nobody knows whether they were done: the work list, and how a person settles one.
- *
- * Always true: a settlement is one script, so a call is either still in doubt or settled, whatever dies; it is made
- * only of the very data that was read, so of two people who press at once one wins, and a worker that has the call
- * is never written over; `done` needs no worker and no upstream, so it works behind every hold; a resend is the same
- * call with the same count of attempts.
- *
- * BullMQ has no way from failed to completed, so the script makes the same changes as BullMQ's own `moveToFinished`
- * (6.7), events included.
+ * Calls in doubt: lists them, and settles them by a person's decision. A settlement is one script that changes nothing
+ * if the call has changed since it was read, so of two concurrent decisions one wins. BullMQ cannot move a job from
+ * failed to completed. The script makes the same changes and events as BullMQ 6.7's `moveToFinished`.
  */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
 import {
   appendHistory,
@@ -18,30 +13,30 @@ import {
   isLeftInDoubt,
   parseEnvelope,
 } from '../call/envelope.ts';
-import { inDoubtKey, type RedisClient } from '../call/keys.ts';
+import { inDoubtKey } from '../call/keys.ts';
 import { lua, scriptCommand } from '../queue/scripts.ts';
 import { readCall, type StoredCall } from '../read/view.ts';
 import { type EndedCall, readEnded, tryAgain } from './retry-call.ts';
 
 export type InDoubtTarget = {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly queue: Pick<Queue, 'getJob' | 'toKey'>;
   readonly root: string;
 };
 
-/** Who settles, and why: kept with the call, shown to no application. */
+/** Who settles the call and why. Stored with the call, but not returned by the API. */
 export type Decision = { readonly by: string; readonly reason: string; readonly nowMs: number };
 
 /**
- * What became of it. `not_in_doubt`: it is no longer, or never was. `changed`: somebody else was faster.
- * `unreadable`: another release wrote it.
+ * `not_in_doubt`: the call is not, or no longer, in doubt. `changed`: another request changed it first. `unreadable`:
+ * another release wrote the envelope.
  */
 export type Settlement = 'settled' | 'not_in_doubt' | 'changed' | 'missing' | 'unreadable';
 
-/** A call in doubt and since when, in ms since 1970. */
+/** A call that has been in doubt since `sinceMs` (ms since 1970). */
 export type InDoubtCall = { readonly id: string; readonly sinceMs: number; readonly call: StoredCall };
 
-/** The oldest `limit` calls in doubt, and how many there are. Rejects when Redis fails. */
+/** The oldest `limit` calls in doubt and the total number. Rejects if Redis fails. */
 export async function listInDoubt(
   target: InDoubtTarget,
   limit: number,
@@ -62,13 +57,13 @@ export async function listInDoubt(
   return { total: total - (read.length - calls.length), calls };
 }
 
-/** True when a person has to settle the call. */
+/** True if a person must settle the call. */
 export function isInDoubt({ job, placement }: StoredCall): boolean {
   const parsed = parseEnvelope(job.data);
   return placement.state === 'failed' && parsed.ok && isLeftInDoubt(parsed.envelope);
 }
 
-/** Ends the call as succeeded with `result`, already sealed if it is personal. */
+/** Marks the call as succeeded with `result`, which must be sealed if it is personal. Works during any hold. */
 export async function settleAsDone(
   target: InDoubtTarget,
   id: string,
@@ -77,22 +72,27 @@ export async function settleAsDone(
   const read = await readInDoubt(target, id);
   if (typeof read === 'string') return read;
   const at = new Date(decision.nowMs).toISOString();
-  const attempt = entry(at, { outcome: 'done', code: 'settled_as_done', message: 'A person found it done.' });
+  const attempt = entry(at, {
+    outcome: 'done',
+    code: 'settled_as_done',
+    message: 'A person confirmed that the call was carried out.',
+  });
   const value: CallReturnValue = { result, attempt };
   const envelope = decided(read.envelope, 'done', decision);
   return finish(target, id, [read.stored, JSON.stringify(envelope), JSON.stringify(value)]);
 }
 
-/**
- * Has the call sent once more, as its next attempt: at least one, also when all were used up. A limit in the past is
- * lifted, or it would expire at once.
- */
+/** Returns the call to the queue for its next attempt, even if all attempts are used up. */
 export async function resend(target: InDoubtTarget, id: string, decision: Decision): Promise<Settlement> {
   const read = await readInDoubt(target, id);
   if (typeof read === 'string') return read;
   const { nowMs } = decision;
   const at = new Date(nowMs).toISOString();
-  const sentAgain = entry(at, { outcome: 'resent', code: 'resent', message: 'A person had it sent again.' });
+  const sentAgain = entry(at, {
+    outcome: 'resent',
+    code: 'resent',
+    message: 'A person had the call sent again.',
+  });
   const envelope = decided(read.envelope, 'resend', decision);
   const again = { ...envelope, history: appendHistory(envelope.history, sentAgain) };
   const back = await tryAgain(target, { id, ...read, again, nowMs, resetAttempts: false });

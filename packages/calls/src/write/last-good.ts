@@ -1,49 +1,47 @@
 /**
- * The last good result of a read with the same input, for `ifOpen: "stale"`.
- *
- * A successful call costs nothing extra while nobody asks for stale results: web finds them among the completed
- * jobs, where they are kept anyway, by a key that is stored in the job's envelope. Who asks marks the operation
- * as wanted for a week; workers learn that within seconds and from then on also keep each result under its own
- * key, so that it outlives the job. Always true: what is sealed in the job is sealed here.
+ * The last good result of a read with the same input, for `ifOpen: "stale"`. Web finds results among the completed jobs
+ * by the `resultKey` of their envelopes. A stale request also marks its operation as wanted for a week. Workers then
+ * copy each result to its own key, so that it outlives the job. Personal results stay sealed.
  */
+
 import { createHash } from 'node:crypto';
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
 import { z } from 'zod';
 import { canonicalJson } from '../call/canonical-json.ts';
 import { returnValueSchema } from '../call/envelope.ts';
-import type { RedisClient } from '../call/keys.ts';
 
-/** How long a result may be served unless configured otherwise. */
+/** Default maximum age of a stale result. */
 export const staleTtlDefaultSeconds = 24 * 60 * 60;
 
 const wantedForMs = 7 * 24 * 60 * 60 * 1000;
 const sliceSize = 250;
 
-/** A result as it is stored: `result` sealed if personal. `id` is the call that got it, at `finishedMs`. */
+/** The result of the call `id`. `result` is sealed if it is personal. */
 export type LastGood = { readonly id: string; readonly finishedMs: number; readonly result: unknown };
 
-type Reading = { readonly redis: RedisClient; readonly root: string };
+type Reading = { readonly redis: Redis; readonly root: string };
 
 const keptSchema = z.looseObject({ id: z.string(), finishedMs: z.number(), result: z.unknown() });
 
-/** Names one question to an upstream: same operation and input → same text. Input in clear. */
+/** Identifies an operation with its input, which is in plain text. */
 export function resultKeyOf(operation: string, input: unknown): string {
   return createHash('sha256')
     .update(canonicalJson([operation, input]))
     .digest('hex');
 }
 
-/** Tells the workers that results of this operation are asked for. */
+/** Marks an operation as wanted. */
 export async function wantLastGood({ redis, root }: Reading, operation: string): Promise<void> {
   await redis.zadd(wantedKey(root), Date.now(), operation);
 }
 
-/** The operations whose results somebody asked for within the last week. */
+/** The operations that were requested with `ifOpen: "stale"` within the last week. */
 export async function wantedLastGood({ redis, root }: Reading): Promise<ReadonlySet<string>> {
   return new Set(await redis.zrangebyscore(wantedKey(root), Date.now() - wantedForMs, '+inf'));
 }
 
-/** Keeps a result for `ttlSeconds`. */
+/** Stores a copy of a result for `ttlSeconds`. */
 export async function keepLastGood(
   { redis, root }: Reading,
   resultKey: string,
@@ -53,9 +51,9 @@ export async function keepLastGood(
   await redis.set(lastGoodKey(root, resultKey), JSON.stringify(good), 'EX', ttlSeconds);
 }
 
-/** Finds last good results. One per upstream and process: it remembers which completed jobs it has seen. */
+/** Finds last good results. Use one per upstream and process: it caches an index of the completed jobs. */
 export class LastGoodFinder {
-  readonly #redis: RedisClient;
+  readonly #redis: Redis;
   readonly #root: string;
   readonly #queue: Pick<Queue, 'toKey'>;
   readonly #jobs = new Map<string, string>();
@@ -68,7 +66,7 @@ export class LastGoodFinder {
     this.#queue = queue;
   }
 
-  /** The newest good result that is no older than `maxAgeMs`. Rejects when Redis cannot be read. */
+  /** The newest good result that is not older than `maxAgeMs`. Rejects if Redis fails. */
   async find(resultKey: string, maxAgeMs: number): Promise<LastGood | undefined> {
     const [kept, job] = await Promise.all([this.#kept(resultKey), this.#ofJob(resultKey)]);
     const newest = [kept, job]
@@ -94,7 +92,7 @@ export class LastGoodFinder {
     return value && at ? { id, finishedMs: Number(at), result: value.result } : undefined;
   }
 
-  /** Takes in what was completed since the last look; small steps, so that Redis serves others in between. */
+  /** Indexes the jobs completed since the last call, in small steps that do not block Redis for long. */
   async #look(): Promise<void> {
     const completed = this.#queue.toKey('completed');
     for (let from = this.#seenMs; ; ) {
@@ -116,7 +114,7 @@ export class LastGoodFinder {
     await this.#forgetTrimmed(completed);
   }
 
-  /** What was trimmed is of no use any more: begin anew before the map outgrows what is kept. */
+  /** Rebuilds the index when most of its jobs have been trimmed. */
   async #forgetTrimmed(completed: string): Promise<void> {
     if (this.#jobs.size <= 1000 || this.#jobs.size <= 2 * (await this.#redis.zcard(completed))) return;
     this.#jobs.clear();
@@ -124,7 +122,7 @@ export class LastGoodFinder {
   }
 }
 
-// Jobs of one millisecond are never torn apart: the slice goes on to the end of its last millisecond.
+// A slice never splits the jobs of one millisecond, because the next slice starts by time.
 const findScript = `
 local ids = redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[2], '+inf', 'LIMIT', 0, tonumber(ARGV[3]))
 local last = ARGV[2]

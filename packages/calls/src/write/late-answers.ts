@@ -1,13 +1,12 @@
 /**
- * What workers learned about calls that were no longer theirs: a worker was frozen past its lock, another went on
- * with the call, then the first woke up and got its answer.
- *
- * Always true: this is evidence for a person and nothing else; no code decides anything by it. Capped, and without
- * personal values.
+ * Late answers: responses that a worker received after it had lost the lock of the call, for example because it was
+ * frozen. They are evidence for a person; no code makes decisions from them. They contain no personal data.
  */
-import type { RedisClient } from '../call/keys.ts';
+import type { Redis } from '@recloser/runtime/redis/connection';
 
-/** One late answer. `at` is ISO 8601, when it was recorded. `result` as JSON, only of a write and only when not personal. */
+/**
+ * One late answer. `at` is the time of recording in ISO 8601. `result` is set only for a write without personal data.
+ */
 export type LateAnswer = {
   readonly callId: string;
   readonly at: string;
@@ -20,13 +19,13 @@ export type LateAnswer = {
 
 const maxEntries = 1_000;
 
-/** The stream of an upstream's late answers. */
+/** Stream of an upstream's late answers. */
 export function lateAnswersKey(root: string): string {
   return `${root}:late-answers`;
 }
 
-/** Keeps one. Rejects when Redis fails. */
-export async function noteLateAnswer(redis: RedisClient, root: string, answer: LateAnswer): Promise<void> {
+/** Records a late answer. Rejects if Redis fails. */
+export async function noteLateAnswer(redis: Redis, root: string, answer: LateAnswer): Promise<void> {
   const text = JSON.stringify(answer);
   await redis.xadd(
     lateAnswersKey(root),
@@ -41,9 +40,9 @@ export async function noteLateAnswer(redis: RedisClient, root: string, answer: L
   );
 }
 
-/** The kept late answers of these calls, oldest first. Rejects when Redis fails. */
+/** The recorded late answers of these calls, oldest first. Rejects if Redis fails. */
 export async function readLateAnswers(
-  redis: RedisClient,
+  redis: Redis,
   root: string,
   callIds: ReadonlySet<string>,
 ): Promise<readonly LateAnswer[]> {

@@ -36,7 +36,7 @@ function setup() {
   return { queue, worker, sendingOf };
 }
 
-test('marks the writes that wait, in line, for their time or at a worker; and each only once', async () => {
+test('marks queued, delayed and active writes, each only once', async () => {
   const { queue, worker, sendingOf } = setup();
   await queue.add('write', envelope(), { jobId: 'active-1', priority: 1 });
   await worker.getNextJob('token');
@@ -49,7 +49,7 @@ test('marks the writes that wait, in line, for their time or at a worker; and ea
   expect(await markMaybeSent(queue, isUnsafe)).toEqual({ marked: 0, unreadable: 0 });
 });
 
-test('leaves reads, ended calls and marks of a worker alone, and counts what it cannot read', async () => {
+test('does not change reads, ended calls and existing marks, and counts unreadable calls', async () => {
   const { queue, worker, sendingOf } = setup();
   await queue.add('write', envelope(), { jobId: 'ended-1' });
   const job = await worker.getNextJob('token');
@@ -64,7 +64,7 @@ test('leaves reads, ended calls and marks of a worker alone, and counts what it 
   expect(await sendingOf('sent-1')).toEqual(sending);
 });
 
-test('goes through more than one slice', async () => {
+test('processes more than one slice', async () => {
   const { queue } = setup();
   await queue.addBulk(Array.from({ length: 1_201 }, () => ({ name: 'write', data: envelope() })));
   expect(await markMaybeSent(queue, isUnsafe)).toEqual({ marked: 1_201, unreadable: 0 });

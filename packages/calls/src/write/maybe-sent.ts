@@ -1,21 +1,18 @@
 /**
- * After a restore from a backup Redis knows nothing of what happened since it was made: a write that waits in it may
- * have been sent meanwhile. The *sending* mark makes a worker ask the upstream first, as after a worker's death, and
- * send only what was proved absent; what cannot be proved goes to a person.
- *
- * Always true: changes only calls that wait and carry no mark; running it twice does no harm. No worker may run
- * meanwhile, or it takes a call before it is marked.
+ * Marks waiting writes after a restore from a backup, because they may have been sent after the backup was made. The
+ * sending mark makes a worker read back before it sends. A call without proof becomes in doubt. Marking is idempotent.
+ * No worker may run meanwhile, or it could take a call before it is marked.
  */
 import type { Job, Queue } from 'bullmq';
 import { type Envelope, parseEnvelope } from '../call/envelope.ts';
 
-/** How many calls were marked, and how many could not be read and were left as they are. */
+/** Number of marked calls, and of calls that were left unchanged because their envelope cannot be read. */
 export type MaybeSent = { readonly marked: number; readonly unreadable: number };
 
 const states = ['active', 'waiting', 'prioritized', 'delayed'] as const;
 const sliceSize = 500;
 
-/** Marks every waiting call of an operation that `isUnsafe`. Rejects when Redis does not answer; run it again then. */
+/** Marks every waiting call whose operation `isUnsafe`. If it rejects because Redis failed, run it again. */
 export async function markMaybeSent(
   queue: Pick<Queue, 'getJobs'>,
   isUnsafe: (operation: string) => boolean,

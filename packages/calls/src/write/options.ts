@@ -1,6 +1,5 @@
 /**
- * The `options` of a request. Strict: an option we do not know, or do not offer yet, is refused rather than
- * ignored, because ignoring it would change what the caller believes will happen.
+ * The `options` of a request. An unknown option is refused, because ignoring it would not do what the caller expects.
  */
 import { z } from 'zod';
 import { type CallbackHosts, checkCallbackUrl, noCallbackHosts } from '../callback/hosts.ts';
@@ -12,9 +11,9 @@ const furthestRunMs = 90 * 24 * 60 * 60 * 1000;
 
 const metadataSchema = z
   .record(
-    z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'A name has 1-64 letters, digits, "_", "." or "-".'),
+    z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'A name must have 1 to 64 letters, digits, "_", "." or "-".'),
     z.union([z.string(), z.number(), z.boolean(), z.null()], {
-      error: 'Metadata is flat: a string, a number, true, false or null.',
+      error: 'Expected a string, a number, true, false or null. Metadata cannot be nested.',
     }),
   )
   .refine((fields) => Object.keys(fields).length <= metadataMaxFields, `At most ${metadataMaxFields} fields.`)
@@ -25,32 +24,45 @@ const metadataSchema = z
 
 const timeSchema = z.iso.datetime({ offset: true, error: 'Expected an ISO 8601 time with an offset.' });
 
-/** The shape of `options`, without the rules that need a clock or the configuration. */
+/** The schema of `options`, without the rules that need a clock or the configuration. */
 export const callOptionsSchema = z.strictObject({
   ifOpen: z
     .enum(['defer', 'reject', 'stale'], { error: 'Expected "defer", "reject" or "stale".' })
-    .default('defer'),
-  /** 1 goes first, 100 last. */
-  priority: z.int().min(1).max(100).default(priorityDefault),
-  runAt: timeSchema.optional(),
-  expiresAt: timeSchema.optional(),
-  maxAttempts: z.int().min(1).max(50).optional(),
-  metadata: metadataSchema.optional(),
-  /** Where to send the finished call; judged against the allow-list below. */
-  callback: z.strictObject({ url: z.string() }).optional(),
+    .default('defer')
+    .describe(
+      'What happens while the breaker of the upstream is not closed. `defer`: the call waits. `reject`: `503`, nothing is stored. `stale` (reads only): the last good result of the same input.',
+    ),
+  priority: z
+    .int()
+    .min(1)
+    .max(100)
+    .default(priorityDefault)
+    .describe('Priority in the queue. 1 runs first, 100 last.'),
+  runAt: timeSchema.optional().describe('Earliest time to make the call. At most 90 days ahead.'),
+  expiresAt: timeSchema
+    .optional()
+    .describe('A call that has not been made by this time becomes `expired` without an attempt.'),
+  maxAttempts: z
+    .int()
+    .min(1)
+    .max(50)
+    .optional()
+    .describe('Maximum number of attempts. The default depends on the operation.'),
+  metadata: metadataSchema.optional().describe('Your own flat fields. They are returned with the call.'),
+  callback: z
+    .strictObject({ url: z.string().describe('An https URL whose host is in `CALLBACK_HOSTS`.') })
+    .optional()
+    .describe('Where to send the finished call.'),
   allowDuplicate: z
     .boolean()
     .optional()
-    .describe('Makes a call of its own although an equal one is unfinished, in doubt or was just accepted.'),
+    .describe('Stores a new call even if an equal call is unfinished, in doubt or was just accepted.'),
 });
 
-/** Checked options; `maxAttempts` absent means the operation's own. */
+/** Validated options. Without `maxAttempts`, the operation's default applies. */
 export type CallOptions = z.infer<typeof callOptionsSchema>;
 
-/**
- * The schema of `options`; times are judged against `now` (ms since 1970; a function is asked at each check), callbacks
- * against `callbackHosts`.
- */
+/** The full schema of `options`. `now` is in ms since 1970; a function is called for each validation. */
 export function callOptions(now: number | (() => number), callbackHosts: CallbackHosts = noCallbackHosts) {
   return callOptionsSchema.check((context) => {
     const { runAt, expiresAt, callback } = context.value;
@@ -58,7 +70,7 @@ export function callOptions(now: number | (() => number), callbackHosts: Callbac
     const runMs = runAt === undefined ? nowMs : Date.parse(runAt);
     const refuse = (field: string, message: string) =>
       context.issues.push({ code: 'custom', path: [field], message, input: context.value });
-    if (runMs > nowMs + furthestRunMs) refuse('runAt', 'At most 90 days ahead.');
+    if (runMs > nowMs + furthestRunMs) refuse('runAt', 'Must be at most 90 days ahead.');
     if (expiresAt !== undefined && Date.parse(expiresAt) <= Math.max(nowMs, runMs)) {
       refuse('expiresAt', 'Must be later than now and than runAt.');
     }

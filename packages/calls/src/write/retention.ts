@@ -1,26 +1,26 @@
 /**
- * How long finished calls are kept. Succeeded ones are trimmed by BullMQ itself. Failed ones are not:
- * calls in doubt share BullMQ's failed set and must stay until a person has judged them, so the worker
- * runs `trimFailed`, which spares those.
+ * Retention of finished calls. BullMQ trims succeeded calls. Workers trim failed calls with `trimFailed`, because
+ * BullMQ's failed set also contains the calls in doubt, which must stay until a person has settled them.
  */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
 import { isLeftInDoubt, parseEnvelope } from '../call/envelope.ts';
-import { failedTrimmedKey, inDoubtKey, type RedisClient } from '../call/keys.ts';
+import { failedTrimmedKey, inDoubtKey } from '../call/keys.ts';
 
-/** How long, and how many, succeeded calls are kept per upstream. */
+/** Maximum age and number of succeeded calls per upstream. */
 export type SucceededRetention = { readonly ageSeconds: number; readonly count: number };
 
-/** What is kept of succeeded calls unless configured otherwise. */
+/** Default retention of succeeded calls. */
 export const succeededRetention: SucceededRetention = { ageSeconds: 24 * 60 * 60, count: 10_000 };
 
-/** How long, and how many, failed calls are kept per upstream. */
+/** Default retention of failed calls per upstream. */
 export const failedRetention = { maxAgeMs: 14 * 24 * 60 * 60 * 1000, maxCount: 50_000 } as const;
 
 const batchSize = 500;
 
-/** Removes failed calls that are older than `maxAgeMs` or beyond `maxCount`, oldest first; never one in doubt. */
+/** Removes failed calls that are older than `maxAgeMs` or exceed `maxCount`, oldest first. Keeps calls in doubt. */
 export async function trimFailed(options: {
-  redis: RedisClient;
+  redis: Redis;
   queue: Pick<Queue, 'getJob' | 'remove' | 'toKey'>;
   root: string;
   maxAgeMs: number;
@@ -34,7 +34,7 @@ export async function trimFailed(options: {
   for (;;) {
     const tooMany = (await redis.zcard(failed)) - maxCount;
     const tooOld = await redis.zcount(failed, '-inf', oldestMs);
-    // The set is ordered by the time of failure: what must go is at its start, behind the spared ones.
+    // The set is ordered by finish time. Calls in doubt stay at its start, so skip those found so far.
     const last = Math.min(Math.max(tooMany, tooOld), spared + batchSize) - 1;
     const excess = last < spared ? [] : await redis.zrange(failed, spared, String(last));
     if (excess.length === 0) return { removed };
@@ -43,7 +43,7 @@ export async function trimFailed(options: {
       const gone = !(await isInDoubt({ ...options, id })) && (await queue.remove(id)) === 1;
       if (gone) {
         removed += 1;
-        // Whoever asks for a call made before this moment is told that it is no longer kept.
+        // A missing call that is older than this was trimmed: the API answers 410.
         if (endedMs !== null) await redis.set(failedTrimmedKey(options.root), endedMs);
       } else spared += 1;
     }
@@ -51,7 +51,7 @@ export async function trimFailed(options: {
 }
 
 async function isInDoubt(options: {
-  redis: RedisClient;
+  redis: Redis;
   queue: Pick<Queue, 'getJob'>;
   root: string;
   id: string;

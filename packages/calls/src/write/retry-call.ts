@@ -1,32 +1,32 @@
 /**
- * "Try again": makes a call that ended without success wait again. The API, the board, the retry runs and the resend of
- * a call in doubt all do it here.
- *
- * Always true: a call that may have been done is put back only by a person's decision about that very call; of two who
- * ask at once one wins. History and verdict stay in the envelope until a worker takes the call.
+ * Retries a call: returns a call that ended without success to the queue. Used by the API, the board, retry runs and
+ * the resend of a call in doubt. A call in doubt is only returned by a person's decision about that call. If two
+ * requests race, one wins. `history` and `settled` stay in the envelope until a worker takes the call.
  */
+
+import type { Redis } from '@recloser/runtime/redis/connection';
+import { parseJson } from '@recloser/runtime/values/parse-json';
 import type { Queue } from 'bullmq';
 import { type Envelope, isLeftInDoubt, parseEnvelope } from '../call/envelope.ts';
-import type { RedisClient } from '../call/keys.ts';
 import { type PutBack, putBack } from '../queue/put-back.ts';
 import type { CallStatus } from '../read/status.ts';
 
 export type RetryTarget = {
-  readonly redis: RedisClient;
+  readonly redis: Redis;
   readonly queue: Pick<Queue, 'toKey'>;
   readonly root: string;
 };
 
-/** The calls that `retryCall` puts back. */
+/** The statuses of calls that `retryCall` accepts. */
 export const retryableStatuses: ReadonlySet<CallStatus> = new Set(['failed', 'expired', 'cancelled']);
 
 /**
- * `waiting`: it waits again. `unfinished`: it waits or runs, also when somebody else was faster. `unreadable`: another
- * release wrote it.
+ * `waiting`: the call is back in the queue. `unfinished`: it is waiting or running, possibly because another request
+ * retried it first. `unreadable`: another release wrote the envelope.
  */
 export type RetryEnd = 'waiting' | 'unfinished' | 'succeeded' | 'in_doubt' | 'missing' | 'unreadable';
 
-/** Puts a failed, expired or cancelled call back with all its attempts. Rejects when Redis fails. */
+/** Returns a failed, expired or cancelled call to the queue with all its attempts. Rejects if Redis fails. */
 export async function retryCall(target: RetryTarget, id: string, nowMs: number): Promise<RetryEnd> {
   const read = await readEnded(target, id);
   if (typeof read === 'string') return read;
@@ -35,10 +35,10 @@ export async function retryCall(target: RetryTarget, id: string, nowMs: number):
   return back === 'changed' ? 'unfinished' : back;
 }
 
-/** A call in BullMQ's failed set, and its data as it is stored. */
+/** The envelope of a call in BullMQ's failed set, parsed and as stored text. */
 export type EndedCall = { readonly stored: string; readonly envelope: Envelope };
 
-/** Reads a call that ended without success, or says why it is none. Rejects when Redis fails. */
+/** Reads a call that ended without success, or returns why it cannot be retried. Rejects if Redis fails. */
 export async function readEnded(
   { redis, queue }: RetryTarget,
   id: string,
@@ -56,8 +56,8 @@ export async function readEnded(
 }
 
 /**
- * Puts an ended call back as `again`, if it is still as it was read. A limit that has passed is lifted, or the call
- * would expire at once; one that has not holds again.
+ * Returns an ended call to the queue with the envelope `again`, unless its stored data has changed since it was read.
+ * An `expiresAt` in the past is removed, otherwise the call would expire immediately.
  */
 export async function tryAgain(
   target: RetryTarget,
@@ -75,12 +75,4 @@ export async function tryAgain(
   const expires = isPast ? undefined : expiresAt;
   const toBe = JSON.stringify(envelope);
   return putBack({ ...target, id, asRead: stored, toBe, expiresAt: expires, resetAttempts });
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -11,9 +11,13 @@ import { retryCall } from './retry-call.ts';
 import { wishDigest, withDuplicateWindow } from './same-wish.ts';
 import { cancelWaiting } from './settle-waiting.ts';
 
-const sealer = { seal: (plain: string) => `s1.${plain}`, open: (sealed: string) => sealed.slice(3) };
+const sealer = {
+  seal: (plain: string) => `s1.${plain}`,
+  open: (sealed: string) => sealed.slice(3),
+  keys: [],
+};
 const hour = 3_600;
-/** Over before the next command. */
+/** A window that ends before the next command. */
 const over = 1e-9;
 
 let redis: Redis;
@@ -23,7 +27,7 @@ beforeAll(async () => {
 });
 afterAll(() => redis.disconnect());
 
-/** An upstream of its own. */
+/** A fresh upstream. */
 function setup() {
   const prefix = `test-${randomUUID()}`;
   const root = upstreamRoot(prefix, 'crossmark');
@@ -65,7 +69,7 @@ function setup() {
 }
 
 describe('the same wish', () => {
-  test('of 50 equal posts at once one is stored', async () => {
+  test('one of 50 concurrent equal posts is stored', async () => {
     const { submit, queue } = setup();
     const results = await Promise.all(Array.from({ length: 50 }, () => submit({ a: '1' })));
     expect(new Set(results.map(({ id }) => id)).size).toBe(1);
@@ -84,7 +88,7 @@ describe('the same wish', () => {
     expect(wishDigest(wish)).not.toBe(wishDigest({ ...wish, upstream: 'walmart-edr' }));
   });
 
-  test('a scheduled call is found, and no note of one that was not stored is left', async () => {
+  test('a scheduled call is found, and a call that was not stored leaves no entry', async () => {
     const { submit, queue } = setup();
     const runAt = new Date(Date.now() + 3_600_000).toISOString();
     const { id } = await submit({ a: '1' }, { runAt, window: over });
@@ -92,21 +96,21 @@ describe('the same wish', () => {
     expect(await queue.getJobCounts('prioritized', 'delayed')).toEqual({ prioritized: 0, delayed: 1 });
   });
 
-  test('without a window nothing is noted and equal posts are different calls', async () => {
+  test('without a window there are no entries and equal posts are different calls', async () => {
     const { submit, root } = setup();
     const [one, other] = [await submit({ a: '1' }, { window: 0 }), await submit({ a: '1' }, { window: 0 })];
     expect(one.id).not.toBe(other.id);
     expect(await redis.exists(wishesKey(root), wishesDueKey(root))).toBe(0);
   });
 
-  test('Redis is told nothing of the input', async () => {
+  test('Redis does not contain the input', async () => {
     const { submit, root } = setup();
     await submit({ comments: 'ann.miller' });
     const noted = JSON.stringify([await redis.hgetall(wishesKey(root)), await redis.keys(`${root}*`)]);
     expect(noted).not.toContain('miller');
   });
 
-  test('notes that are not needed any more go with later posts', async () => {
+  test('later posts remove entries that are no longer needed', async () => {
     const { submit, end, queue, root } = setup();
     for (let n = 0; n < 6; n += 1) {
       const { id } = await submit({ n }, { window: over });
@@ -117,7 +121,7 @@ describe('the same wish', () => {
     await redis.zadd(wishesDueKey(root), ...due.flatMap((digest) => ['1', digest]));
     const { id } = await submit({ n: 'last' });
     await submit({ n: 'later' });
-    // One that failed may be retried, so it is looked at again later.
+    // A failed call may be retried, so its entry is checked again later.
     expect(await redis.hlen(wishesKey(root))).toBe(3);
     expect(await redis.zcard(wishesDueKey(root))).toBe(3);
     expect(await submit({ n: 'last' })).toMatchObject({ id });
@@ -139,7 +143,7 @@ describe('the same wish', () => {
   });
 });
 
-test('one setting is the window of every operation that has one', () => {
+test('one setting overrides the window of every operation that has one', () => {
   const operations = { write: { duplicateWindowSeconds: 60 }, off: { duplicateWindowSeconds: 0 }, read: {} };
   expect(withDuplicateWindow(operations, undefined)).toBe(operations);
   expect(withDuplicateWindow(operations, 5)).toEqual({ ...operations, write: { duplicateWindowSeconds: 5 } });
@@ -162,14 +166,14 @@ const changes = fc.record({
   to: fc.constantFrom('in doubt', 'succeeded', 'failed', 'cancelled', 'retried', 'gone' as const),
 });
 
-/** The design's sentence: which call answers a plain post; undefined: a new one. */
+/** The expected rule: the call that answers a post without a key, or undefined for a new call. */
 function answering(calls: readonly ModelCall[], wish: string): ModelCall | undefined {
   const counts = ({ state, inWindow }: ModelCall) =>
     state === 'unfinished' || state === 'in doubt' || inWindow;
   return calls.findLast((call) => call.wish === wish && counts(call));
 }
 
-test('whatever happens to the calls, a post gets the one that the rule names, or a new one', async () => {
+test('in any sequence of changes, a post returns the call that the rule selects, or a new call', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.oneof(posts, changes), { minLength: 4, maxLength: 16 }), async (steps) => {
       const made = setup();

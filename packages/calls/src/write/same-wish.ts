@@ -1,29 +1,29 @@
 /**
- * "Same wish": for an operation with a duplicate window, a post without an idempotency key is answered with the call
- * that the same application asked for with the same input, if that call is unfinished, in doubt, or was accepted within
- * the window.
+ * Duplicate detection without an idempotency key ("same wish"). For an operation with a duplicate window, a post
+ * returns an earlier call of the same API key with equal input, if that call is unfinished, in doubt or was accepted
+ * within the window.
  */
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '../call/canonical-json.ts';
 
-/** What makes two posts the same wish. */
+/** Two posts with equal fields are the same wish. */
 export type Wish = {
-  /** Name of the API key; absent where none is needed. */
+  /** Name of the API key. Undefined if no keys are configured. */
   readonly submittedBy?: string | undefined;
   readonly upstream: string;
   readonly operation: string;
-  /** Validated input, in clear. */
+  /** Validated input in plain text. */
   readonly input: Readonly<Record<string, unknown>>;
 };
 
-/** Names a wish in Redis without telling anything of its input: equal wishes have the same digest. */
+/** The digest of a wish. It does not reveal the input. */
 export function wishDigest({ submittedBy, upstream, operation, input }: Wish): string {
   return createHash('sha256')
     .update(canonicalJson([submittedBy ?? '', upstream, operation, input]))
     .digest('base64url');
 }
 
-/** The operations with `seconds` as the duplicate window of those that have one; undefined leaves them as they are. */
+/** Sets the duplicate window of the operations that have one to `seconds`, unless it is undefined. */
 export function withDuplicateWindow<Operation extends { readonly duplicateWindowSeconds?: number }>(
   operations: Readonly<Record<string, Operation>>,
   seconds: number | undefined,

@@ -40,7 +40,7 @@ async function store(option: Record<string, unknown> = {}): Promise<string> {
     operation: { name: 'schedule-event', retry: { maxAttempts: 8 } },
     input: { repId: '1' },
     options: callOptions(Date.now() - 10_000).parse(option),
-    sealer: { seal: (text) => text, open: (text) => text },
+    sealer: { seal: (text) => text, open: (text) => text, keys: [] },
     requestId: 'r1',
   };
   const result = await enqueueCall(request);
@@ -56,7 +56,7 @@ async function view(id: string) {
 
 const target = () => ({ redis, queue, root });
 const soon = () => new Date(Date.now() + 1).toISOString();
-/** Waits until the first limit is over. */
+/** Waits until the first deadline has passed. */
 const past = async () => {
   const [, due] = await redis.zrange(deadlinesKey(root), 0, '0', 'WITHSCORES');
   await expect.poll(() => Date.now()).toBeGreaterThan(Number(due));
@@ -72,7 +72,7 @@ describe('cancelling', () => {
     expect(await view(id)).toMatchObject({
       status: 'cancelled',
       attempts: { made: 0 },
-      error: { code: 'cancelled', message: 'It was cancelled by app.' },
+      error: { code: 'cancelled', message: 'The call was cancelled by app.' },
       finishedAt: expect.any(String),
     });
     expect(await queue.getJobCounts('waiting', 'prioritized', 'delayed', 'failed')).toEqual({
@@ -86,7 +86,7 @@ describe('cancelling', () => {
     expect(await cancelWaiting(target(), id, 'app')).toBe('finished');
   });
 
-  it('leaves alone what runs, what may have been sent and what is not there', async () => {
+  it('does not change calls that are running, may have been sent or do not exist', async () => {
     const id = await store();
     const running = Promise.withResolvers<void>();
     const worker = new Worker('crossmark', () => running.promise, {
@@ -103,7 +103,7 @@ describe('cancelling', () => {
     const job = await queue.getJob(sent);
     await job?.updateData({ ...(job.data as Envelope), sending: { at: soon(), worker: 'w' } });
     expect(await cancelWaiting(target(), sent, undefined)).toBe('sent');
-    // Not found since, but a late write may still land.
+    // A read-back did not find it, but a late write may still take effect.
     await job?.updateData({ ...(job.data as Envelope), sending: undefined, doubted: { reads: 3 } });
     expect(await cancelWaiting(target(), sent, undefined)).toBe('sent');
     expect(await cancelWaiting(target(), 'crossmark-none', undefined)).toBe('missing');
@@ -111,7 +111,7 @@ describe('cancelling', () => {
 });
 
 describe('expiring', () => {
-  it('settles many at once while the queue is paused, and only those whose time has come', async () => {
+  it('expires many calls while the queue is paused, and only those past their deadline', async () => {
     await queue.pause();
     const expiresAt = soon();
     const due = await Promise.all(Array.from({ length: 30 }, () => store({ expiresAt })));
@@ -133,7 +133,7 @@ describe('expiring', () => {
     expect(await redis.zrange(deadlinesKey(root), 0, '-1')).toEqual([later]);
   });
 
-  it('looks again at a call that may have been sent, and forgets one that has finished', async () => {
+  it('checks a call that may have been sent again, and drops a finished call', async () => {
     const expiresAt = soon();
     const sent = await store({ expiresAt });
     const done = await store({ expiresAt });
@@ -150,7 +150,7 @@ describe('expiring', () => {
 describe('retrying', () => {
   const retry = (id: string) => retryCall(target(), id, Date.now());
 
-  it('puts a cancelled call back where its priority says, once', async () => {
+  it('returns a cancelled call to the queue by its priority, once', async () => {
     const id = await store({ priority: 7 });
     await cancelWaiting(target(), id, undefined);
     expect(await Promise.all([retry(id), retry(id)])).toEqual(
@@ -158,12 +158,12 @@ describe('retrying', () => {
     );
     expect(await view(id)).toMatchObject({ status: 'queued', error: null, finishedAt: null });
     expect(await queue.getJobCounts('prioritized', 'failed')).toEqual({ prioritized: 1, failed: 0 });
-    // The verdict of before does not stand in the way of another one.
+    // The earlier verdict does not prevent a new one.
     expect(await cancelWaiting(target(), id, 'second')).toBe('settled');
     expect((await view(id)).error?.message).toContain('second');
   });
 
-  it('lifts a limit that has passed and keeps one that has not', async () => {
+  it('removes a deadline that has passed and keeps one that has not', async () => {
     const limit = new Date(Date.now() + 3_600_000).toISOString();
     const [expired, kept] = [await store({ expiresAt: soon() }), await store({ expiresAt: limit })];
     await past();
@@ -175,7 +175,7 @@ describe('retrying', () => {
     expect((await expireWaiting(target(), 10)).expired).toEqual([]);
   });
 
-  it('never touches a call in doubt', async () => {
+  it('never changes a call in doubt', async () => {
     const id = await store();
     await cancelWaiting(target(), id, undefined);
     const job = await queue.getJob(id);

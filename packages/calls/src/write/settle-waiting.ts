@@ -1,26 +1,24 @@
 /**
- * Ends calls that wait, without a worker and without an attempt: cancelled by a person, or expired while an
- * upstream is down.
- *
- * Always true: one script moves a call from where it waits to BullMQ's failed set and writes the verdict, so it
- * is either still waiting or settled; a call that runs, or that was sent and is not proven, is left alone; the
- * verdict is added to the stored text, nothing in it is read and written anew.
+ * Cancels and expires waiting calls without a worker. One script moves a call to BullMQ's failed set and writes the
+ * verdict. A running call, or a call that may have been sent, is not changed. The verdict is appended to the stored
+ * JSON text, because decoding and encoding it in Lua would change values.
  */
+import type { Redis } from '@recloser/runtime/redis/connection';
 import type { Queue } from 'bullmq';
 import type { Settled } from '../call/envelope.ts';
-import { deadlinesKey, type RedisClient } from '../call/keys.ts';
+import { deadlinesKey } from '../call/keys.ts';
 
 /**
- * What became of a call: `sent` means the request may have left (also when it was not found since: a late write may
- * still land), so that only a worker's last look or a person may end it.
+ * `sent`: the request may have been sent, and may still take effect even if a read-back did not find it. Only a
+ * worker's final read-back or a person can end such a call.
  */
 export type WaitingEnd = 'settled' | 'running' | 'sent' | 'finished' | 'missing' | 'unreadable';
 
 export type ExpiredCall = { readonly id: string; readonly operation: string };
 
-type Target = { readonly redis: RedisClient; readonly queue: Pick<Queue, 'toKey'>; readonly root: string };
+type Target = { readonly redis: Redis; readonly queue: Pick<Queue, 'toKey'>; readonly root: string };
 
-/** Lua: `settle(id, verdict, reason)`; KEYS 1-7 as in `keysOf`, ARGV[1] the start of a job's key, ARGV[2] its end. */
+/** Lua function `settle(id, verdict, reason)`. KEYS 1 to 7 are those of `keysOf`, ARGV[1] is the prefix of job keys. */
 const settleLua = `
 local wait, prioritized, delayed, completed, failed, events, meta =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
@@ -53,7 +51,7 @@ const cancelScript = `${settleLua}
 return (settle(ARGV[2], ARGV[3], ARGV[4]))
 `;
 
-// A call that cannot be ended now is looked at again a little later; one just being stored may not be there yet.
+// A call that cannot be ended now is checked again later. A missing call may still be being stored.
 const expireScript = `${settleLua}
 local deadlines = KEYS[8]
 local due = redis.call('ZRANGEBYSCORE', deadlines, '-inf', string.format('%.0f', nowMs), 'LIMIT', 0, tonumber(ARGV[4]))
@@ -75,9 +73,9 @@ end
 return {#due, expired}
 `;
 
-/** Cancels a waiting call; it is kept as a record. `by` names who, for the record. */
+/** Cancels a waiting call and keeps its record. `by` is the name of the API key. Rejects if Redis fails. */
 export async function cancelWaiting(target: Target, id: string, by: string | undefined): Promise<WaitingEnd> {
-  const message = by === undefined ? 'It was cancelled.' : `It was cancelled by ${by}.`;
+  const message = by === undefined ? 'The call was cancelled.' : `The call was cancelled by ${by}.`;
   const verdict = verdictOf('cancelled', 'cancelled', message);
   const keys = keysOf(target);
   return (await target.redis.eval(
@@ -92,14 +90,14 @@ export async function cancelWaiting(target: Target, id: string, by: string | und
 }
 
 /**
- * Settles waiting calls that are past their `expiresAt`, by Redis' clock, at most `limit` of them, whether or not
- * the queue is paused. `more`: there may be others.
+ * Expires up to `limit` waiting calls that are past their `expiresAt` by Redis' clock, even while the queue is paused.
+ * `more`: there may be further ones. Rejects if Redis fails.
  */
 export async function expireWaiting(
   target: Target,
   limit: number,
 ): Promise<{ readonly expired: readonly ExpiredCall[]; readonly more: boolean }> {
-  const message = 'It was not made before its expiresAt.';
+  const message = 'The call was not made before its expiresAt.';
   const keys = [...keysOf(target), deadlinesKey(target.root)];
   const [looked, flat] = (await target.redis.eval(
     expireScript,
@@ -123,7 +121,7 @@ function keysOf({ queue }: Target): string[] {
   );
 }
 
-/** BullMQ counts no attempt for a call that ends here, so its count is right as it stands: `charged`. */
+/** `charged`: BullMQ counts no attempt for a call that ends here, so its count needs no correction. */
 function verdictOf(status: Settled['status'], code: string, message: string): string {
   return JSON.stringify({ status, code, message, charged: true } satisfies Settled);
 }

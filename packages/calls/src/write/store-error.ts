@@ -1,9 +1,9 @@
 /**
- * What an error of a Redis command says about the command: certainly not carried out, or nobody can know.
- * Anything not known to be a refusal counts as unknown: promising that nothing is stored must be true.
+ * Classifies errors of Redis writes: certainly refused, or unknown. Every error that is not a known refusal is unknown,
+ * because "nothing was stored" must always be true.
  */
 
-/** `refused`: Redis did not carry the command out. `unknown`: it may have. */
+/** `refused`: Redis did not execute the command. `unknown`: it may have. */
 export type StoreFailure = { readonly kind: 'refused' | 'unknown'; readonly error: Error };
 
 const neverSent =
@@ -11,7 +11,7 @@ const neverSent =
 const refusal =
   /^(OOM|MISCONF|READONLY|LOADING|NOAUTH|NOPERM|WRONGPASS|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|BUSY|ERR)\b/;
 
-/** Judges an error thrown by ioredis or BullMQ for one write. */
+/** Classifies an error that ioredis or BullMQ threw for a write. */
 export function classifyStoreError(cause: unknown): StoreFailure {
   const error = cause instanceof Error ? cause : new Error(String(cause));
   const refused =

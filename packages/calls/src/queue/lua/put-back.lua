@@ -1,5 +1,5 @@
--- Makes a failed job wait again by BullMQ's own script, `bull(KEYS, ARGV)`, if its data is still as it was read.
--- KEYS: BullMQ's nine, inDoubt, deadlines. ARGV: BullMQ's six, the data as read, the data to be, `expiresAt` in ms or ''.
+-- Returns a failed job to the queue with BullMQ's script, `bull(KEYS, ARGV)`, if its data has not changed since it was
+-- read. KEYS: BullMQ's nine, inDoubt, deadlines. ARGV: BullMQ's six, data as read, new data, `expiresAt` in ms or ''.
 local job, failed, inDoubt, deadlines = KEYS[1], KEYS[3], KEYS[10], KEYS[11]
 local id, asRead, toBe, expiresMs = ARGV[1], ARGV[7], ARGV[8], ARGV[9]
 local data = redis.call('HGET', job, 'data')

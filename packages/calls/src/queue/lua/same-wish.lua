@@ -1,9 +1,8 @@
--- The calls that one application asked for with the same input. `wishes` maps a digest of application, operation and
--- input to `id end;id end;…`, newest first; `end` is when the duplicate window of that call ends, in ms by this clock.
--- `wishesDue` orders the digests by when to look whether they are still needed. `queueStart` begins a job's key.
--- KEYS are read by name: wishes, wishesDue, inDoubt.
+-- An index of calls with equal input. `wishes` maps a digest of application, operation and input to `id end;id end;…`,
+-- newest first. `end` is the end of the call's duplicate window, in ms by Redis' clock. `wishesDue` orders the digests by
+-- the time of their next cleanup. `queueStart` is the prefix of job keys.
 
--- A call that was asked for more often at once than this is found by its newest ones.
+-- Maximum number of calls per digest. The newest are kept.
 local callsKept = 16
 local digestsLookedAt = 3
 local laterMs = 600000
@@ -21,7 +20,7 @@ local function wishEntries(wishes, digest)
   return entries
 end
 
--- 'gone', 'unfinished', 'in doubt', 'succeeded' or 'failed' (and then somebody may have it tried again).
+-- 'gone', 'unfinished', 'in doubt', 'succeeded' or 'failed'. A failed call may be retried later.
 local function stateOfCall(queueStart, inDoubt, id)
   local data = redis.call('HGET', queueStart .. id, 'data')
   if not data then return 'gone' end
@@ -35,7 +34,7 @@ local function stateOfCall(queueStart, inDoubt, id)
   return envelope.sending ~= nil and 'in doubt' or 'failed'
 end
 
--- The id of the newest call that a post with this digest is answered with; nil when it is a new call.
+-- The id of the newest call that answers a post with this digest. Nil if the post is a new call.
 local function findSameWish(wishes, inDoubt, queueStart, digest)
   local nowMs = clockMs()
   for _, entry in ipairs(wishEntries(wishes, digest)) do
@@ -46,7 +45,7 @@ local function findSameWish(wishes, inDoubt, queueStart, digest)
   return nil
 end
 
--- Drops the calls that cannot answer a post any more. False when none is left.
+-- Drops the calls that can no longer answer a post. Returns false if none is left.
 local function keepWish(wishes, inDoubt, queueStart, digest, entries, nowMs)
   local kept = {}
   for _, entry in ipairs(entries) do

@@ -1,5 +1,5 @@
--- Moves a call in doubt from failed to completed, if its data is still as it was read.
--- KEYS: job, inDoubt, failed, completed, events, meta. ARGV: id, data as read, data to be, return value.
+-- Moves a call in doubt from failed to completed, if its data has not changed since it was read.
+-- KEYS: job, inDoubt, failed, completed, events, meta. ARGV: id, data as read, new data, return value.
 local job, inDoubt, failed, completed, events, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local id, returnValue = ARGV[1], ARGV[4]
 local data = redis.call('HGET', job, 'data')
