@@ -168,7 +168,7 @@ describe('the admin app during an outage', () => {
       .getByRole('link', { name: 'Sign-in needed: a person must enter a code.' })
       .click();
     await page.waitForURL('**/sign-in/walmart-edr');
-    await see(page.locator('#state'), /Signed out since .*code\. 1 call waiting\.$/s);
+    await see(page.locator('#state'), /Signed out since .*sign-in\/walmart-edr\. 1 call waiting\.$/s);
     await page.getByRole('button', { name: 'Send the code' }).click();
     await see(page.getByRole('alert'), /^Code sent\./);
     expect((await test.api.ledger('walmart-edr')).smsSent).toBe(1);

@@ -40,7 +40,7 @@ describe('a fleet with a wrong password', () => {
     const { logins } = await api.ledger();
     expect(logins).toBeLessThanOrEqual(2);
     await stack.addWorker();
-    await until(() => expect(stack.output().join('\n')).toContain('tried our own credentials'));
+    await until(() => expect(stack.output().join('\n')).toContain("sign-in with this worker's credentials"));
     expect((await api.ledger()).logins).toBe(logins);
     // Released without a fix: one more sign-in, then held again.
     expect((await release()).status).toBe(200);

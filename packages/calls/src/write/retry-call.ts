@@ -31,8 +31,18 @@ export async function retryCall(target: RetryTarget, id: string, nowMs: number):
   const read = await readEnded(target, id);
   if (typeof read === 'string') return read;
   if (isLeftInDoubt(read.envelope)) return 'in_doubt';
-  const back = await tryAgain(target, { id, ...read, again: read.envelope, nowMs, resetAttempts: true });
+  const again = withoutStandingVerdict(read.envelope);
+  const back = await tryAgain(target, { id, ...read, again, nowMs, resetAttempts: true });
   return back === 'changed' ? 'unfinished' : back;
+}
+
+/**
+ * A worker lets a verdict stand if the job has stalled since it was stored. Without this a retried call would end with
+ * its old verdict if a worker died before it stored any progress.
+ */
+function withoutStandingVerdict(envelope: Envelope): Envelope {
+  const { settled } = envelope;
+  return settled ? { ...envelope, settled: { ...settled, stalls: Number.MAX_SAFE_INTEGER } } : envelope;
 }
 
 /** The envelope of a call in BullMQ's failed set, parsed and as stored text. */

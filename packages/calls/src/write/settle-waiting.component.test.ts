@@ -163,6 +163,14 @@ describe('retrying', () => {
     expect((await view(id)).error?.message).toContain('second');
   });
 
+  it('outlasts a worker that dies before it takes up the call: a later stall does not restore the verdict', async () => {
+    const id = await store();
+    await cancelWaiting(target(), id, undefined);
+    expect(await retry(id)).toBe('waiting');
+    const { settled } = (await queue.getJob(id))?.data as Envelope;
+    expect(settled?.stalls).toBe(Number.MAX_SAFE_INTEGER);
+  });
+
   it('removes a deadline that has passed and keeps one that has not', async () => {
     const limit = new Date(Date.now() + 3_600_000).toISOString();
     const [expired, kept] = [await store({ expiresAt: soon() }), await store({ expiresAt: limit })];

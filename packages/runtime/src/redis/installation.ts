@@ -29,6 +29,9 @@ export async function claimInstallation({
   id = randomUUID(),
 }: Claim): Promise<Installation | null> {
   const key = `${prefix}:installation`;
+  // Read first: a full Redis refuses the write even if the id is there.
+  const before = await redis.get(key);
+  if (before !== null) return parse(before);
   const mine: Installation = { id, createdAt: new Date().toISOString(), madeBy };
   if ((await redis.set(key, JSON.stringify(mine), 'NX')) === 'OK') return mine;
   return parse(await redis.get(key));
