@@ -6,6 +6,7 @@ import { readUpstreamState } from '@recloser/breaker/upstream-state';
 import { upstreamOfCallId } from '@recloser/calls/call/id';
 import { sealValue } from '@recloser/calls/call/seal-input';
 import { type CallView, callView, readCall } from '@recloser/calls/read/view';
+import { claim } from '@recloser/calls/write/claims';
 import {
   type InDoubtCall,
   listInDoubt,
@@ -163,7 +164,13 @@ async function settle(
   const made = resultFrom(operation, input, asked.result ?? {});
   if ('errors' in made) return invalidFields(made.errors, { needed: neededFields(operation, input) });
   const result = operation.sealedResult ? sealValue(made.result, sealer) : made.result;
-  return act(() => settleAsDone(target, id, { ...decision, result }));
+  return act(async () => {
+    const settlement = await settleAsDone(target, id, { ...decision, result });
+    const resource = operation.makes && (made.result as Record<string, unknown>)[operation.makes];
+    // A person may name what another call holds. That call keeps its claim.
+    if (settlement === 'settled' && typeof resource === 'string') await claim(target, resource, id);
+    return settlement;
+  });
 }
 
 const faster = problemOf(

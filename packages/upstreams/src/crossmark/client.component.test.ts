@@ -331,6 +331,25 @@ describe('requests', () => {
     expect(upstream.count(planningPath)).toBe(2);
   });
 
+  it('reads on while pages are full when Crossmark names no total', async () => {
+    const { upstream, client } = await setUp();
+    let pages = 0;
+    upstream.replies.set(planningPath, (response, { query }) => {
+      pages += 1;
+      const start = Number(query.get('start'));
+      const size = start === 0 ? Number(query.get('limit')) : 1;
+      const mplans = Array.from({ length: size }, (_, n) => ({
+        ...planningRow,
+        mPlanID: String(30000000 + start + n),
+      }));
+      json(response, { mplans });
+    });
+    const input = { startDate: '2027-01-04', endDate: '2027-01-05' };
+    const outcome = await client.run('list-planning', input, context());
+    expect(outcome).toMatchObject({ kind: 'done', result: { total: 5_001 } });
+    expect(pages).toBe(2);
+  });
+
   it('reads the two rep lists', async () => {
     const { upstream, client } = await setUp();
     const available = '/schedulingcontroller/getAvailableReps';
@@ -404,6 +423,7 @@ describe('sessions', () => {
     ['302', (response) => response.writeHead(302, { location: '/crossmark/login' }).end()],
   ])('renews a session that ended with %s and makes the same attempt again', async (_style, signedOut) => {
     const { upstream, client } = await setUp();
+    upstream.replies.set(planningPath, (response) => json(response, { mplans: [], total: 0 }));
     upstream.signedOut = signedOut;
     let marks = 0;
     const onSending = async () => void marks++;
@@ -459,6 +479,42 @@ describe('sessions', () => {
     const outcome = await client.run('schedule-event', booking, context());
     expect(outcome).toMatchObject({ kind: 'in_doubt' });
     expect([applied, upstream.count(loginPath)]).toEqual([1, 1]);
+  });
+
+  it.each<[string, Reply]>([
+    ['fails', (response) => response.writeHead(502).end()],
+    ['is asked to wait', (response) => response.writeHead(429).end()],
+  ])(
+    'does not repeat a write that got a 403 page when the read in the new session %s',
+    async (_what, reply) => {
+      const { upstream, client } = await setUp();
+      await client.run('schedule-event', booking, context());
+      let applied = 0;
+      upstream.replies.set(planningPath, (response, seen) =>
+        upstream.count(loginPath) > 1
+          ? reply(response, seen)
+          : response.writeHead(403).end('<html>no</html>'),
+      );
+      upstream.replies.set(schedulePath, (response) => {
+        applied += 1;
+        response.writeHead(403).end('<html>Forbidden</html>');
+      });
+      expect(await client.run('schedule-event', booking, context())).toMatchObject({ kind: 'in_doubt' });
+      expect([applied, upstream.count(loginPath)]).toEqual([1, 2]);
+    },
+  );
+
+  it("rejects a write that gets the API's own 403 in a session that lives", async () => {
+    const { upstream, client } = await setUp();
+    upstream.replies.set(planningPath, (response) => json(response, { mplans: [], total: 0 }));
+    upstream.replies.set(schedulePath, (response) => {
+      response.writeHead(403, { 'content-type': 'application/json' }).end('{"error":"not yours"}');
+    });
+    await client.run('list-planning', { startDate: '2027-01-04', endDate: '2027-01-05' }, context());
+    expect(await client.run('schedule-event', booking, context())).toMatchObject({
+      kind: 'reject',
+      code: 'request_refused',
+    });
   });
 
   it('drops a session whose cookies have become too large, and signs in again', async () => {

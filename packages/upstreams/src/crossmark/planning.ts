@@ -30,8 +30,11 @@ export async function readPlanning(
     const knownBefore = rows.size;
     for (const row of value.rows) rows.set(JSON.stringify(row), row);
     received += value.rows.length;
-    const total = value.total ?? received;
-    if (received >= total) return { kind: 'value', value: { rows: [...rows.values()], total }, status };
+    // Without a total only a page that is not full is the last one.
+    const isLast = value.total === null ? value.rows.length < query.limit : received >= value.total;
+    if (isLast) {
+      return { kind: 'value', value: { rows: [...rows.values()], total: value.total ?? received }, status };
+    }
     // Nothing new: Crossmark repeated the page, or has no more rows.
     if (rows.size === knownBefore) break;
   }

@@ -47,8 +47,11 @@ type Open = {
   readonly jar: Jar;
   readonly fresh: boolean;
 };
-/** `over`: the session has ended, so a write was not done. `unproven`: only a new session can show it. */
-type Finding = 'over' | 'unproven' | 'not_over';
+/**
+ * `over`: the session has ended, so a write was not done. `unproven`: only a new session can show it. `alive`: a read
+ * worked in the session. `unknown`: the look failed, or its session is gone.
+ */
+type Finding = 'over' | 'unproven' | 'alive' | 'unknown';
 type Failed = { readonly kind: 'failed'; readonly outcome: FailedOutcome };
 
 export class SignedIn {
@@ -79,16 +82,19 @@ export class SignedIn {
     if (isLoginPage(answer)) await this.#restoreSession(first, request);
     if (!isSignedOut(answer)) return answer;
     const finding = await this.#findOut(first, answer, request);
-    if (finding === 'not_over') return unproven(answer, sending);
+    if (finding === 'alive' || finding === 'unknown') return unproven(answer, sending);
     if (first.fresh) return signedOutAgain(first, answer, sending);
     const next = await this.#renew(first.session, signal);
     if (next.kind === 'failed') return finding === 'over' ? next.outcome : unproven(answer, sending);
     // If the same look works in the new session, the page was about the old one.
-    const proved =
-      finding === 'over' || sending === 'read' || (await this.#look(next, request)) === 'not_over';
+    const proved = finding === 'over' || sending === 'read' || (await this.#look(next, request)) === 'alive';
     if (!proved) return unproven(answer, sending);
     const again = await this.#send(next, request.send);
-    return isSignedOut(again) ? signedOutAgain(next, again, sending) : again;
+    if (!isSignedOut(again)) return again;
+    if (again.status === 403 && again.sign === 'certain' && (await this.#look(next, request)) === 'alive') {
+      return outcomes.reject('up', { code: 'request_refused', status: again.status });
+    }
+    return signedOutAgain(next, again, sending);
   }
 
   /** See `UpstreamClient.signInAnew`. */
@@ -118,11 +124,11 @@ export class SignedIn {
       case 'cookies':
         // Crossmark would refuse every request in this session.
         await this.#options.sessions.clear(open.session.id);
-        return isRead ? 'over' : 'not_over';
+        return isRead ? 'over' : 'unknown';
       case 'page':
         return this.#lookAgain(open, request);
       case 'challenge':
-        return 'not_over';
+        return 'unknown';
       default:
         return sign satisfies never;
     }
@@ -138,14 +144,16 @@ export class SignedIn {
   async #lookAgain<T>(open: Open, request: InSession<T>): Promise<Finding> {
     const session = await this.#options.sessions.refresh();
     const jar = session?.id === open.session.id && this.#open(session);
-    return session && jar ? this.#look({ ...open, session, jar }, request) : 'unproven';
+    if (session && jar) return this.#look({ ...open, session, jar }, request);
+    // Another session says nothing about the one that the write was sent in.
+    return request.sending === 'write' ? 'unknown' : 'unproven';
   }
 
   async #look<T>(open: Open, { look }: InSession<T>): Promise<Finding> {
     const seen = await this.#send(open, look);
-    if (!isSignedOut(seen)) return 'not_over';
+    if (!isSignedOut(seen)) return seen.kind === 'value' ? 'alive' : 'unknown';
     if (seen.sign === 'page') return 'unproven';
-    return seen.sign === 'cookies' ? 'not_over' : 'over';
+    return seen.sign === 'cookies' ? 'unknown' : 'over';
   }
 
   async #send<T extends { kind: string }>(

@@ -304,7 +304,8 @@ describe('failed sign-ins', () => {
     expect(await one.renew(null, prints, async () => refusing)).toMatchObject({ remembered: false });
     expect(await dueIn()).toBe(60);
     expect(await one.renew(null, prints, signInWith('good').signIn)).toMatchObject({ kind: 'session' });
-    expect(await one.refusalIsDue()).toBe(false);
+    // A hold that outlives its refusal must not last until a person comes.
+    expect(await one.refusalIsDue()).toBe(true);
   });
 
   it('sends credentials at most five times in 15 minutes in the whole fleet', async () => {

@@ -1,3 +1,3 @@
--- Returns 1 when the refused credentials may be tried again. Keys: refusal.
+-- Returns 1 when the refused credentials may be tried again, or when no refusal is stored any more. Keys: refusal.
 local till = redis.call('HGET', KEYS[1], 'until')
-return till and now() >= tonumber(till) and 1 or 0
+return (not till or now() >= tonumber(till)) and 1 or 0
