@@ -167,8 +167,8 @@ describe('retrying', () => {
     const id = await store();
     await cancelWaiting(target(), id, undefined);
     expect(await retry(id)).toBe('waiting');
-    const { settled } = (await queue.getJob(id))?.data as Envelope;
-    expect(settled?.stalls).toBe(Number.MAX_SAFE_INTEGER);
+    const job = await queue.getJob(id);
+    expect(job?.data.settled.stalls).toBe(Number.MAX_SAFE_INTEGER);
   });
 
   it('removes a deadline that has passed and keeps one that has not', async () => {
