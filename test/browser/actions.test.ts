@@ -32,10 +32,10 @@ describe('actions of an operator', () => {
     await see(page.getByRole('dialog'), /No call is started/);
     await picture('dialog');
     await page.keyboard.press('Escape');
-    expect(await isPaused()).toBe(false);
+    await until(async () => expect(await isPaused()).toBe(false));
     const says = await act(page, 'hold', 'the night shift changes tables', '4 hours');
     expect(says).toContain('are accepted and stored');
-    expect(await isPaused()).toBe(true);
+    await until(async () => expect(await isPaused()).toBe(true));
     const hold = JSON.parse((await redis.hget(`${root}:holds`, 'operator')) ?? '{}');
     expect(hold).toMatchObject({ owner: 'olu', reason: 'the night shift changes tables' });
     expect(hold.until - Date.now()).toBeGreaterThan(3.9 * 3_600_000);
@@ -43,7 +43,7 @@ describe('actions of an operator', () => {
     await picture('breakers-held');
     expect(await axe(page)).toEqual([]);
     await act(page, 'release', 'tables are there');
-    expect(await isPaused()).toBe(false);
+    await until(async () => expect(await isPaused()).toBe(false));
     expect(await redis.hexists(`${root}:holds`, 'operator')).toBe(0);
   });
 
@@ -168,7 +168,7 @@ describe('actions of an operator', () => {
       expect((await audit())[0]).toMatchObject({ action: 'board resume all', user: 'olu' }),
     );
     expect(await record()).toMatchObject({ state: 'open', forced: '1' });
-    expect(await isPaused()).toBe(true);
+    await until(async () => expect(await isPaused()).toBe(true));
     await act(page, 'close', 'they are back');
     await see(word(), /^closed$/);
     await until(async () => expect(await isPaused()).toBe(false));
@@ -340,7 +340,7 @@ describe('a viewer', () => {
     const paused = await viewer.page.request.put('/queues/api/queues/crossmark/pause', { headers });
     expect(paused.status()).toBe(403);
     expect(await acted()).toEqual(before);
-    expect(await isPaused()).toBe(false);
+    await until(async () => expect(await isPaused()).toBe(false));
     expect(viewer.wrongs).toEqual([]);
     await viewer.page.context().close();
   });

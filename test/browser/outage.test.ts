@@ -85,7 +85,7 @@ describe('an outage from start to finish', () => {
       headers: { 'sec-fetch-site': 'same-origin' },
     });
     expect(resumed.status()).toBe(200);
-    expect(await isPaused()).toBe(true);
+    await until(async () => expect(await isPaused()).toBe(true));
     expect((await record()).state).not.toBe('closed');
     await board.page.goto('/queues/queue/crossmark');
     await see(board.page.locator('recloser-strip ul'), /Crossmark/);
@@ -135,8 +135,8 @@ describe('a rate-limit hold', () => {
     await see(word(), /^closed$/);
     await see(card().locator('.effect'), /^Held by rate-limit; calls wait\.$/);
     await see(card().locator('.countdown'), /^hold ends in\s*\d:\d\d$/);
-    expect(await card().getAttribute('data-trouble')).toBe('held');
-    expect(await isPaused()).toBe(true);
+    await until(async () => expect(await card().getAttribute('data-trouble')).toBe('held'));
+    await until(async () => expect(await isPaused()).toBe(true));
     expect(await axe(page)).toEqual([]);
     await picture('breakers-rate-limit');
     const hold = JSON.parse((await redis.hget(`${root}:holds`, 'rate-limit')) ?? '{}');
@@ -352,7 +352,7 @@ describe('during a failure', () => {
     await picture('breakers-mismatch');
     for (const worker of test.stack.workers) await test.stack.kill(worker, 'SIGCONT');
     await until(async () => expect(await card().locator('.mismatch').count()).toBe(0));
-    expect(await isPaused()).toBe(false);
+    await until(async () => expect(await isPaused()).toBe(false));
     await card().getByText('Last transitions').click();
     await see(card().locator('.timeline'), /repair: put right/);
   });
