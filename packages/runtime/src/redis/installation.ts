@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { parseRedisUrl } from '../env/redis-url.ts';
+import { parseJson } from '../values/parse-json.ts';
 import type { Redis } from './connection.ts';
 
 const installationSchema = z.looseObject({ id: z.string(), createdAt: z.string(), madeBy: z.string() });
@@ -38,11 +39,7 @@ export async function claimInstallation({
 }
 
 function parse(text: string | null): Installation | null {
-  try {
-    return installationSchema.parse(JSON.parse(text ?? ''));
-  } catch {
-    return null;
-  }
+  return installationSchema.safeParse(parseJson(text ?? '')).data ?? null;
 }
 
 /** Leaves an id in this Redis, now or as soon as it takes one; whoever was first stays. */
